@@ -1,0 +1,280 @@
+//! One record on disk and in memory.
+//!
+//! ```text
+//! record := kind:u8 body_len:varint body
+//! body of SET    (1) := db:u8 key_len:varint key expires_at:varint value
+//! body of DELETE (2) := db:u8 key
+//! body of EXPIRE (3) := db:u8 expires_at:varint key
+//! body of FLUSH  (4) := db:u8            (255 = every database)
+//! body of EVICT  (5) := db:u8 key        (a delete whose cause was memory)
+//! body of SWAPDB (6) := a:u8 b:u8
+//! ```
+//!
+//! `varint` is LEB128, at most ten bytes; `expires_at` is Unix milliseconds, 0 for none. Every
+//! record carries its length, so a reader can pass over a kind it does not know: kinds of 128
+//! and above are *optional* (skip), kinds below are *critical* (refuse).
+
+use crate::clock::UnixMs;
+
+const SET: u8 = 1;
+const DELETE: u8 = 2;
+const EXPIRE: u8 = 3;
+const FLUSH: u8 = 4;
+const EVICT: u8 = 5;
+const SWAPDB: u8 = 6;
+/// Kinds from here on may be skipped by a reader that does not know them.
+const FIRST_OPTIONAL: u8 = 128;
+const EVERY_DB: u8 = 255;
+
+/// One effect on the key space. Keys and values are borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// The key now holds `value` and expires at `expires_at` (`None`: never).
+    Set {
+        /// Database number.
+        db: u8,
+        /// Key bytes.
+        key: &'a [u8],
+        /// Value bytes.
+        value: &'a [u8],
+        /// Absolute expiry, Unix milliseconds.
+        expires_at: Option<UnixMs>,
+    },
+    /// The key is gone: deleted, or expired.
+    Delete {
+        /// Database number.
+        db: u8,
+        /// Key bytes.
+        key: &'a [u8],
+    },
+    /// The key keeps its value and now expires at `expires_at` (`None`: never).
+    Expire {
+        /// Database number.
+        db: u8,
+        /// Key bytes.
+        key: &'a [u8],
+        /// Absolute expiry, Unix milliseconds.
+        expires_at: Option<UnixMs>,
+    },
+    /// A database (`None`: every one) is empty now.
+    Flush {
+        /// Database number.
+        db: Option<u8>,
+    },
+    /// The key was evicted to stay within a limit.
+    Evict {
+        /// Database number.
+        db: u8,
+        /// Key bytes.
+        key: &'a [u8],
+    },
+    /// Two databases changed places.
+    SwapDb {
+        /// One database.
+        a: u8,
+        /// The other one.
+        b: u8,
+    },
+}
+
+/// What is wrong with encoded records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A record ends before its declared length, or a length overflows.
+    #[error("a record is cut short or its length is malformed")]
+    Malformed,
+    /// A record kind that must be understood and is not.
+    #[error("record kind {0} is not known to this version and is marked critical")]
+    UnknownCritical(u8),
+}
+
+/// Encoded records that belong together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordBatch {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl RecordBatch {
+    /// An empty batch; allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new(), count: 0 }
+    }
+
+    /// Appends a record.
+    pub fn push(&mut self, record: &Record<'_>) {
+        self.count += 1;
+        match *record {
+            Record::Set { db, key, value, expires_at } => {
+                let expires_at = expires_at.unwrap_or(0);
+                let len = 1
+                    + varint_len(key.len() as u64)
+                    + key.len()
+                    + varint_len(expires_at)
+                    + value.len();
+                self.head(SET, len, db);
+                put_varint(&mut self.bytes, key.len() as u64);
+                self.bytes.extend_from_slice(key);
+                put_varint(&mut self.bytes, expires_at);
+                self.bytes.extend_from_slice(value);
+            }
+            Record::Delete { db, key } => {
+                self.head(DELETE, 1 + key.len(), db);
+                self.bytes.extend_from_slice(key);
+            }
+            Record::Expire { db, key, expires_at } => {
+                let expires_at = expires_at.unwrap_or(0);
+                self.head(EXPIRE, 1 + varint_len(expires_at) + key.len(), db);
+                put_varint(&mut self.bytes, expires_at);
+                self.bytes.extend_from_slice(key);
+            }
+            Record::Flush { db } => self.head(FLUSH, 1, db.unwrap_or(EVERY_DB)),
+            Record::Evict { db, key } => {
+                self.head(EVICT, 1 + key.len(), db);
+                self.bytes.extend_from_slice(key);
+            }
+            Record::SwapDb { a, b } => {
+                self.head(SWAPDB, 2, a);
+                self.bytes.push(b);
+            }
+        }
+    }
+
+    fn head(&mut self, kind: u8, body_len: usize, db: u8) {
+        self.bytes.push(kind);
+        put_varint(&mut self.bytes, body_len as u64);
+        self.bytes.push(db);
+    }
+
+    /// Appends all records of `other` behind this batch's own.
+    pub fn extend(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+        self.count += other.count;
+    }
+
+    /// Number of records.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether there is no record.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The encoded records.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Drops the records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+}
+
+/// Reads records back, in order. Ends after the first error.
+#[derive(Debug, Clone)]
+pub struct Records<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Records<'a> {
+    /// A reader over encoded records.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// The next record; `Ok(None)` inside `Some` is an optional record that is not known here.
+    fn read(&mut self) -> Result<Option<Record<'a>>, DecodeError> {
+        let (&kind, rest) = self.rest.split_first().ok_or(DecodeError::Malformed)?;
+        let (len, rest) = take_varint(rest)?;
+        let len = usize::try_from(len).map_err(|_| DecodeError::Malformed)?;
+        let (body, rest) = rest.split_at_checked(len).ok_or(DecodeError::Malformed)?;
+        self.rest = rest;
+        if kind >= FIRST_OPTIONAL {
+            return Ok(None);
+        }
+        let (&db, body) = body.split_first().ok_or(DecodeError::Malformed)?;
+        let record = match kind {
+            SET => {
+                let (key_len, body) = take_varint(body)?;
+                let key_len = usize::try_from(key_len).map_err(|_| DecodeError::Malformed)?;
+                let (key, body) = body.split_at_checked(key_len).ok_or(DecodeError::Malformed)?;
+                let (expires_at, value) = take_varint(body)?;
+                Record::Set { db, key, value, expires_at: some_time(expires_at) }
+            }
+            DELETE => Record::Delete { db, key: body },
+            EXPIRE => {
+                let (expires_at, key) = take_varint(body)?;
+                Record::Expire { db, key, expires_at: some_time(expires_at) }
+            }
+            FLUSH => Record::Flush { db: (db != EVERY_DB).then_some(db) },
+            EVICT => Record::Evict { db, key: body },
+            SWAPDB => {
+                let &[b] = body else { return Err(DecodeError::Malformed) };
+                Record::SwapDb { a: db, b }
+            }
+            unknown => return Err(DecodeError::UnknownCritical(unknown)),
+        };
+        Ok(Some(record))
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            match self.read() {
+                Ok(Some(record)) => return Some(Ok(record)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.rest = &[];
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+fn some_time(unix_ms: u64) -> Option<UnixMs> {
+    (unix_ms != 0).then_some(unix_ms)
+}
+
+fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn take_varint(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
+    let mut value = 0u64;
+    for (i, &byte) in bytes.iter().enumerate().take(10) {
+        let low = u64::from(byte & 0x7f);
+        if i == 9 && byte > 1 {
+            break;
+        }
+        value |= low << (7 * i);
+        if byte & 0x80 == 0 {
+            return Ok((value, &bytes[i + 1..]));
+        }
+    }
+    Err(DecodeError::Malformed)
+}
+
+#[cfg(test)]
+mod tests;
