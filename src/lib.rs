@@ -1,1 +1,3 @@
+//! The daemon: wires the actors of `seawall-actors` to the outside world.
 
+pub mod resp;

@@ -1,0 +1,6 @@
+//! Commands about the connection itself.
+
+use crate::resp::table::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[Command] = &[];

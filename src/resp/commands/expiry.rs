@@ -1,0 +1,6 @@
+//! Times to live.
+
+use crate::resp::table::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[Command] = &[];

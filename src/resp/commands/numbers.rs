@@ -1,0 +1,6 @@
+//! Strings read as numbers.
+
+use crate::resp::table::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[Command] = &[];

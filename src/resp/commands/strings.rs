@@ -1,0 +1,6 @@
+//! String values.
+
+use crate::resp::table::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[Command] = &[];

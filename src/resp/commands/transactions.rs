@@ -1,0 +1,6 @@
+//! MULTI, EXEC, WATCH.
+
+use crate::resp::table::Command;
+
+/// The commands of this family.
+pub const COMMANDS: &[Command] = &[];
