@@ -1,1 +1,12 @@
-//! cache
+//! The cache: shards, each an actor that owns a store alone, and the sweeper that wakes them.
+
+mod cradle;
+mod loan;
+pub mod shard;
+pub mod store;
+pub mod sweeper;
+
+pub use cradle::Cradle;
+pub use loan::{Loan, LoanSlip};
+pub use shard::{Job, Outcome, Parked, Rebuild, Shard, ShardArgs, ShardMsg, ShardStats};
+pub use sweeper::{SweepTarget, Sweeper, SweeperArgs};

@@ -1,0 +1,352 @@
+//! The shard actor: owns one store alone and applies jobs to it.
+//!
+//! When it restarts, the store survives if no commit was under way (the successor adopts it);
+//! otherwise it is rebuilt from the log while this shard alone answers [`Outcome::Loading`].
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use tracing::{error, info};
+
+use super::cradle::Cradle;
+use super::loan::Loan;
+use super::store::{Garbage, Store, StoreConfig, StoreStats};
+use crate::clock::{Clock, UnixMs};
+use crate::journal::{Journal, JournalError, Lsn, Release};
+use crate::supervise::{Failure, Handle, Label, Me, Worker};
+
+/// Keys that one sweep may expire before others get their turn.
+const SWEEP_MAX: usize = 512;
+
+/// A batch of commands for one shard.
+pub trait Job: Send + 'static {
+    /// Runs the batch. `writable` is `Err` while the log takes no writes: the job MUST refuse
+    /// its writes then, and may read.
+    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>);
+}
+
+/// What became of a job. The job comes back with its replies.
+#[derive(Debug)]
+pub enum Outcome<J> {
+    /// Executed, and settled in the log.
+    Done(J),
+    /// Executed in memory, but the log failed: its writes may not survive a restart.
+    Failed(J, JournalError),
+    /// Not executed: the shard is being rebuilt.
+    Loading(J),
+}
+
+/// A finished job that waits for the log.
+#[derive(Debug)]
+pub struct Parked<J> {
+    job: J,
+    reply: oneshot::Sender<Outcome<J>>,
+}
+
+impl<J> Parked<J> {
+    /// A finished job and who waits for it.
+    pub fn new(job: J, reply: oneshot::Sender<Outcome<J>>) -> Self {
+        Self { job, reply }
+    }
+}
+
+impl<J: Send + 'static> Release for Parked<J> {
+    fn release(self, outcome: Result<(), JournalError>) {
+        let outcome = match outcome {
+            Ok(()) => Outcome::Done(self.job),
+            Err(error) => Outcome::Failed(self.job, error),
+        };
+        // The client may have gone away meanwhile; its replies go with it.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+/// What a shard is told.
+#[derive(Debug)]
+pub enum ShardMsg<J> {
+    /// Apply a job and answer when the log has settled it.
+    Run(J, oneshot::Sender<Outcome<J>>),
+    /// Lend the store to a coordinator and wait for it; `None` while rebuilding.
+    Lend(oneshot::Sender<Option<Loan>>),
+    /// Expire what is due.
+    Sweep,
+    /// Expire on sweeps, or (a debugging aid) only when a key is asked for.
+    ActiveExpire(bool),
+    /// Report counters and sizes.
+    Stats(oneshot::Sender<ShardStats>),
+    /// Set the counters back to zero.
+    ResetStats,
+    /// New limits or eviction.
+    Reconfigure(StoreConfig),
+    /// A rebuild from the log has ended.
+    Rebuilt(Result<(Box<Store>, Lsn), String>),
+}
+
+impl<J> Label for ShardMsg<J> {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Run(..) => "run",
+            Self::Lend(_) => "lend",
+            Self::Sweep => "sweep",
+            Self::ActiveExpire(_) => "active-expire",
+            Self::Stats(_) => "stats",
+            Self::ResetStats => "reset-stats",
+            Self::Reconfigure(_) => "reconfigure",
+            Self::Rebuilt(_) => "rebuilt",
+        }
+    }
+}
+
+/// Sizes and counters of one shard.
+#[derive(Debug, Clone, Default)]
+pub struct ShardStats {
+    /// Keys, those included that expired and are not collected yet.
+    pub entries: u64,
+    /// Bytes allocated by the store.
+    pub bytes: u64,
+    /// Keys, keys with a time to live, and the mean of those in milliseconds, per database.
+    pub databases: Vec<DatabaseStats>,
+    /// Event counters.
+    pub counters: StoreStats,
+}
+
+/// Sizes of one database in one shard.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DatabaseStats {
+    /// Keys.
+    pub keys: u64,
+    /// Keys with a time to live.
+    pub expires: u64,
+}
+
+/// Restores a shard's store from the log.
+pub trait Rebuild: Send + Sync + 'static {
+    /// Blocking. Returns the store with everything up to the LSN that is returned with it.
+    ///
+    /// # Errors
+    /// Says why the log could not be read; the shard then fails and is tried again.
+    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String>;
+}
+
+/// What a start needs.
+pub struct ShardArgs<J: Send + 'static> {
+    /// Index of this shard.
+    pub index: usize,
+    /// The store that the predecessor left, or boot filled.
+    pub cradle: Arc<Cradle>,
+    /// Where effects go.
+    pub journal: Arc<dyn Journal<Parked<J>>>,
+    /// How to rebuild when the cradle is empty.
+    pub rebuild: Arc<dyn Rebuild>,
+    /// Current limits; read at the start, changes come by message.
+    pub config: watch::Receiver<StoreConfig>,
+    /// Wall time.
+    pub clock: Clock,
+}
+
+impl<J: Send + 'static> std::fmt::Debug for ShardArgs<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShardArgs").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// A shard's state. Dropped on any end of the actor: it then leaves the store in the cradle.
+pub struct ShardState<J: Send + 'static> {
+    args: ShardArgs<J>,
+    /// `None` while the store is rebuilt, or lent.
+    store: Option<Box<Store>>,
+    last_lsn: Lsn,
+    active_expire: bool,
+}
+
+impl<J: Send + 'static> std::fmt::Debug for ShardState<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShardState").field("last_lsn", &self.last_lsn).finish_non_exhaustive()
+    }
+}
+
+impl<J: Send + 'static> Drop for ShardState<J> {
+    fn drop(&mut self) {
+        if let Some(store) = self.store.take() {
+            self.args.cradle.leave(store, self.last_lsn);
+        }
+    }
+}
+
+/// The shard actor; `J` is the batch type its clients send.
+pub struct Shard<J>(std::marker::PhantomData<fn(J)>);
+
+impl<J> std::fmt::Debug for Shard<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shard")
+    }
+}
+
+impl<J> Default for Shard<J> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<J: Job> Worker for Shard<J> {
+    type Msg = ShardMsg<J>;
+    type Args = ShardArgs<J>;
+    type State = ShardState<J>;
+
+    async fn init(
+        &self,
+        _me: &Me<Self::Msg>,
+        args: ShardArgs<J>,
+    ) -> Result<ShardState<J>, Failure> {
+        Ok(ShardState { args, store: None, last_lsn: 0, active_expire: true })
+    }
+
+    async fn started(&self, me: &Me<Self::Msg>, state: &mut ShardState<J>) -> Result<(), Failure> {
+        state.adopt_or_rebuild(me);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        me: &Me<Self::Msg>,
+        msg: ShardMsg<J>,
+        state: &mut ShardState<J>,
+    ) -> Result<(), Failure> {
+        match msg {
+            ShardMsg::Run(job, reply) => state.run(job, reply),
+            ShardMsg::Lend(borrower) => state.lend(borrower).await?,
+            ShardMsg::Sweep => state.sweep(me),
+            ShardMsg::ActiveExpire(on) => state.active_expire = on,
+            ShardMsg::Stats(reply) => {
+                let _ = reply.send(state.stats());
+            }
+            ShardMsg::ResetStats => {
+                if let Some(store) = &mut state.store {
+                    store.reset_stats();
+                }
+            }
+            ShardMsg::Reconfigure(config) => state.reconfigure(config),
+            ShardMsg::Rebuilt(result) => state.rebuilt(result)?,
+        }
+        Ok(())
+    }
+}
+
+impl<J: Job> ShardState<J> {
+    fn adopt_or_rebuild(&mut self, me: &Me<ShardMsg<J>>) {
+        let config = *self.args.config.borrow();
+        if let Some((mut store, last_lsn)) = self.args.cradle.take() {
+            store.reconfigure(config);
+            self.store = Some(store);
+            self.last_lsn = last_lsn;
+            // Effects of commands that ran before the predecessor's end and were not handed over.
+            self.flush_effects();
+            return;
+        }
+        let (me, rebuild, index) = (me.clone(), Arc::clone(&self.args.rebuild), self.args.index);
+        info!(shard = index, "rebuilding the store from the log");
+        tokio::task::spawn_blocking(move || {
+            me.send(ShardMsg::Rebuilt(rebuild.rebuild(index, config)));
+        });
+    }
+
+    fn rebuilt(&mut self, result: Result<(Box<Store>, Lsn), String>) -> Result<(), Failure> {
+        let (mut store, lsn) = result.map_err(|why| {
+            error!(shard = self.args.index, %why, "the store could not be rebuilt");
+            Failure::new(format!("rebuild failed: {why}"))
+        })?;
+        store.reconfigure(*self.args.config.borrow());
+        info!(shard = self.args.index, lsn, entries = store.entries(), "rebuilt");
+        self.store = Some(store);
+        self.last_lsn = lsn;
+        Ok(())
+    }
+
+    fn run(&mut self, mut job: J, reply: oneshot::Sender<Outcome<J>>) {
+        let Some(store) = &mut self.store else {
+            let _ = reply.send(Outcome::Loading(job));
+            return;
+        };
+        let writable = self.args.journal.writable();
+        job.run(store, self.args.clock.unix_ms(), &writable);
+        let parked = Parked::new(job, reply);
+        if writable.is_err() {
+            // Only expiries can have happened; their records wait in the store for better days.
+            parked.release(Ok(()));
+        } else if !store.effects_mut().is_empty() {
+            self.last_lsn = self.args.journal.append(store.effects_mut(), Some(parked));
+        } else if self.last_lsn > self.args.journal.settled() {
+            self.args.journal.park(self.last_lsn, parked);
+        } else {
+            parked.release(Ok(()));
+        }
+    }
+
+    async fn lend(&mut self, borrower: oneshot::Sender<Option<Loan>>) -> Result<(), Failure> {
+        let Some(store) = self.store.take() else {
+            let _ = borrower.send(None);
+            return Ok(());
+        };
+        let (back, home) = oneshot::channel();
+        // A borrower that went away drops the loan, which sends the store home like any other.
+        let _ = borrower.send(Some(Loan::new(store, self.last_lsn, back)));
+        let (store, last_lsn) = home.await.map_err(|_| {
+            Failure::new("a coordinator ended in the middle of a commit with this shard's store")
+        })?;
+        self.store = Some(store);
+        self.last_lsn = last_lsn;
+        Ok(())
+    }
+
+    fn sweep(&mut self, me: &Me<ShardMsg<J>>) {
+        if !self.active_expire || self.args.journal.writable().is_err() {
+            return;
+        }
+        let Some(store) = &mut self.store else { return };
+        let more = store.sweep(self.args.clock.unix_ms(), SWEEP_MAX);
+        self.flush_effects();
+        if more {
+            me.send(ShardMsg::Sweep);
+        }
+    }
+
+    fn reconfigure(&mut self, config: StoreConfig) {
+        if let Some(store) = &mut self.store {
+            store.reconfigure(config);
+        }
+        self.flush_effects();
+    }
+
+    fn flush_effects(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        if !store.effects_mut().is_empty() && self.args.journal.writable().is_ok() {
+            self.last_lsn = self.args.journal.append(store.effects_mut(), None);
+        }
+    }
+
+    fn stats(&self) -> ShardStats {
+        let Some(store) = &self.store else { return ShardStats::default() };
+        ShardStats {
+            entries: store.entries(),
+            bytes: store.memory(),
+            databases: (0..store.databases())
+                .map(|db| DatabaseStats { keys: store.len(db), expires: store.expires_len(db) })
+                .collect(),
+            counters: store.stats().clone(),
+        }
+    }
+}
+
+impl<J: Send + 'static> super::sweeper::SweepTarget for Handle<ShardMsg<J>> {
+    fn sweep(&self) {
+        // A shard that is down has nothing to sweep.
+        let _ = self.cast(ShardMsg::Sweep);
+    }
+}
+
+/// Drops what a flush left over, away from the shard: freeing millions of entries takes time.
+pub fn discard(garbage: Garbage) {
+    if !garbage.is_empty() {
+        tokio::task::spawn_blocking(move || drop(garbage));
+    }
+}

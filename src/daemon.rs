@@ -1,0 +1,277 @@
+//! What connections, commands and the admin HTTP share: handles, settings, numbers. No logic.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use seawall_actors::cache::store::KeyHasher;
+use seawall_actors::cache::{Parked, ShardMsg, ShardStats};
+use seawall_actors::clock::{Clock, UnixMs};
+use seawall_actors::journal::Journal;
+use seawall_actors::supervise::{Handle, TreeHandle};
+use tokio::sync::watch;
+
+use crate::config::ConfigControl;
+use crate::resp::clients::Clients;
+use crate::resp::round::DataJob;
+use crate::stats::Stats;
+
+/// The address of one shard actor.
+pub type ShardHandle = Handle<ShardMsg<DataJob>>;
+/// Where this daemon's effects go.
+pub type DaemonJournal = Arc<dyn Journal<Parked<DataJob>>>;
+
+/// The running daemon, as its outer parts see it.
+pub struct Daemon {
+    /// Settings, their sources, and how to change them.
+    pub config: Arc<ConfigControl>,
+    /// The cache.
+    pub shards: Shards,
+    /// The connections.
+    pub clients: Clients,
+    /// Server-wide numbers.
+    pub stats: Arc<Stats>,
+    /// The log's numbers.
+    pub log: Arc<dyn LogView>,
+    /// The supervision tree; set once it stands.
+    pub tree: OnceLock<TreeHandle>,
+    /// Start, readiness, stop.
+    pub life: Life,
+    /// Wall time.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+/// The shards and how keys are routed to them.
+pub struct Shards {
+    handles: Vec<ShardHandle>,
+    hasher: KeyHasher,
+    journal: DaemonJournal,
+}
+
+impl std::fmt::Debug for Shards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shards").field("len", &self.handles.len()).finish_non_exhaustive()
+    }
+}
+
+impl Shards {
+    /// Shards with these handles, in order.
+    #[must_use]
+    pub fn new(handles: Vec<ShardHandle>, hasher: KeyHasher, journal: DaemonJournal) -> Self {
+        Self { handles, hasher, journal }
+    }
+
+    /// Number of shards, at least 1.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// Never true; here because `len` is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
+    /// The shard that holds keys of this hash.
+    #[must_use]
+    pub fn of(&self, hash: u64) -> usize {
+        self.hasher.shard_of(hash, self.handles.len())
+    }
+
+    /// One shard's handle. `shard` comes from [`Shards::of`] or is below [`Shards::len`].
+    #[must_use]
+    pub fn handle(&self, shard: usize) -> &ShardHandle {
+        &self.handles[shard]
+    }
+
+    /// Every shard's handle, in order.
+    pub fn handles(&self) -> &[ShardHandle] {
+        &self.handles
+    }
+
+    /// Hashes keys.
+    #[must_use]
+    pub const fn hasher(&self) -> KeyHasher {
+        self.hasher
+    }
+
+    /// Where effects go.
+    #[must_use]
+    pub fn journal(&self) -> &DaemonJournal {
+        &self.journal
+    }
+
+    /// Sizes and counters of every shard; `None` for one that does not answer in time.
+    pub async fn stats(&self, within: Duration) -> Vec<Option<ShardStats>> {
+        let asked: Vec<_> = self
+            .handles
+            .iter()
+            .map(|handle| {
+                let handle = handle.clone();
+                tokio::spawn(async move { handle.call(within, ShardMsg::Stats).await.ok() })
+            })
+            .collect();
+        let mut stats = Vec::with_capacity(asked.len());
+        for answer in asked {
+            stats.push(answer.await.ok().flatten());
+        }
+        stats
+    }
+
+    /// Sets every shard's counters back to zero; a shard that is down keeps its own.
+    pub fn reset_stats(&self) {
+        self.tell(|| ShardMsg::ResetStats);
+    }
+
+    /// Sends every shard a message, without waiting; shards that are down miss it.
+    pub fn tell(&self, msg: impl Fn() -> ShardMsg<DataJob>) {
+        for handle in &self.handles {
+            let _ = handle.cast(msg());
+        }
+    }
+}
+
+/// The write-ahead log's numbers at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogStatus {
+    /// When writes are synced: `always`, `everysec` or `no`.
+    pub fsync: &'static str,
+    /// LSN of the newest record, written or not.
+    pub lsn: u64,
+    /// Everything up to here is written to the file.
+    pub written: u64,
+    /// Everything up to here is synced to the disk.
+    pub durable: u64,
+    /// Number of segment files.
+    pub segments: u64,
+    /// Bytes in all segments.
+    pub bytes: u64,
+    /// Frames written since the start.
+    pub frames: u64,
+    /// Syncs since the start.
+    pub syncs: u64,
+    /// Time spent syncing, nanoseconds.
+    pub sync_ns: u64,
+    /// Failed writes and syncs since the start.
+    pub errors: u64,
+    /// Why no writes are taken now, if so.
+    pub refusing: Option<String>,
+}
+
+/// Reads the log's numbers.
+pub trait LogView: Send + Sync + 'static {
+    /// The numbers now; `None` for a pure cache.
+    fn status(&self) -> Option<LogStatus>;
+}
+
+/// The log of a pure cache.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoLog;
+
+impl LogView for NoLog {
+    fn status(&self) -> Option<LogStatus> {
+        None
+    }
+}
+
+/// How the daemon is asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Finish what was received, sync, stop the actors.
+    Graceful,
+    /// Exit without waiting for anything.
+    Now,
+}
+
+/// When the daemon started, whether it is ready, whether it shall stop.
+#[derive(Debug)]
+pub struct Life {
+    /// Start, on the monotonic clock.
+    pub started: Instant,
+    /// Start, in Unix milliseconds.
+    pub started_ms: UnixMs,
+    /// 40 hexadecimal digits that name this run.
+    pub run_id: String,
+    stop: watch::Sender<Option<StopMode>>,
+    phase: watch::Sender<Phase>,
+}
+
+/// The daemon's way through its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The log is being replayed.
+    Replaying,
+    /// Actors are being started.
+    Starting,
+    /// Clients are served.
+    Serving,
+    /// No new clients; those that are there get their answers.
+    Draining,
+}
+
+impl Life {
+    /// A life that starts now.
+    #[must_use]
+    pub fn new(clock: &Clock) -> Self {
+        use std::fmt::Write as _;
+        let run_id = rand::random::<[u8; 20]>().iter().fold(String::new(), |mut id, byte| {
+            // Writing to a String never fails.
+            let _ = write!(id, "{byte:02x}");
+            id
+        });
+        Self {
+            started: Instant::now(),
+            started_ms: clock.unix_ms(),
+            run_id,
+            stop: watch::Sender::new(None),
+            phase: watch::Sender::new(Phase::Replaying),
+        }
+    }
+
+    /// Asks the daemon to stop. A later, harsher mode replaces an earlier one.
+    pub fn request_stop(&self, mode: StopMode) {
+        self.stop.send_if_modified(|current| match (*current, mode) {
+            (None, _) | (Some(StopMode::Graceful), StopMode::Now) => {
+                *current = Some(mode);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Resolves when a stop was requested.
+    pub fn stop_requested(&self) -> watch::Receiver<Option<StopMode>> {
+        self.stop.subscribe()
+    }
+
+    /// Moves to another phase.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// The phase now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Whether clients are served.
+    ///
+    /// # Errors
+    /// The reasons why not, in words.
+    pub fn ready(&self) -> Result<(), Vec<String>> {
+        let reason = match self.phase() {
+            Phase::Serving => return Ok(()),
+            Phase::Replaying => "the log is being replayed",
+            Phase::Starting => "actors are being started",
+            Phase::Draining => "the daemon is stopping",
+        };
+        Err(vec![reason.to_owned()])
+    }
+}

@@ -1,0 +1,174 @@
+//! Commands over several shards: borrows their stores, runs, logs one batch, gives them back.
+
+use std::time::Duration;
+
+use seawall_actors::cache::store::Store;
+use seawall_actors::cache::{Loan, Outcome, Parked, ShardMsg};
+use seawall_actors::journal::{JournalError, Lsn, RecordBatch};
+use seawall_actors::supervise::CallError;
+use tokio::sync::oneshot;
+
+use super::refusal::Refusal;
+use super::round::DataJob;
+use crate::daemon::Shards;
+
+/// How long a coordinator waits for one shard to lend its store. A shard that is being restarted
+/// is back long before; one that is stuck must not freeze the shards borrowed already.
+const LEND_WITHIN: Duration = Duration::from_secs(2);
+
+/// Borrowed stores of some or all shards. Dropping it gives every intact store back.
+#[derive(Debug)]
+pub struct Borrowed<'a> {
+    shards: &'a Shards,
+    loans: Vec<Option<Loan>>,
+    /// The stores, in shard order; `None` where not borrowed.
+    stores: Vec<Option<Box<Store>>>,
+    slips: Vec<Option<seawall_actors::cache::LoanSlip>>,
+    /// Effects of what ran so far, in order.
+    effects: RecordBatch,
+}
+
+/// Which shards to borrow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardSet(Vec<bool>);
+
+impl ShardSet {
+    /// No shard of `count`.
+    #[must_use]
+    pub fn none(count: usize) -> Self {
+        Self(vec![false; count])
+    }
+
+    /// Adds a shard.
+    pub fn add(&mut self, shard: usize) {
+        if let Some(wanted) = self.0.get_mut(shard) {
+            *wanted = true;
+        }
+    }
+
+    /// Adds every shard.
+    pub fn add_all(&mut self) {
+        self.0.fill(true);
+    }
+
+    /// Adds the shards of another set.
+    pub fn add_set(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    /// Whether no shard is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.0.contains(&true)
+    }
+}
+
+impl<'a> Borrowed<'a> {
+    /// Borrows the stores in ascending order, so that no two coordinators wait for each other.
+    ///
+    /// # Errors
+    /// A refusal that says which shard is not there, with nothing executed.
+    pub async fn take(shards: &'a Shards, wanted: &ShardSet) -> Result<Self, Refusal> {
+        let count = shards.len();
+        let mut borrowed = Self {
+            shards,
+            loans: (0..count).map(|_| None).collect(),
+            stores: (0..count).map(|_| None).collect(),
+            slips: (0..count).map(|_| None).collect(),
+            effects: RecordBatch::new(),
+        };
+        for (index, _) in wanted.0.iter().enumerate().filter(|(_, wanted)| **wanted) {
+            let handle = shards.handle(index);
+            let mut loan = match handle.call(LEND_WITHIN, ShardMsg::Lend).await {
+                Ok(Some(loan)) => loan,
+                Ok(None) => return Err(loading(index)),
+                // Either way nothing was executed: a late loan comes home when it is dropped.
+                Err(CallError::NotExecuted(why)) => return Err(shard_down(index, &why)),
+                Err(CallError::Unknown(why)) => return Err(shard_down(index, &why)),
+            };
+            if let Some((store, slip)) = loan.take() {
+                borrowed.stores[index] = Some(store);
+                borrowed.slips[index] = Some(slip);
+            }
+            borrowed.loans[index] = Some(loan);
+        }
+        // What the shards still owed the log comes before anything that runs now.
+        borrowed.collect(false);
+        Ok(borrowed)
+    }
+
+    /// The stores, in shard order.
+    pub fn stores(&mut self) -> &mut [Option<Box<Store>>] {
+        &mut self.stores
+    }
+
+    /// Collects the effects of the command that just ran, so that the batch keeps the order in
+    /// which commands ran. A command that changed every shard alike (`same_everywhere`: FLUSHALL,
+    /// SWAPDB) left the same record in each store: one counts.
+    pub fn collect(&mut self, same_everywhere: bool) {
+        for (i, store) in self.stores.iter_mut().flatten().enumerate() {
+            if i == 0 || !same_everywhere {
+                self.effects.extend(store.effects_mut());
+            }
+            store.effects_mut().clear();
+        }
+    }
+
+    /// Logs the effects as one batch, gives the stores back, and waits until all that was read
+    /// or written here is settled.
+    ///
+    /// # Errors
+    /// The log failed: what was written may not survive a restart.
+    pub async fn finish(mut self) -> Result<(), JournalError> {
+        let journal = self.shards.journal();
+        let (reply, settled) = oneshot::channel();
+        let parked = Parked::new(DataJob::empty(), reply);
+        if self.effects.is_empty() {
+            let lsn = self.loans.iter().flatten().map(|l| l.last_lsn).max().unwrap_or(0);
+            drop(self.give_back(lsn));
+            journal.park(lsn, parked);
+        } else {
+            let mut effects = std::mem::take(&mut self.effects);
+            // Appended before the stores go home: whatever a shard appends next comes later.
+            let lsn = journal.append(&mut effects, Some(parked));
+            drop(self.give_back(lsn));
+        }
+        match settled.await {
+            Ok(Outcome::Failed(_, error)) => Err(error),
+            Ok(_) => Ok(()),
+            Err(_) => Err(JournalError::Closed),
+        }
+    }
+
+    fn give_back(mut self, lsn: Lsn) -> Self {
+        for loan in self.loans.iter_mut().flatten() {
+            loan.last_lsn = loan.last_lsn.max(lsn);
+        }
+        self
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        for ((loan, store), slip) in self.loans.iter_mut().zip(&mut self.stores).zip(&mut self.slips)
+        {
+            if let (Some(loan), Some(store), Some(slip)) = (loan, store.take(), slip.take()) {
+                loan.put(store, slip);
+            }
+        }
+    }
+}
+
+/// The shard is being rebuilt; Redis' code for "come back later".
+#[must_use]
+pub fn loading(shard: usize) -> Refusal {
+    Refusal::other(format!("LOADING Seawall is rebuilding shard {shard} from its log"))
+}
+
+/// The shard's actor is down and did not come back in time.
+#[must_use]
+pub fn shard_down(shard: usize, why: &dyn std::fmt::Display) -> Refusal {
+    Refusal::other(format!("ERR not executed: shard {shard}: {why}"))
+}

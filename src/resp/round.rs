@@ -1,0 +1,287 @@
+//! One round: the requests a connection found whole in its buffer, and the jobs made of them.
+//!
+//! A connection has one round in flight and sends one job to each shard it touches, so a shard's
+//! mailbox never holds more than one message per connection: that is the backpressure. The
+//! input is shared, not copied; buffers travel to the shard and back and are used again.
+
+use std::sync::Arc;
+
+use seawall_actors::cache::Job;
+use seawall_actors::cache::store::{KeyHasher, Store};
+use seawall_actors::clock::UnixMs;
+use seawall_actors::journal::JournalError;
+
+use super::args::{Args, Span};
+use super::keyspace::{Keyspace, Scope, Stores};
+use super::limits::Limits;
+use super::refusal::Refusal;
+use super::reply::{Proto, Reply};
+use super::table::{Command, DataFn, Flags, Run};
+
+/// A decoded request.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Its command; `None` if there is none of that name.
+    pub command: Option<&'static Command>,
+    /// Index of its first span.
+    pub first: u32,
+    /// Number of arguments, the name included.
+    pub argc: u32,
+    /// Hash of the first key, if it has one.
+    pub hash: u64,
+}
+
+/// Bytes from a client, and the whole requests found in them.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// What was read; requests first, then whatever is not whole yet.
+    pub bytes: Vec<u8>,
+    /// Argument spans of all requests.
+    pub spans: Vec<Span>,
+    /// The requests, in order.
+    pub requests: Vec<Request>,
+}
+
+impl Input {
+    /// The arguments of a request.
+    #[must_use]
+    pub fn args(&self, request: &Request) -> Args<'_> {
+        let first = request.first as usize;
+        let spans = self.spans.get(first..first + request.argc as usize).unwrap_or_default();
+        Args::new(&self.bytes, spans)
+    }
+}
+
+/// What all commands of a job have in common.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Selected database.
+    pub db: u8,
+    /// Protocol of the replies.
+    pub proto: Proto,
+    /// Number of databases.
+    pub databases: u8,
+    /// Hashes and routes keys.
+    pub hasher: KeyHasher,
+    /// Limits on keys and values.
+    pub limits: Arc<Limits>,
+}
+
+impl View {
+    /// The scope of a command that runs at `now`.
+    #[must_use]
+    pub fn scope(&self, now: UnixMs) -> Scope<'_> {
+        Scope {
+            db: self.db,
+            now,
+            limits: &self.limits,
+            hasher: self.hasher,
+            databases: self.databases,
+        }
+    }
+}
+
+/// Reply bytes after which a job stops early; the connection writes and sends it again.
+const MAX_JOB_OUT: usize = 1 << 20;
+
+/// Commands of one round that go to one shard, and their replies.
+#[derive(Debug)]
+pub struct DataJob {
+    input: Arc<Input>,
+    view: Option<View>,
+    /// Indexes of the requests.
+    picks: Vec<u32>,
+    /// How many of `picks` were executed.
+    done: usize,
+    out: Vec<u8>,
+    /// Where the reply of each executed request ends in `out`.
+    ends: Vec<u32>,
+    /// Error codes answered: first words of error replies.
+    errors: Vec<ErrorCode>,
+}
+
+/// The code of an error reply, short enough to copy.
+pub type ErrorCode = [u8; 12];
+
+impl DataJob {
+    /// A job without commands; also what a coordinator parks to wait for the log.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            input: Arc::default(),
+            view: None,
+            picks: Vec::new(),
+            done: 0,
+            out: Vec::new(),
+            ends: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Prepares a used job for a new round; keeps its buffers.
+    pub fn prepare(&mut self, input: &Arc<Input>, view: &View) {
+        self.input = Arc::clone(input);
+        self.view = Some(view.clone());
+        self.picks.clear();
+        self.done = 0;
+        self.reset_replies();
+    }
+
+    /// Adds a request, by its index in the input.
+    pub fn pick(&mut self, request: usize) {
+        // A round is bounded far below 2^32 requests.
+        self.picks.push(u32::try_from(request).unwrap_or(u32::MAX));
+    }
+
+    /// Whether no request was picked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.picks.is_empty()
+    }
+
+    /// Whether every picked request was executed.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done == self.picks.len()
+    }
+
+    /// Replies so far, all together.
+    #[must_use]
+    pub fn out(&self) -> &[u8] {
+        &self.out
+    }
+
+    /// The reply of the `n`th request executed since the last [`DataJob::reset_replies`].
+    #[must_use]
+    pub fn reply(&self, n: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(n)? as usize;
+        let start = n.checked_sub(1).and_then(|n| self.ends.get(n)).map_or(0, |e| *e as usize);
+        self.out.get(start..end)
+    }
+
+    /// Error codes answered since the last reset.
+    pub fn take_errors(&mut self) -> std::vec::Drain<'_, ErrorCode> {
+        self.errors.drain(..)
+    }
+
+    /// Forgets replies that were passed on.
+    pub fn reset_replies(&mut self) {
+        self.out.clear();
+        self.ends.clear();
+        self.errors.clear();
+        // One big reply must not hold its memory for the life of the connection.
+        if self.out.capacity() > 2 * MAX_JOB_OUT {
+            self.out = Vec::new();
+        }
+    }
+
+    /// Lets go of the input, so that the connection can fill it again.
+    pub fn release_input(&mut self) {
+        self.input = Arc::default();
+    }
+
+    /// Replaces the replies of the writes among the executed requests: the log failed under them.
+    pub fn taint_writes(&mut self, error: &JournalError) {
+        let text = format!("MISCONF {error}. The outcome of this write is unknown");
+        let (old, ends) = (std::mem::take(&mut self.out), std::mem::take(&mut self.ends));
+        let proto = self.view.as_ref().map_or(Proto::V2, |v| v.proto);
+        let first = self.done - ends.len();
+        let mut start = 0;
+        for (n, end) in ends.into_iter().enumerate() {
+            let end = end as usize;
+            let is_write = self
+                .picks
+                .get(first + n)
+                .and_then(|i| self.input.requests.get(*i as usize))
+                .and_then(|r| r.command)
+                .is_some_and(|c| c.flags.has(Flags::WRITE));
+            if is_write {
+                Reply::new(&mut self.out, proto).error(&text);
+                self.errors.push(code_of("MISCONF"));
+            } else {
+                self.out.extend_from_slice(old.get(start..end).unwrap_or_default());
+            }
+            start = end;
+            self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+impl Job for DataJob {
+    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
+        let Some(view) = &self.view else { return };
+        while let Some(request) =
+            self.picks.get(self.done).and_then(|i| self.input.requests.get(*i as usize))
+        {
+            if self.out.len() >= MAX_JOB_OUT {
+                break;
+            }
+            if let Some((command, run)) = data_command(request) {
+                let stores = Stores::One(store);
+                let mut keyspace = Keyspace::new(stores, view.scope(now), Some(request.hash));
+                let mut reply = Reply::new(&mut self.out, view.proto);
+                let args = self.input.args(request);
+                if let Err(code) =
+                    execute(command, run, &args, &mut keyspace, &mut reply, writable)
+                {
+                    self.errors.push(code);
+                }
+            }
+            self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));
+            self.done += 1;
+        }
+    }
+}
+
+fn data_command(request: &Request) -> Option<(&'static Command, DataFn)> {
+    let command = request.command?;
+    match command.run {
+        Run::Data(run) | Run::AllShards(run) => Some((command, run)),
+        _ => None,
+    }
+}
+
+/// Runs one data command; an error becomes its whole reply, and its code is returned.
+///
+/// # Errors
+/// The code of the error that was answered.
+pub fn execute(
+    command: &Command,
+    run: DataFn,
+    args: &Args<'_>,
+    keyspace: &mut Keyspace<'_>,
+    reply: &mut Reply<'_>,
+    writable: &Result<(), JournalError>,
+) -> Result<(), ErrorCode> {
+    let mark = reply.len();
+    let result = match writable {
+        Err(error) if command.flags.has(Flags::WRITE) => Err(not_writable(error)),
+        _ => run(keyspace, args, reply),
+    };
+    result.map_err(|refusal| {
+        reply.truncate(mark);
+        answer(&refusal, reply)
+    })
+}
+
+/// Why a write is refused while the log can't be written.
+#[must_use]
+pub fn not_writable(error: &JournalError) -> Refusal {
+    Refusal::other(format!("MISCONF {error}. This write was not applied; reads go on"))
+}
+
+/// Writes a refusal as an error reply and returns its code.
+pub fn answer(refusal: &Refusal, reply: &mut Reply<'_>) -> ErrorCode {
+    reply.error(&refusal.to_string());
+    code_of(refusal.code())
+}
+
+/// The code as a short array; longer ones are cut.
+#[must_use]
+pub fn code_of(code: &str) -> ErrorCode {
+    let mut short = ErrorCode::default();
+    for (to, from) in short.iter_mut().zip(code.bytes()) {
+        *to = from;
+    }
+    short
+}
