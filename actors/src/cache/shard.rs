@@ -4,19 +4,20 @@
 //! otherwise it is rebuilt from the log while this shard alone answers [`Outcome::Loading`].
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
 use super::cradle::Cradle;
 use super::loan::Loan;
-use super::store::{Garbage, Store, StoreConfig, StoreStats};
+use super::store::{Store, StoreConfig, StoreStats};
 use crate::clock::{Clock, UnixMs};
 use crate::journal::{Journal, JournalError, Lsn, Release};
 use crate::supervise::{Failure, Handle, Label, Me, Worker};
 
-/// Keys that one sweep may expire before others get their turn.
-const SWEEP_MAX: usize = 512;
+/// Entries that one sweep may expire, and evict, before others get their turn.
+const SWEEP_MAX: u32 = 512;
 
 /// A batch of commands for one shard.
 pub trait Job: Send + 'static {
@@ -104,7 +105,7 @@ pub struct ShardStats {
     pub entries: u64,
     /// Bytes allocated by the store.
     pub bytes: u64,
-    /// Keys, keys with a time to live, and the mean of those in milliseconds, per database.
+    /// Sizes per database.
     pub databases: Vec<DatabaseStats>,
     /// Event counters.
     pub counters: StoreStats,
@@ -117,6 +118,8 @@ pub struct DatabaseStats {
     pub keys: u64,
     /// Keys with a time to live.
     pub expires: u64,
+    /// Mean time to live of those, milliseconds.
+    pub avg_ttl_ms: u64,
 }
 
 /// Restores a shard's store from the log.
@@ -295,6 +298,8 @@ impl<J: Job> ShardState<J> {
         })?;
         self.store = Some(store);
         self.last_lsn = last_lsn;
+        // A coordinator that ended early leaves the effects of what it had run.
+        self.flush_effects();
         Ok(())
     }
 
@@ -303,9 +308,13 @@ impl<J: Job> ShardState<J> {
             return;
         }
         let Some(store) = &mut self.store else { return };
-        let more = store.sweep(self.args.clock.unix_ms(), SWEEP_MAX);
+        let (now, begun) = (self.args.clock.unix_ms(), Instant::now());
+        let expired = store.expire_due(SWEEP_MAX, now);
+        let evicted = store.evict_to_fit(SWEEP_MAX, now);
+        let took = begun.elapsed().as_nanos();
+        store.record_sweep(u64::try_from(took).unwrap_or(u64::MAX));
         self.flush_effects();
-        if more {
+        if expired.more || evicted.more {
             me.send(ShardMsg::Sweep);
         }
     }
@@ -326,11 +335,16 @@ impl<J: Job> ShardState<J> {
 
     fn stats(&self) -> ShardStats {
         let Some(store) = &self.store else { return ShardStats::default() };
+        let now = self.args.clock.unix_ms();
         ShardStats {
             entries: store.entries(),
             bytes: store.memory(),
-            databases: (0..store.databases())
-                .map(|db| DatabaseStats { keys: store.len(db), expires: store.expires_len(db) })
+            databases: (0..store.config().databases)
+                .map(|db| DatabaseStats {
+                    keys: store.len(db),
+                    expires: store.expires_len(db),
+                    avg_ttl_ms: store.avg_ttl_ms(db, now),
+                })
                 .collect(),
             counters: store.stats().clone(),
         }
@@ -341,12 +355,5 @@ impl<J: Send + 'static> super::sweeper::SweepTarget for Handle<ShardMsg<J>> {
     fn sweep(&self) {
         // A shard that is down has nothing to sweep.
         let _ = self.cast(ShardMsg::Sweep);
-    }
-}
-
-/// Drops what a flush left over, away from the shard: freeing millions of entries takes time.
-pub fn discard(garbage: Garbage) {
-    if !garbage.is_empty() {
-        tokio::task::spawn_blocking(move || drop(garbage));
     }
 }
