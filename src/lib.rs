@@ -1,3 +1,4 @@
 //! The daemon: wires the actors of `seawall-actors` to the outside world.
 
+pub mod daemon;
 pub mod resp;
