@@ -1,1 +1,3 @@
+//! The Seawall daemon: wires the actors of `seawall-actors` to the outside world.
 
+pub mod config;
