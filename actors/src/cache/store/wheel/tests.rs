@@ -1,0 +1,1 @@
+//! The wheel against an ordered map.
