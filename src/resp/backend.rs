@@ -1,12 +1,13 @@
 //! What commands about the server ask of the daemon around them, as plain numbers and texts.
 //!
-//! The one seam between the commands (which format) and configuration, shards, log, statistics
-//! and tree (which know). Commands are tested against an in-memory backend.
+//! The one seam between the commands (which format) and shards, log, statistics and tree (which
+//! know). Commands are tested against an in-memory backend.
 
 #[cfg(test)]
 pub mod fake;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,29 +15,23 @@ use async_trait::async_trait;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::supervise::Drill;
 
+use super::clients::Clients;
 use super::refusal::Refusal;
+use crate::config::ConfigControl;
 
-/// Settings that commands and gates look at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Number of databases, 1–256.
-    pub databases: u16,
-    /// A password is configured.
-    pub password_set: bool,
-    /// DEBUG is allowed.
-    pub debug_commands: bool,
-    /// SW.DRILL is allowed.
-    pub drills: bool,
-    /// TCP port of the first RESP listener; 0 for none.
-    pub tcp_port: u16,
-    /// The configuration file; empty for none.
-    pub config_file: String,
-    /// Most memory for entries in bytes; 0 for no limit.
-    pub max_memory: u64,
-    /// Redis' name of the eviction policy.
-    pub max_memory_policy: &'static str,
-    /// Counts configurations that took effect, from 1.
-    pub generation: u64,
+/// The daemon's own life.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LifeNumbers {
+    /// When it started.
+    pub started_at: UnixMs,
+    /// How long it has been running; monotonic.
+    pub uptime: Duration,
+    /// 40 hexadecimal digits, different at every start.
+    pub run_id: String,
+    /// The log is being replayed.
+    pub loading: bool,
+    /// A stop was asked for.
+    pub stopping: bool,
 }
 
 /// One shard's numbers.
@@ -147,22 +142,16 @@ pub struct LogNumbers {
 /// What the commands ask.
 #[async_trait]
 pub trait Backend: Debug + Send + Sync + 'static {
-    /// The settings in force.
-    fn settings(&self) -> Settings;
-    /// Whether `given` is the password. MUST take the same time wherever the two differ.
-    fn is_password(&self, given: &[u8]) -> bool;
-    /// Settings whose name (ours or Redis') matches the glob, with their values, without secrets.
-    fn config_get(&self, pattern: &str) -> Vec<(String, String)>;
-    /// Changes settings, all of them or none.
-    ///
-    /// # Errors
-    /// The whole error text, code first.
-    async fn config_set(&self, pairs: Vec<(String, String)>) -> Result<(), Refusal>;
-    /// Writes what was changed into the configuration file.
-    ///
-    /// # Errors
-    /// The whole error text, code first.
-    async fn config_rewrite(&self) -> Result<(), Refusal>;
+    /// The running configuration.
+    fn config(&self) -> &Arc<ConfigControl>;
+    /// The registry of connections.
+    fn clients(&self) -> &Clients;
+    /// Wall time now.
+    fn now(&self) -> UnixMs;
+    /// Since when, under which id, whether it is ending.
+    fn life(&self) -> LifeNumbers;
+    /// Asks the daemon to stop in order; `at_once` does not wait for clients.
+    fn request_stop(&self, at_once: bool);
     /// Every shard's numbers, in order; `None` for one that does not answer within `within`.
     async fn shards(&self, within: Duration) -> Vec<Option<ShardNumbers>>;
     /// Zeroes what CONFIG RESETSTAT zeroes.
@@ -185,6 +174,4 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// # Errors
     /// An unknown path (the text lists the known ones), or an actor that cannot fail this way.
     async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal>;
-    /// Whether data is still being replayed: `None`, or the start of the replay.
-    fn loading_since(&self) -> Option<UnixMs>;
 }
