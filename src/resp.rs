@@ -4,6 +4,7 @@ pub mod args;
 pub mod backend;
 pub mod clients;
 pub mod commands;
+pub mod integer;
 pub mod keyspace;
 pub mod limits;
 pub mod refusal;
