@@ -1,3 +1,4 @@
-//! The daemon: wires the actors of `seawall-actors` to the outside world.
+//! The Seawall daemon: wires the actors of `seawall-actors` to the outside world.
 
+pub mod config;
 pub mod resp;

@@ -1,6 +1,8 @@
 //! The Redis protocol: codec, command table, commands, connections.
 
 pub mod args;
+pub mod backend;
+pub mod clients;
 pub mod commands;
 pub mod integer;
 pub mod keyspace;

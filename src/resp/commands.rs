@@ -8,6 +8,7 @@ mod keyspace;
 mod numbers;
 mod server;
 mod strings;
+mod subcommand;
 mod tier;
 mod transactions;
 

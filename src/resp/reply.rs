@@ -33,6 +33,11 @@ impl<'a> Reply<'a> {
         self.proto
     }
 
+    /// Switches the protocol for what follows: HELLO answers in the protocol it chose.
+    pub const fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+    }
+
     /// Bytes in the buffer, earlier replies included.
     #[must_use]
     pub fn len(&self) -> usize {

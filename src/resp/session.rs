@@ -1,12 +1,191 @@
 //! What one connection is: who, which database, which protocol, which transaction.
 
-use super::reply::Proto;
+mod admission;
+#[cfg(test)]
+mod tests;
 
-/// State of one connection, owned by its task.
+use std::sync::Arc;
+
+use super::backend::Backend;
+use super::clients::{ClientInfo, CommandName, Registration, Traits};
+use super::refusal::Refusal;
+use super::reply::Proto;
+use super::table::{Command, Flags};
+
+pub use admission::{DENIED, protected_mode_admits};
+
+/// Whether replies are sent: CLIENT REPLY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplyMode {
+    /// They are.
+    #[default]
+    On,
+    /// They are not, until CLIENT REPLY ON.
+    Off,
+    /// The running command is CLIENT REPLY SKIP, which has no reply itself.
+    SkipNext,
+    /// The running command's reply is dropped; then replies are on.
+    Skip,
+}
+
+/// State of one connection, owned by its task. Dropping it leaves the registry.
 #[derive(Debug)]
 pub struct Session {
-    /// Selected database.
+    /// The daemon around it.
+    pub daemon: Arc<dyn Backend>,
+    /// Selected database. Change it with [`Session::select`].
     pub db: u8,
-    /// Protocol version.
+    /// Protocol version. Change it with [`Session::speak`].
     pub proto: Proto,
+    /// Whether replies are sent.
+    pub reply_mode: ReplyMode,
+    /// The connection closes once its replies are sent.
+    pub close_after_reply: bool,
+    authenticated: bool,
+    traits: Traits,
+    /// The command of the last round and its name, so that a connection that repeats one command
+    /// pays no look-up.
+    last_command: Option<(&'static Command, CommandName)>,
+    registration: Registration,
+}
+
+impl Session {
+    /// A fresh session. It counts as authenticated if no password is configured now, and stays
+    /// so when one is set later, as in Redis.
+    #[must_use]
+    pub fn new(daemon: Arc<dyn Backend>, registration: Registration) -> Self {
+        let authenticated = !password_set(&*daemon);
+        Self {
+            daemon,
+            db: 0,
+            proto: Proto::V2,
+            reply_mode: ReplyMode::On,
+            close_after_reply: false,
+            authenticated,
+            traits: Traits::default(),
+            last_command: None,
+            registration,
+        }
+    }
+
+    /// The entry that others see.
+    #[must_use]
+    pub fn client(&self) -> &Arc<ClientInfo> {
+        &self.registration
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.registration.id
+    }
+
+    /// Whether the client has proved who it is, or needs not.
+    #[must_use]
+    pub fn authenticated(&self) -> bool {
+        // The flag decides for all but those who wait before a password that may be gone by now.
+        self.authenticated || !password_set(&*self.daemon)
+    }
+
+    /// The client has given the right password.
+    pub fn authenticate(&mut self) {
+        self.authenticated = true;
+    }
+
+    /// Whether this client may run this command now.
+    ///
+    /// # Errors
+    /// `NOAUTH` before authentication, except for the commands that lead to it.
+    #[inline]
+    pub fn may_run(&self, command: &Command) -> Result<(), Refusal> {
+        if self.authenticated || command.flags.has(Flags::NO_AUTH) || self.authenticated() {
+            return Ok(());
+        }
+        Err(Refusal::other("NOAUTH Authentication required."))
+    }
+
+    /// Whether MULTI is open. It is as long as [`ClientInfo::note_transaction`] says so.
+    #[must_use]
+    pub fn in_transaction(&self) -> bool {
+        self.registration.in_transaction()
+    }
+
+    /// Selects a database that exists.
+    pub fn select(&mut self, db: u8) {
+        self.db = db;
+        self.registration.note_db(db);
+    }
+
+    /// Switches the protocol.
+    pub fn speak(&mut self, proto: Proto) {
+        self.proto = proto;
+        self.registration.note_proto(proto);
+    }
+
+    /// CLIENT NO-EVICT and NO-TOUCH.
+    #[must_use]
+    pub const fn traits(&self) -> Traits {
+        self.traits
+    }
+
+    /// Changes CLIENT NO-EVICT or NO-TOUCH.
+    pub fn set_traits(&mut self, traits: Traits) {
+        self.traits = traits;
+        self.registration.note_traits(traits);
+    }
+
+    /// Back to what a new connection is: RESET. The transaction is its owner's to drop.
+    pub fn reset(&mut self) {
+        self.select(0);
+        self.speak(Proto::V2);
+        self.set_traits(Traits::default());
+        self.reply_mode = ReplyMode::On;
+        self.authenticated = !password_set(&*self.daemon);
+        self.registration.set_name("");
+        self.registration.note_transaction(None, 0);
+    }
+
+    /// Whether the reply of the command that just ran is sent. Ask after it ran and before
+    /// [`Session::command_done`].
+    #[must_use]
+    pub const fn replies(&self) -> bool {
+        matches!(self.reply_mode, ReplyMode::On)
+    }
+
+    /// The command's reply was written or dropped.
+    pub const fn command_done(&mut self) {
+        match self.reply_mode {
+            ReplyMode::SkipNext => self.reply_mode = ReplyMode::Skip,
+            ReplyMode::Skip => self.reply_mode = ReplyMode::On,
+            ReplyMode::On | ReplyMode::Off => {}
+        }
+    }
+
+    /// Notes a round that ended with `command` at `now`, for CLIENT LIST: one relaxed store.
+    pub fn note_round(&mut self, command: &'static Command, now: seawall_actors::clock::UnixMs) {
+        let name = match self.last_command {
+            Some((last, name)) if std::ptr::eq(last, command) => name,
+            _ => {
+                let name = CommandName::of(command);
+                self.last_command = Some((command, name));
+                name
+            }
+        };
+        self.registration.note_round(now, name);
+    }
+
+    /// Resolves when `command` may run: at once, unless CLIENT PAUSE holds it back.
+    ///
+    /// CLIENT itself is never held back (Redis holds it), or CLIENT UNPAUSE could not be heard.
+    pub async fn wait_while_paused(&self, command: &Command) {
+        let gate = self.daemon.clients().pause();
+        let writes = command.flags.has(Flags::WRITE);
+        if gate.holds(writes) && command.name != "client" {
+            gate.pass(writes).await;
+        }
+    }
+}
+
+fn password_set(daemon: &dyn Backend) -> bool {
+    daemon.config().settings().server.password.is_some()
 }

@@ -1,0 +1,56 @@
+//! `[wal]`: the write-ahead log.
+
+use std::time::Duration;
+
+use super::{Apply, Key, Kind, Mapping, RedisName};
+
+/// The keys of this section.
+pub(super) static KEYS: &[Key] = &[
+    Key {
+        path: "wal.enabled",
+        kind: Kind::Bool,
+        default: "true",
+        apply: Apply::NeedsRestart,
+        protected: false,
+        redis: &[RedisName { name: "appendonly", mapping: Mapping::YesNo }],
+        doc: "Log every write, so that a restart finds every entry again; false runs a pure cache.",
+    },
+    Key {
+        path: "wal.fsync",
+        kind: Kind::Enum(&["always", "everysec", "no"]),
+        default: r#""everysec""#,
+        apply: Apply::RestartsActor("wal"),
+        protected: false,
+        redis: &[RedisName {
+            name: "appendfsync",
+            mapping: Mapping::Words(&[
+                ("everysec", "everysec"),
+                ("always", "always"),
+                ("no", "no"),
+            ]),
+        }],
+        doc: "When a write is forced to the disk: before its reply, once a second, or whenever the system likes.",
+    },
+    Key {
+        path: "wal.segment_size",
+        kind: Kind::Size { min: 64 << 10, max: 4 << 30, zero: false, percent: false },
+        default: r#""10MB""#,
+        apply: Apply::RestartsActor("wal"),
+        protected: false,
+        redis: &[],
+        doc: "The size at which the log goes on in a new file.",
+    },
+    Key {
+        path: "wal.retention",
+        kind: Kind::Duration {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(36_500 * 86_400),
+            zero: true,
+        },
+        default: r#""24h""#,
+        apply: Apply::RestartsActor("wal"),
+        protected: false,
+        redis: &[],
+        doc: "How long a segment is kept at least; never deletes what recovery needs.",
+    },
+];

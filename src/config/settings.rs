@@ -1,0 +1,241 @@
+//! The configuration as the rest of the daemon sees it: typed, in range, effective.
+//!
+//! A limit that is lifted is `None`, never a zero to be remembered. Where `paranoia` caps a
+//! limit, the capped one stands here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::Address;
+use super::secret::Secret;
+use super::sources::Values;
+
+/// All settings in effect. Made by [`super::validate::validate`] only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// `[server]`
+    pub server: Server,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[data]`
+    pub data: Data,
+    /// `[cache]`
+    pub cache: Cache,
+    /// `[validation]`
+    pub validation: Validation,
+    /// `[wal]`
+    pub wal: Wal,
+    /// `[log]`
+    pub log: Log,
+    /// `[supervision]`
+    pub supervision: Supervision,
+    /// `[startup]`
+    pub startup: Startup,
+    /// `[debug]`
+    pub debug: Debug,
+    /// The same by key, capped where `paranoia` says so.
+    pub(super) values: Values,
+}
+
+/// `[server]`: clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where to listen for RESP over TCP; may be empty if there is a Unix socket.
+    pub bind: Vec<Address>,
+    /// Where to listen for RESP on a Unix socket.
+    pub unix_socket: Option<PathBuf>,
+    /// How many databases there are.
+    pub databases: u16,
+    /// How many clients at once.
+    pub max_clients: usize,
+    /// When an idle client is closed.
+    pub idle_timeout: Option<Duration>,
+    /// The interval of TCP keepalive probes.
+    pub tcp_keepalive: Option<Duration>,
+    /// The password, from the key or from the file.
+    pub password: Option<Secret>,
+    /// Refuse remote clients while there is no password.
+    pub protected_mode: bool,
+    /// Bytes that one client may have sent and not had answered.
+    pub query_buffer: usize,
+    /// Bytes of replies that may wait for one client.
+    pub output_buffer: usize,
+}
+
+/// `[admin]`: the HTTP listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens, if at all.
+    pub bind: Option<Address>,
+}
+
+/// `[data]`: the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Data {
+    /// The data directory.
+    pub dir: PathBuf,
+}
+
+/// What gives way at a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eviction {
+    /// The least recently used entry.
+    Lru,
+    /// Nothing: writes are refused.
+    NoEviction,
+}
+
+/// `[cache]`: the entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// How many shards, 1 to 256; `"auto"` is resolved.
+    pub shards: u16,
+    /// The most entries.
+    pub max_entries: Option<u64>,
+    /// The most bytes; a percentage is resolved.
+    pub max_memory: Option<u64>,
+    /// What gives way.
+    pub eviction: Eviction,
+    /// The TTL of an entry that is set without one.
+    pub default_ttl: Option<Duration>,
+    /// How often the expired are swept.
+    pub sweep_interval: Duration,
+    /// Whether the tight limits are on. They are in the other fields already.
+    pub paranoia: bool,
+}
+
+/// Which bytes a key may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyBytes {
+    /// Any.
+    Binary,
+    /// UTF-8 without NUL and control characters.
+    Text,
+    /// 0x21 to 0x7e and the space.
+    PrintableAscii,
+}
+
+/// `[validation]`: what is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validation {
+    /// Which bytes a key may hold.
+    pub key_bytes: KeyBytes,
+    /// The longest key, in characters (bytes for [`KeyBytes::Binary`]).
+    pub max_key_length: usize,
+    /// The longest TTL.
+    pub max_ttl: Option<Duration>,
+    /// The largest value, in bytes.
+    pub max_value: usize,
+}
+
+/// When a write is forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before its reply.
+    Always,
+    /// Once a second.
+    EverySec,
+    /// When the system likes.
+    No,
+}
+
+/// `[wal]`: the write-ahead log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wal {
+    /// Whether there is a log.
+    pub enabled: bool,
+    /// When it is forced to the disk.
+    pub fsync: Fsync,
+    /// Bytes at which a new segment begins.
+    pub segment_size: u64,
+    /// How long a segment is kept at least.
+    pub retention: Duration,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// `[log]`: telemetry on standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Directives for `tracing_subscriber`, checked.
+    pub level: String,
+}
+
+/// `[supervision]`: patience.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supervision {
+    /// How long an actor may take to stop.
+    pub grace: Duration,
+    /// How long an actor may be without progress.
+    pub watchdog: Duration,
+}
+
+/// `[startup]`: what a failed start means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Startup {
+    /// End instead of serving without a part.
+    pub fail_fast: bool,
+}
+
+/// `[debug]`: for development.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Debug {
+    /// Allow SW.DRILL.
+    pub drills: bool,
+    /// Allow DEBUG.
+    pub commands: bool,
+}
+
+impl Settings {
+    /// The value of a key that is in effect, by path.
+    #[must_use]
+    pub fn value(&self, path: &str) -> Option<&super::value::Value> {
+        self.values.get(path)
+    }
+
+    /// What is allowed but deserves a word in the log.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let remote: Vec<String> = self
+            .server
+            .bind
+            .iter()
+            .filter(|a| !a.is_loopback())
+            .map(ToString::to_string)
+            .collect();
+        if !remote.is_empty() && self.server.password.is_none() {
+            let remote = remote.join(", ");
+            warnings.push(if self.server.protected_mode {
+                format!(
+                    "server.bind listens on {remote} and there is no password: only clients on \
+                     this machine will be served (protected mode)"
+                )
+            } else {
+                format!(
+                    "server.bind listens on {remote} without a password, and protected_mode is \
+                     off: whoever reaches it can read and change everything"
+                )
+            });
+        }
+        if self.debug.drills {
+            warnings.push("debug.drills is on: clients can make actors fail".to_owned());
+        }
+        if self.cache.max_entries.is_none() && self.cache.max_memory.is_none() {
+            warnings.push(
+                "cache.max_entries and cache.max_memory are both lifted: memory is unbounded"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}

@@ -1,0 +1,176 @@
+//! The configuration file: a base, and profiles over it.
+//!
+//! Every profile is checked, also those that are not chosen: a profile that only fails in the
+//! night when it is needed is no use.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use figment::value::{Dict, Tag, Value as Raw};
+use toml_edit::{Document, Item, TableLike, Value};
+
+use super::super::keys::{self, Key, SECTIONS};
+use super::super::problem::{Problem, Source};
+use super::{Layer, unknown};
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct FileLayers {
+    /// Whether it is TOML at all.
+    pub(super) parsed: bool,
+    /// The values outside profiles.
+    pub(super) base: Layer,
+    /// The values of each profile.
+    pub(super) profiles: BTreeMap<String, Layer>,
+}
+
+/// Reads a file's text. What is wrong in it goes to `problems`.
+pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> FileLayers {
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(e) => {
+            let line = e.span().map(|span| line_of(text, &span));
+            problems.push(Problem {
+                source: Source::File(path.to_owned(), line),
+                key: None,
+                message: format!("not TOML: {}", e.message().trim_end()),
+            });
+            return FileLayers::default();
+        }
+    };
+    let mut reader = Reader { path, text, profile: None, problems };
+    let mut found = FileLayers {
+        parsed: true,
+        base: Layer::new(format!("file {}", path.display()), false),
+        profiles: BTreeMap::new(),
+    };
+    let root = document.as_table();
+    reader.sections(root, &mut found.base);
+
+    let Some(profiles) = root.get("profiles") else { return found };
+    let Some(table) = profiles.as_table_like() else {
+        let source = reader.source(profiles.span());
+        reader.report(source, "profiles", "is not a table; write [profiles.<name>.<section>]");
+        return found;
+    };
+    for (name, item) in table.iter() {
+        let mut layer = Layer::new(format!("profile {name}"), false);
+        reader.profile = Some(name.to_owned());
+        match item.as_table_like() {
+            Some(sections) => reader.sections(sections, &mut layer),
+            None => {
+                let source = reader.source(item.span());
+                reader.report(source, &format!("profiles.{name}"), "is not a table");
+            }
+        }
+        found.profiles.insert(name.to_owned(), layer);
+    }
+    found
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+    profile: Option<String>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn sections(&mut self, root: &dyn TableLike, layer: &mut Layer) {
+        for (section, item) in root.iter() {
+            if section == "profiles" && self.profile.is_none() {
+                continue;
+            }
+            let source = self.source(span_of(root, section, item));
+            if !SECTIONS.iter().any(|s| s.name == section) {
+                self.report(source, section, &unknown_section(section, item));
+                continue;
+            }
+            match item.as_table_like() {
+                Some(table) => self.keys(section, table, layer),
+                None => self.report(source, section, &format!("is a section; write [{section}]")),
+            }
+        }
+    }
+
+    fn keys(&mut self, section: &str, table: &dyn TableLike, layer: &mut Layer) {
+        for (name, item) in table.iter() {
+            let path = format!("{section}.{name}");
+            let source = self.source(span_of(table, name, item));
+            let Some(key) = keys::find(&path) else {
+                self.report(source, &path, &unknown(&path, str::to_owned));
+                continue;
+            };
+            match raw_of(key, item) {
+                Ok(raw) => {
+                    layer.entries.insert(key.path, (raw, source));
+                }
+                Err(message) => self.report(source, &path, &message),
+            }
+        }
+    }
+
+    fn source(&self, span: Option<Range<usize>>) -> Source {
+        let line = span.map(|span| line_of(self.text, &span));
+        match &self.profile {
+            None => Source::File(self.path.to_owned(), line),
+            Some(name) => Source::Profile(self.path.to_owned(), name.clone(), line),
+        }
+    }
+
+    fn report(&mut self, source: Source, key: &str, message: &str) {
+        let key = Some(key.to_owned());
+        self.problems.push(Problem { source, key, message: message.to_owned() });
+    }
+}
+
+fn unknown_section(wrong: &str, item: &Item) -> String {
+    let section = keys::nearest(wrong, SECTIONS.iter().map(|s| s.name));
+    match section {
+        Some(near) => format!("unknown section; did you mean [{near}]?"),
+        None if item.is_table_like() => format!(
+            "unknown section; there are {}",
+            SECTIONS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ")
+        ),
+        None => unknown(wrong, str::to_owned),
+    }
+}
+
+fn raw_of(key: &Key, item: &Item) -> Result<Raw, String> {
+    let wrong = |what: &str| format!("{what} is not {}", key.kind.noun());
+    match item {
+        Item::Value(value) => toml_to_raw(value).map_err(|what| wrong(&what)),
+        Item::None => Err(wrong("nothing")),
+        Item::Table(_) => Err(wrong("a table")),
+        Item::ArrayOfTables(_) => Err(wrong("a list of tables")),
+    }
+}
+
+fn span_of(table: &dyn TableLike, name: &str, item: &Item) -> Option<Range<usize>> {
+    table.key(name).and_then(toml_edit::Key::span).or_else(|| item.span())
+}
+
+/// A TOML value as figment knows it. Dates have no place in the configuration.
+///
+/// # Errors
+/// What it is instead.
+pub(in super::super) fn toml_to_raw(value: &Value) -> Result<Raw, String> {
+    Ok(match value {
+        Value::String(s) => Raw::from(s.value().as_str()),
+        Value::Integer(n) => Raw::from(*n.value()),
+        Value::Float(n) => Raw::from(*n.value()),
+        Value::Boolean(b) => Raw::from(*b.value()),
+        Value::Datetime(_) => return Err("a date".to_owned()),
+        Value::Array(items) => {
+            let items: Result<Vec<Raw>, String> = items.iter().map(toml_to_raw).collect();
+            Raw::Array(Tag::Default, items?)
+        }
+        Value::InlineTable(_) => Raw::Dict(Tag::Default, Dict::new()),
+    })
+}
+
+/// The line, from 1, on which a span begins.
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1
+}

@@ -1,0 +1,167 @@
+//! Rules over several keys, caps, and what depends on the machine.
+
+use super::super::settings::KeyBytes;
+use super::*;
+
+#[test]
+fn percentages_are_of_the_machines_memory() {
+    let s = load("[cache]\nmax_memory = \"60%\"\n", &[]).expect("valid").settings;
+    assert_eq!(s.cache.max_memory, Some(600_000_000));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("seawall.toml");
+    std::fs::write(&file, "[cache]\nmax_memory = \"60%\"\n").expect("a file");
+    let unknown = Machine { memory: None, cores: 1 };
+    let loader = Loader::from_parts(FileChoice::Named(file), Vec::new(), unknown);
+    assert!(problems(loader.load())[0].contains("a percentage needs to know"));
+}
+
+#[test]
+fn zero_lifts_a_limit() {
+    let text = "[cache]\nmax_memory = 0\nmax_entries = 0\n[validation]\nmax_ttl = \"0s\"\n";
+    let s = load(text, &[]).expect("valid").settings;
+    assert_eq!((s.cache.max_memory, s.cache.max_entries), (None, None));
+    assert_eq!(s.validation.max_ttl, None);
+    assert_eq!(s.warnings().len(), 1);
+}
+
+#[test]
+fn under_paranoia_the_smaller_limit_wins() {
+    let text = "[cache]\nparanoia = true\nmax_memory = 0\n[validation]\nbinary_keys = true\n";
+    let s = load(text, &[]).expect("valid").settings;
+    assert_eq!(s.cache.max_entries, Some(10_000));
+    assert_eq!(s.cache.max_memory, Some(10_000_000));
+    assert_eq!(s.validation.max_value, 1_000_000);
+    assert_eq!(s.validation.key_bytes, KeyBytes::PrintableAscii);
+
+    let text = "[cache]\nparanoia = true\nmax_memory = \"1%\"\nmax_entries = 7\n\
+                [validation]\nmax_value = \"2KB\"\n";
+    let small = Machine { memory: Some(200_000_000), cores: 1 };
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("seawall.toml");
+    std::fs::write(&file, text).expect("a file");
+    let s = Loader::from_parts(FileChoice::Named(file), Vec::new(), small).load();
+    let s = s.expect("valid").settings;
+    assert_eq!(s.cache.max_entries, Some(7));
+    assert_eq!(s.cache.max_memory, Some(2_000_000));
+    assert_eq!(s.validation.max_value, 2_000);
+}
+
+#[test]
+fn rules_over_several_keys_are_reported_together() {
+    let text = "[server]\nbind = []\n[cache]\ndefault_ttl = \"2h\"\n\
+                [validation]\nmax_ttl = \"1h\"\nmax_value = \"300MB\"\n";
+    let found = problems(load(text, &[]));
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found[0].contains("server.bind: nothing to listen on"), "{found:?}");
+    assert!(found[1].contains("cache.default_ttl: is longer than"), "{found:?}");
+    assert!(found[2].contains("server.query_buffer: is too small"), "{found:?}");
+    assert!(found[2].starts_with("seawall.toml:7"), "the line that was written: {found:?}");
+    assert!(found[3].contains("server.output_buffer"), "{found:?}");
+}
+
+#[test]
+fn admin_and_server_cannot_share_an_address() {
+    let found = problems(load("[admin]\nbind = \"127.0.0.1:6380\"\n", &[]));
+    assert!(found[0].contains("taken by server.bind"), "{found:?}");
+    assert!(load("[admin]\nbind = \"\"\n", &[]).expect("valid").settings.admin.bind.is_none());
+}
+
+#[test]
+fn a_password_comes_from_one_place() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let secret = dir.path().join("password");
+    let text = format!("[server]\nrequirepass_file = {:?}\n", secret.display().to_string());
+    assert!(problems(load(&text, &[]))[0].contains("cannot be read"));
+
+    std::fs::write(&secret, "from a file\r\n").expect("a file");
+    let s = load(&text, &[]).expect("valid").settings;
+    assert_eq!(s.server.password.as_ref().map(|p| p.expose()), Some("from a file"));
+
+    let both = load(&text, &[("SEAWALL__SERVER__REQUIREPASS", "x")]);
+    assert!(problems(both)[0].contains("exclude each other"));
+
+    std::fs::write(&secret, "\n").expect("a file");
+    assert!(problems(load(&text, &[]))[0].contains("is empty"));
+    std::fs::write(&secret, [0xff, 0xfe]).expect("a file");
+    assert!(problems(load(&text, &[]))[0].contains("not UTF-8"));
+}
+
+#[test]
+fn an_open_door_is_warned_about() {
+    let open = "[server]\nbind = [\"0.0.0.0:6380\"]\n";
+    let warnings = |text: &str| load(text, &[]).expect("valid").settings.warnings();
+    assert!(warnings(open)[0].contains("protected mode"));
+    assert!(warnings(&format!("{open}protected_mode = false\n"))[0].contains("whoever"));
+    assert!(warnings(&format!("{open}requirepass = \"x\"\n")).is_empty());
+}
+
+#[test]
+fn every_field_follows_its_key() {
+    // Not one value is a default: a field that reads another key would show.
+    let text = r#"
+        [server]
+        bind = ["127.0.0.1:1"]
+        unix_socket = "/s"
+        databases = 3
+        max_clients = 4
+        idle_timeout = "5s"
+        tcp_keepalive = "6s"
+        requirepass = "p"
+        protected_mode = false
+        query_buffer = "107MB"
+        output_buffer = "108MB"
+        [admin]
+        bind = "127.0.0.1:9"
+        [data]
+        dir = "/d"
+        [cache]
+        shards = 10
+        max_entries = 11
+        max_memory = "12MB"
+        eviction = "noeviction"
+        default_ttl = "13s"
+        sweep_interval = "14ms"
+        [validation]
+        binary_keys = true
+        max_key_length = 15
+        max_ttl = "16s"
+        max_value = "17MB"
+        [wal]
+        enabled = false
+        fsync = "always"
+        segment_size = "18MB"
+        retention = "19h"
+        [log]
+        format = "json"
+        level = "debug"
+        [supervision]
+        grace = "20s"
+        watchdog = "21s"
+        [startup]
+        fail_fast = false
+        [debug]
+        drills = true
+        commands = true
+    "#;
+    let s = load(text, &[]).expect("valid").settings;
+    let shown: String = format!("{s:#?}").split("values:").next().unwrap_or("").to_owned();
+    assert_in_order(&shown);
+}
+
+/// Every number and word of the text above, in the order of the fields.
+fn assert_in_order(shown: &str) {
+    let mut rest = shown;
+    for expected in [
+        "host: \"127.0.0.1\"", "port: 1,", "\"/s\"", "databases: 3", "max_clients: 4",
+        "idle_timeout", "5s", "tcp_keepalive", "6s", "Secret(***)", "protected_mode: false",
+        "query_buffer: 107000000", "output_buffer: 108000000", "port: 9,", "\"/d\"",
+        "shards: 10", "11,", "12000000,", "NoEviction", "13s", "14ms", "Binary",
+        "max_key_length: 15", "16s", "max_value: 17000000", "enabled: false", "Always",
+        "segment_size: 18000000", "retention: 68400s", "Json", "level: \"debug\"",
+        "grace: 20s", "watchdog: 21s", "fail_fast: false", "drills: true", "commands: true",
+    ] {
+        let at = rest.find(expected);
+        assert!(at.is_some(), "{expected} is missing or out of order in\n{shown}");
+        rest = &rest[at.unwrap_or(0)..];
+    }
+}

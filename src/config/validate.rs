@@ -1,0 +1,296 @@
+//! From accepted values to [`Settings`]: the rules that look at more than one key. Pure.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys;
+use super::machine::Machine;
+use super::secret::Secret;
+use super::settings::{
+    Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, Server, Settings,
+    Startup, Supervision, Validation, Wal,
+};
+use super::sources::Values;
+use super::value::Value;
+
+/// Entries that `paranoia` allows.
+pub const PARANOIA_ENTRIES: u64 = 10_000;
+/// Bytes in all that `paranoia` allows.
+pub const PARANOIA_MEMORY: u64 = 10_000_000;
+/// Bytes in one value that `paranoia` allows.
+pub const PARANOIA_VALUE: u64 = 1_000_000;
+
+/// Room for the rest of a command beside its largest value.
+const COMMAND_SLACK: u64 = 1_000_000;
+
+/// A rule over several keys that is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The keys it is about; the first one is to blame.
+    pub keys: Vec<&'static str>,
+    /// What is wrong, in plain words.
+    pub message: String,
+}
+
+/// What a password file said: nothing was named, the password, or why it could not be read.
+pub type PasswordFile = Option<Result<Secret, String>>;
+
+/// Applies the caps and the rules; all violations at once.
+///
+/// `values` holds every key of the table, each accepted by its kind.
+///
+/// # Errors
+/// Every broken rule.
+pub fn validate(
+    mut values: Values,
+    machine: Machine,
+    password_file: &PasswordFile,
+) -> Result<Settings, Vec<Violation>> {
+    let mut violations = Vec::new();
+    let memory = resolve_memory(&values, machine, &mut violations);
+    if flag(&values, "cache.paranoia") {
+        cap(&mut values, memory);
+    }
+    let max_memory = match values.get("cache.max_memory") {
+        Some(Value::Percent(_)) => memory,
+        _ => nonzero(size(&values, "cache.max_memory")),
+    };
+    let password = password(&values, password_file, &mut violations);
+    let settings = build(values, machine, max_memory, password);
+    rules(&settings, &mut violations);
+    if violations.is_empty() { Ok(settings) } else { Err(violations) }
+}
+
+/// The memory limit in bytes before any cap; `None` if it is lifted or cannot be told.
+fn resolve_memory(values: &Values, machine: Machine, out: &mut Vec<Violation>) -> Option<u64> {
+    match values.get("cache.max_memory") {
+        Some(Value::Percent(share)) => match machine.memory {
+            Some(memory) => Some((memory / 100).saturating_mul(u64::from(*share)).max(1)),
+            None => {
+                out.push(Violation {
+                    keys: vec!["cache.max_memory"],
+                    message: "a percentage needs to know the machine's memory, and neither \
+                              /proc/meminfo nor a cgroup tells; write a size, for example \"100MB\""
+                        .to_owned(),
+                });
+                None
+            }
+        },
+        _ => nonzero(size(values, "cache.max_memory")),
+    }
+}
+
+/// The smaller limit wins, whatever the larger one says.
+fn cap(values: &mut Values, memory: Option<u64>) {
+    let entries = nonzero(int(values, "cache.max_entries"));
+    if entries.is_none_or(|n| n > PARANOIA_ENTRIES) {
+        values.insert("cache.max_entries", Value::Int(PARANOIA_ENTRIES));
+    }
+    if memory.is_none_or(|n| n > PARANOIA_MEMORY) {
+        values.insert("cache.max_memory", Value::Bytes(PARANOIA_MEMORY));
+    }
+    if size(values, "validation.max_value") > PARANOIA_VALUE {
+        values.insert("validation.max_value", Value::Bytes(PARANOIA_VALUE));
+    }
+    values.insert("validation.binary_keys", Value::Bool(false));
+}
+
+fn password(values: &Values, file: &PasswordFile, out: &mut Vec<Violation>) -> Option<Secret> {
+    let direct = match values.get("server.requirepass") {
+        Some(Value::Secret(secret)) if !secret.expose().is_empty() => Some(secret.clone()),
+        _ => None,
+    };
+    if direct.is_some() && !text(values, "server.requirepass_file").is_empty() {
+        out.push(Violation {
+            keys: vec!["server.requirepass_file", "server.requirepass"],
+            message: "requirepass and requirepass_file exclude each other; set one of them"
+                .to_owned(),
+        });
+    }
+    match file {
+        None => direct,
+        Some(Ok(secret)) => Some(secret.clone()),
+        Some(Err(why)) => {
+            out.push(Violation { keys: vec!["server.requirepass_file"], message: why.clone() });
+            direct
+        }
+    }
+}
+
+fn rules(s: &Settings, out: &mut Vec<Violation>) {
+    let mut broken = |keys: &[&'static str], message: String| {
+        out.push(Violation { keys: keys.to_vec(), message });
+    };
+    if s.server.bind.is_empty() && s.server.unix_socket.is_none() {
+        broken(
+            &["server.bind", "server.unix_socket"],
+            "nothing to listen on: server.bind and server.unix_socket are both empty".to_owned(),
+        );
+    }
+    if let Some(admin) = &s.admin.bind
+        && admin.port() != 0
+        && s.server.bind.contains(admin)
+    {
+        broken(
+            &["admin.bind", "server.bind"],
+            format!("{admin} is taken by server.bind; admin HTTP needs its own address"),
+        );
+    }
+    if let (Some(default), Some(max)) = (s.cache.default_ttl, s.validation.max_ttl)
+        && default > max
+    {
+        broken(
+            &["cache.default_ttl", "validation.max_ttl"],
+            "is longer than validation.max_ttl allows".to_owned(),
+        );
+    }
+    let needed = (s.validation.max_value as u64).saturating_add(COMMAND_SLACK);
+    let buffers = [
+        ("server.query_buffer", s.server.query_buffer),
+        ("server.output_buffer", s.server.output_buffer),
+    ];
+    for (path, buffer) in buffers {
+        if (buffer as u64) < needed {
+            broken(
+                &[path, "validation.max_value"],
+                format!(
+                    "is too small for one value: validation.max_value needs at least {}",
+                    super::units::format_size(needed)
+                ),
+            );
+        }
+    }
+}
+
+fn build(
+    values: Values,
+    machine: Machine,
+    max_memory: Option<u64>,
+    password: Option<Secret>,
+) -> Settings {
+    let v = &values;
+    let paranoia = flag(v, "cache.paranoia");
+    let shards = match v.get("cache.shards") {
+        Some(Value::Int(n)) => u16::try_from(*n).unwrap_or(256),
+        _ => u16::try_from(machine.cores.clamp(1, 256)).unwrap_or(1),
+    };
+    Settings {
+        server: Server {
+            bind: match v.get("server.bind") {
+                Some(Value::List(items)) => items.iter().filter_map(|t| t.parse().ok()).collect(),
+                _ => Vec::new(),
+            },
+            unix_socket: path(v, "server.unix_socket"),
+            databases: u16::try_from(int(v, "server.databases")).unwrap_or(u16::MAX),
+            max_clients: to_usize(int(v, "server.max_clients")),
+            idle_timeout: bounded(v, "server.idle_timeout"),
+            tcp_keepalive: bounded(v, "server.tcp_keepalive"),
+            password,
+            protected_mode: flag(v, "server.protected_mode"),
+            query_buffer: to_usize(size(v, "server.query_buffer")),
+            output_buffer: to_usize(size(v, "server.output_buffer")),
+        },
+        admin: Admin { bind: text(v, "admin.bind").parse().ok() },
+        data: Data { dir: PathBuf::from(text(v, "data.dir")) },
+        cache: Cache {
+            shards,
+            max_entries: nonzero(int(v, "cache.max_entries")),
+            max_memory,
+            eviction: match text(v, "cache.eviction") {
+                "noeviction" => Eviction::NoEviction,
+                _ => Eviction::Lru,
+            },
+            default_ttl: bounded(v, "cache.default_ttl"),
+            sweep_interval: duration(v, "cache.sweep_interval"),
+            paranoia,
+        },
+        validation: Validation {
+            key_bytes: match (paranoia, flag(v, "validation.binary_keys")) {
+                (true, _) => KeyBytes::PrintableAscii,
+                (false, true) => KeyBytes::Binary,
+                (false, false) => KeyBytes::Text,
+            },
+            max_key_length: to_usize(int(v, "validation.max_key_length")),
+            max_ttl: bounded(v, "validation.max_ttl"),
+            max_value: to_usize(size(v, "validation.max_value")),
+        },
+        wal: Wal {
+            enabled: flag(v, "wal.enabled"),
+            fsync: match text(v, "wal.fsync") {
+                "always" => Fsync::Always,
+                "no" => Fsync::No,
+                _ => Fsync::EverySec,
+            },
+            segment_size: size(v, "wal.segment_size"),
+            retention: duration(v, "wal.retention"),
+        },
+        log: Log {
+            format: match text(v, "log.format") {
+                "json" => LogFormat::Json,
+                _ => LogFormat::Text,
+            },
+            level: text(v, "log.level").to_owned(),
+        },
+        supervision: Supervision {
+            grace: duration(v, "supervision.grace"),
+            watchdog: duration(v, "supervision.watchdog"),
+        },
+        startup: Startup { fail_fast: flag(v, "startup.fail_fast") },
+        debug: Debug { drills: flag(v, "debug.drills"), commands: flag(v, "debug.commands") },
+        values,
+    }
+}
+
+// === the values by type ===
+//
+// Every key is there with its kind: `merge` saw to that, and a test walks all of them. So the
+// other arms are never taken; they stand for a zero rather than for a panic.
+
+fn flag(values: &Values, path: &'static str) -> bool {
+    debug_assert!(keys::find(path).is_some(), "{path} is not in the table");
+    matches!(values.get(path), Some(Value::Bool(true)))
+}
+
+fn int(values: &Values, path: &'static str) -> u64 {
+    match values.get(path) {
+        Some(Value::Int(n)) => *n,
+        _ => 0,
+    }
+}
+
+fn size(values: &Values, path: &'static str) -> u64 {
+    match values.get(path) {
+        Some(Value::Bytes(n)) => *n,
+        _ => 0,
+    }
+}
+
+fn duration(values: &Values, path: &'static str) -> Duration {
+    match values.get(path) {
+        Some(Value::Duration(d)) => *d,
+        _ => Duration::ZERO,
+    }
+}
+
+fn bounded(values: &Values, path: &'static str) -> Option<Duration> {
+    Some(duration(values, path)).filter(|d| !d.is_zero())
+}
+
+fn text<'a>(values: &'a Values, path: &'static str) -> &'a str {
+    match values.get(path) {
+        Some(Value::Text(t)) => t,
+        _ => "",
+    }
+}
+
+fn path(values: &Values, path: &'static str) -> Option<PathBuf> {
+    Some(text(values, path)).filter(|t| !t.is_empty()).map(PathBuf::from)
+}
+
+fn nonzero(n: u64) -> Option<u64> {
+    Some(n).filter(|n| *n > 0)
+}
+
+fn to_usize(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
