@@ -137,10 +137,7 @@ fn no_such_profile<'a>(
     }
 }
 
-fn read(
-    layers: &[Layer],
-    problems: &mut Vec<Problem>,
-) -> (Values, BTreeMap<&'static str, Source>) {
+fn read(layers: &[Layer], problems: &mut Vec<Problem>) -> (Values, BTreeMap<&'static str, Source>) {
     let merged = layers.iter().fold(Figment::new(), |all, layer| all.merge(layer));
     let mut values = Values::new();
     let mut origins = BTreeMap::new();

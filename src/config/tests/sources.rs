@@ -32,16 +32,14 @@ fn later_layers_win_and_each_value_knows_its_source() {
     assert!(
         matches!(&loaded.origins["cache.max_memory"], Source::Profile(_, n, Some(6)) if n == "big")
     );
-    assert_eq!(
-        loaded.origins["cache.shards"],
-        Source::Env("SEAWALL__CACHE__SHARDS".to_owned())
-    );
+    assert_eq!(loaded.origins["cache.shards"], Source::Env("SEAWALL__CACHE__SHARDS".to_owned()));
     assert_eq!(loaded.origins["wal.fsync"], Source::Default);
 }
 
 #[test]
 fn all_problems_come_at_once_with_file_line_and_key() {
-    let text = "[cache]\nmax_memry = \"1MB\"\nshards = 0\neviction = \"fifo\"\n\n[wall]\nfsync = 1\n";
+    let text =
+        "[cache]\nmax_memry = \"1MB\"\nshards = 0\neviction = \"fifo\"\n\n[wall]\nfsync = 1\n";
     let pairs = [("SEAWALL__WAL__FSYNK", "no"), ("SEAWALL__SERVER__DATABASES", "many")];
     assert_eq!(
         problems(load(text, &pairs)),
@@ -81,7 +79,10 @@ fn wrong_types_are_said_in_plain_words() {
         ),
         ("[server]\ndatabases = 1979-05-27", "a date is not a whole number"),
         ("[cache.max_memory]\nx = 1", "a table is not a size or a percentage"),
-        ("[server]\nrequirepass = 1234", "a number is not a password; write for example \"a long random text\""),
+        (
+            "[server]\nrequirepass = 1234",
+            "a number is not a password; write for example \"a long random text\"",
+        ),
         ("[server]\nbind = [\"a:1\", \"a:1\"]", "names a:1 twice"),
         ("[data]\ndir = \"\"", "\"\" is not a path; write for example \"/var/lib/seawall\""),
         ("cache = 1", "is a section; write [cache]"),
@@ -107,7 +108,10 @@ fn an_unknown_profile_lists_those_that_there_are() {
     let text = "[profiles.a.wal]\n[profiles.b.wal]\n";
     let found = problems(load(text, &[("SEAWALL_PROFILE", "c")]));
     assert_eq!(found.len(), 1);
-    assert!(found[0].contains("no profile \"c\"") && found[0].ends_with("it has: a, b"), "{found:?}");
+    assert!(
+        found[0].contains("no profile \"c\"") && found[0].ends_with("it has: a, b"),
+        "{found:?}"
+    );
     assert!(load(text, &[("SEAWALL_PROFILE", "")]).is_ok());
 }
 
