@@ -146,7 +146,7 @@ fn bulk(from: &mut impl BufRead, length: u64) -> Result<String, QueryError> {
     let mut bytes = Vec::new();
     // Grows with what arrives, not with what is announced.
     from.take(length).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 != length || line(from)? != "" {
+    if bytes.len() as u64 != length || !line(from)?.is_empty() {
         return Err(QueryError::Protocol("a text that ends too early"));
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())

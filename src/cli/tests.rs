@@ -1,5 +1,7 @@
 //! The command line as typed.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::cell::Cell;
 
 use clap::CommandFactory as _;

@@ -129,6 +129,7 @@ fn first_link(path: &Path) -> Option<(PathBuf, PathBuf)> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! The watcher on a real directory.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

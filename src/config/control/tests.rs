@@ -1,5 +1,7 @@
 //! Reload, CONFIG GET, SET and REWRITE on real files.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};

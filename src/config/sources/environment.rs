@@ -47,7 +47,7 @@ pub(super) fn layer(env: &[(OsString, OsString)], problems: &mut Vec<Problem>) -
             report(Some(key), "is not UTF-8".to_owned());
             continue;
         };
-        layer.entries.insert(key.path, (Raw::from(text), Source::Env(shown.to_string())));
+        layer.insert(key, Raw::from(text), Source::Env(shown.to_string()), problems);
     }
     layer
 }

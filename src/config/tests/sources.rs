@@ -45,14 +45,14 @@ fn all_problems_come_at_once_with_file_line_and_key() {
         problems(load(text, &pairs)),
         [
             "seawall.toml:2: cache.max_memry: unknown key; did you mean cache.max_memory?",
+            "seawall.toml:3: cache.shards: 0 is out of range: it must be \"auto\", or 1 to 256",
+            "seawall.toml:4: cache.eviction: \"fifo\" is not one of \"lru\", \"noeviction\"; write \
+             for example \"lru\"",
             "seawall.toml:6: wall: unknown section; did you mean [wal]?",
             "environment variable SEAWALL__WAL__FSYNK: unknown key; did you mean \
              SEAWALL__WAL__FSYNC?",
             "environment variable SEAWALL__SERVER__DATABASES: server.databases: \"many\" is not a \
              whole number; write for example 16",
-            "seawall.toml:3: cache.shards: 0 is out of range: it must be \"auto\", or 1 to 256",
-            "seawall.toml:4: cache.eviction: \"fifo\" is not one of \"lru\", \"noeviction\"; write \
-             for example \"lru\"",
         ]
     );
 }
@@ -101,6 +101,16 @@ fn a_profile_that_is_not_chosen_is_checked_as_well() {
         problems(load(text, &[])),
         ["seawall.toml:2 (profile night): wal.fsnc: unknown key; did you mean wal.fsync?"]
     );
+}
+
+#[test]
+fn a_wrong_value_is_found_where_a_later_layer_hides_it() {
+    let text = "[wal]\nfsync = 1\n[profiles.a.wal]\nfsync = \"no\"\n[profiles.b.wal]\nfsync = 2\n";
+    let pairs = [("SEAWALL_PROFILE", "a"), ("SEAWALL__WAL__FSYNC", "always")];
+    let found = problems(load(text, &pairs));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("seawall.toml:2: wal.fsync: 1 is not one of"), "{found:?}");
+    assert!(found[1].starts_with("seawall.toml:6 (profile b): wal.fsync: 2"), "{found:?}");
 }
 
 #[test]
