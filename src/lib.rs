@@ -1,4 +1,11 @@
-//! The Seawall daemon: wires the actors of `seawall-actors` to the outside world.
+//! The daemon: wires the actors of `seawall-actors` to the outside world.
 
+pub mod boot;
+pub mod cli;
 pub mod config;
+pub mod daemon;
+pub mod exit;
+pub mod http;
 pub mod resp;
+pub mod stats;
+pub mod telemetry;
