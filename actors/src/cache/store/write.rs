@@ -178,6 +178,15 @@ impl Store {
             self.delete_slot(slot);
             return true;
         }
+        self.change_expiry(slot, at, now);
+        true
+    }
+}
+
+// === inside ===
+
+impl Store {
+    pub(super) fn change_expiry(&mut self, slot: u32, at: Option<UnixMs>, now: UnixMs) {
         self.committing = true;
         self.notify(slot);
         self.set_expiry(slot, at.unwrap_or(0), now);
@@ -187,13 +196,8 @@ impl Store {
             self.effects.push(&Record::Expire { db, key: place.key(), expires_at: at });
         }
         self.committing = false;
-        true
     }
-}
 
-// === inside ===
-
-impl Store {
     fn default_expiry(&self, now: UnixMs) -> UnixMs {
         match self.config.default_ttl_ms {
             Some(ttl_ms) if ttl_ms > 0 => now.saturating_add(ttl_ms),
@@ -201,7 +205,7 @@ impl Store {
         }
     }
 
-    /// Writes a value to a key whose slot is known; `at` lies ahead or is 0.
+    /// Writes a value to a key whose slot is known, expiring at `at` (0: never).
     pub(super) fn put_value(
         &mut self,
         physical: u8,
@@ -301,7 +305,11 @@ impl Store {
         let place = self.slab.at(slot);
         let key_len = place.key_len as usize;
         let (need, had) = (key_len.saturating_add(len), place.block.len());
-        let capacity = if need <= had { had } else { need.max((had * 2).min(need + MOST_SPARE)) };
+        let capacity = if need <= had {
+            had
+        } else {
+            need.max((had * 2).min(need.saturating_add(MOST_SPARE)))
+        };
         let demand =
             Demand { added: capacity as u64, freed: had as u64, fresh: None, keep: Some(slot) };
         self.admit(&demand, now)?;
@@ -356,7 +364,7 @@ impl Store {
         }
     }
 
-    fn delete_slot(&mut self, slot: u32) -> Box<[u8]> {
+    pub(super) fn delete_slot(&mut self, slot: u32) -> Box<[u8]> {
         self.committing = true;
         self.stats.deletes += 1;
         self.emit_delete(slot);
@@ -390,5 +398,13 @@ impl Store {
         let block = self.slab.release(slot);
         self.block_bytes -= block.len() as u64;
         block
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// A mutation that panics half way.
+    pub(super) fn edit_panics(&mut self, slot: u32) {
+        let _ = self.edit(slot, 10, 0, |_, _| panic!("half way"));
     }
 }
