@@ -71,7 +71,9 @@ pub(super) enum HeaderError {
     #[error("there is no frame header, or its checksum does not fit")]
     NotAFrame,
     /// Intact, but of a later version.
-    #[error("the frame has version {version} and flags {flags:#x}, which this program does not know")]
+    #[error(
+        "the frame has version {version} and flags {flags:#x}, which this program does not know"
+    )]
     Unsupported {
         /// Its version.
         version: u8,

@@ -77,9 +77,10 @@ impl DataDir {
         }
         let pid = format!("{}\n", std::process::id());
         // A full disk must not keep a daemon from starting to read: the pid may be missing.
-        let _ = lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| {
-            lock.write_all(pid.as_bytes())
-        });
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| lock.write_all(pid.as_bytes()));
         Ok(Self { path, _lock: lock })
     }
 

@@ -50,8 +50,9 @@ pub(super) struct SegmentReader<'f, L> {
     offset: u64,
     chain: Digest,
     next_lsn: Lsn,
-    /// The LSN at which the next segment begins.
-    until: Lsn,
+    /// The LSN at which the next segment begins, and the digest that it links to. A seal has no
+    /// LSN of its own: the digest says whether it still belongs here.
+    until: Option<(Lsn, Digest)>,
     /// The highest durable LSN that a frame header has recorded so far.
     durable: Lsn,
     window: Vec<u8>,
@@ -59,11 +60,12 @@ pub(super) struct SegmentReader<'f, L> {
 }
 
 impl<'f, L: LogFile> SegmentReader<'f, L> {
-    /// Starts behind the header of a segment. `until` is the first LSN of the next one.
+    /// Starts behind the header of a segment. `until` is the first LSN and
+    /// the link of the next one.
     pub(super) fn new(
         file: &'f L,
         header: &segment::SegmentHeader,
-        until: Option<Lsn>,
+        until: Option<(Lsn, Digest)>,
     ) -> io::Result<Self> {
         Ok(Self {
             file,
@@ -72,7 +74,7 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
             offset: segment::HEADER_LEN as u64,
             chain: header.digest(),
             next_lsn: header.first_lsn,
-            until: until.unwrap_or(Lsn::MAX),
+            until,
             durable: 0,
             window: Vec::new(),
             window_at: 0,
@@ -82,11 +84,6 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
     /// Where the next frame begins, or should.
     pub(super) const fn offset(&self) -> u64 {
         self.offset
-    }
-
-    /// Length of the file when the reader was made.
-    pub(super) const fn size(&self) -> u64 {
-        self.size
     }
 
     /// The digest of the last good frame.
@@ -106,7 +103,8 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
 
     /// Reads the next frame.
     pub(super) fn next(&mut self) -> io::Result<Next<'_>> {
-        if self.offset >= self.size || self.next_lsn >= self.until {
+        let until = self.until.map_or(Lsn::MAX, |(lsn, _)| lsn);
+        if self.offset >= self.size || self.until == Some((self.next_lsn, self.chain)) {
             return Ok(Next::End);
         }
         let header = match self.header_at(self.offset)? {
@@ -117,8 +115,8 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
             let (found, expected) = (header.first_lsn, self.next_lsn);
             return Ok(Next::Bad(Flaw::Lsn { found, expected }));
         }
-        if header.next_lsn() > self.until {
-            return Ok(Next::Bad(Flaw::Overlap(self.until)));
+        if header.next_lsn() > until {
+            return Ok(Next::Bad(Flaw::Overlap(until)));
         }
         let len = header.frame_len();
         let left = self.size - self.offset;

@@ -218,7 +218,8 @@ fn read_headers<F: Filesystem>(fs: &F, dir: &Path) -> Result<Vec<Segment>, OpenE
             }
         };
         let fits = (header.sequence, header.first_lsn) == (sequence, first_lsn)
-            && before.map_or(first_lsn == 1, |(log, first)| header.log == log && first <= first_lsn);
+            && before
+                .map_or(first_lsn == 1, |(log, first)| header.log == log && first <= first_lsn);
         if !fits {
             return Err(damage("its header does not fit its name or its neighbours".into()).into());
         }
@@ -247,21 +248,28 @@ impl<F: Filesystem> Opened<F> {
         let mut report = ReplayReport::default();
         let mut said = 0;
         for index in 0..self.segments.len() {
-            let end = walk.segment(index, |_, record| {
-                report.records += 1;
-                visit(record);
-                ControlFlow::Continue(())
-            }, |frame_bytes| {
-                report.frames += 1;
-                report.bytes += frame_bytes;
-                if report.bytes - said >= 64 << 20 {
-                    said = report.bytes;
-                    // Records are counted per frame here: good enough for a progress line.
-                    progress(&Progress {
-                        bytes: said, total_bytes, records: 0, took: begun.elapsed(),
-                    });
-                }
-            })?;
+            let end = walk.segment(
+                index,
+                |_, record| {
+                    report.records += 1;
+                    visit(record);
+                    ControlFlow::Continue(())
+                },
+                |frame_bytes| {
+                    report.frames += 1;
+                    report.bytes += frame_bytes;
+                    if report.bytes - said >= 64 << 20 {
+                        said = report.bytes;
+                        // Records are counted per frame here: good enough for a progress line.
+                        progress(&Progress {
+                            bytes: said,
+                            total_bytes,
+                            records: 0,
+                            took: begun.elapsed(),
+                        });
+                    }
+                },
+            )?;
             report.segments += 1;
             report.last_lsn = end.next_lsn.saturating_sub(1);
             report.torn = self.cut(&end)?;
@@ -401,7 +409,8 @@ impl<F: Filesystem> Walk<'_, F> {
     ) -> Result<SegmentEnd, OpenError> {
         let Segment { path, header, .. } = &self.segments[index];
         let next = self.segments.get(index + 1);
-        let until = next.map(|next| next.header.first_lsn);
+        let limit = next.map(|next| (next.header.first_lsn, next.header.link));
+        let until = limit.map(|(lsn, _)| lsn);
         let damage = |offset, first_lsn, what: String| Damage {
             path: path.clone(),
             offset,
@@ -415,7 +424,7 @@ impl<F: Filesystem> Walk<'_, F> {
         }
         let file = self.fs.open(path, false).map_err(io_error("open", path))?;
         let read = || io_error("read", path);
-        let mut reader = SegmentReader::new(&file, header, until).map_err(read())?;
+        let mut reader = SegmentReader::new(&file, header, limit).map_err(read())?;
         let mut torn = None;
         loop {
             let offset = reader.offset();

@@ -24,9 +24,7 @@ use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
 use super::intake::Intake;
 use super::pending::Pending;
-use super::settings::{
-    FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON,
-};
+use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
 use super::stats::add;
 use crate::clock::Clock;
 use crate::journal::{Lsn, Release};
@@ -114,7 +112,6 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         if !held {
             self.retry_at = None;
             if let Err(trouble) = self.advance(now, flight) {
-                add(&self.intake.counters().write_errors, 1);
                 self.suffer(&trouble, now);
             } else if !self.broken && flight.is_empty() && self.intake.unblock() {
                 tracing::info!(path = "wal", event = "healed", "the log can be written again");
@@ -131,7 +128,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         self.clear_leftover()?;
         if self.broken {
             // A running sync still owns the file's fate; its end wakes the writer.
-            return if self.syncing.is_some() { Ok(()) } else { self.start_afresh(now) };
+            return if self.syncing.is_some() { Ok(()) } else { self.start_afresh() };
         }
         if self.stalled(now) {
             return Ok(());
@@ -177,6 +174,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let bytes = &self.newer[start..];
         if let Err(error) = self.file.write_at(bytes, self.len) {
             self.newer.truncate(start);
+            add(&self.intake.counters().write_errors, 1);
             // A full disk has left the file whole: the same bytes go to the same place later.
             self.broken = !is_full(&error);
             return Err(trouble("write the log")(error));
@@ -262,12 +260,8 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         }
         std::mem::swap(&mut self.older, &mut self.newer);
         self.sync_begun = now;
-        self.syncing = Some(Syncing {
-            upto: self.written,
-            chain: self.chain,
-            since: now,
-            said_slow: false,
-        });
+        self.syncing =
+            Some(Syncing { upto: self.written, chain: self.chain, since: now, said_slow: false });
         Some(SyncJob { file: Arc::clone(&self.file), sequence: self.sequence })
     }
 
@@ -283,7 +277,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 self.durable_chain = sync.chain;
                 self.publish();
             }
-            Err(error) => self.sync_failed(error, now),
+            Err(error) => {
+                let trouble = self.sync_failed(error);
+                self.suffer(&trouble, now);
+            }
         }
     }
 
@@ -292,8 +289,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let begun = Instant::now();
         self.sync_begun = now;
         if let Err(error) = self.file.sync() {
-            self.sync_failed(error, now);
-            return Ok(());
+            return Err(self.sync_failed(error));
         }
         self.intake.counters().synced(begun.elapsed());
         self.all_durable();
@@ -309,11 +305,11 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         self.publish();
     }
 
-    fn sync_failed(&mut self, error: io::Error, now: Instant) {
+    fn sync_failed(&mut self, error: io::Error) -> Trouble {
         add(&self.intake.counters().sync_errors, 1);
         self.intake.taint(self.sequence);
         self.broken = true;
-        self.suffer(&trouble("sync the log")(error), now);
+        trouble("sync the log")(error)
     }
 
     // === waiting ===
@@ -361,8 +357,9 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     /// The last act of an orderly stop: sync and seal. Returns what is lost to a power cut.
     fn finish(&mut self, now: Instant, flight: &Pending) -> Result<(), String> {
         if self.retry_at.is_none() && self.written > self.durable {
-            // Its failure shows below, like any other reason to be blocked.
-            let _ = self.sync_now(now);
+            if let Err(trouble) = self.sync_now(now) {
+                self.suffer(&trouble, now);
+            }
         }
         if let Some(why) = self.intake.stats().blocked {
             let bytes = flight.len() as u64 + self.intake.stats().pending_bytes;
@@ -375,6 +372,3 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
-
-#[cfg(test)]
-mod tests;

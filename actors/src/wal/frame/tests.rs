@@ -20,8 +20,7 @@ proptest! {
 
 #[test]
 fn a_frame_of_another_log_is_none() {
-    let header =
-        FrameHeader { payload_len: 3, count: 1, first_lsn: 1, durable_lsn: 0, wall_ms: 5 };
+    let header = FrameHeader { payload_len: 3, count: 1, first_lsn: 1, durable_lsn: 0, wall_ms: 5 };
     let bytes = header.encode(&LOG);
     let other = LogId::new([8; 16]);
     assert_eq!(FrameHeader::decode(&bytes, &other), Err(HeaderError::NotAFrame));
@@ -29,8 +28,7 @@ fn a_frame_of_another_log_is_none() {
 
 #[test]
 fn a_later_version_is_told_from_damage() {
-    let header =
-        FrameHeader { payload_len: 3, count: 1, first_lsn: 1, durable_lsn: 0, wall_ms: 5 };
+    let header = FrameHeader { payload_len: 3, count: 1, first_lsn: 1, durable_lsn: 0, wall_ms: 5 };
     let mut bytes = header.encode(&LOG);
     bytes[5] = 1;
     let checksum = LOG.checksum(&bytes[..40]);

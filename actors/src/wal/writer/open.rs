@@ -62,7 +62,9 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let flaw = loop {
             match reader.next().map_err(io(&path))? {
                 Next::Frame { header, bytes, .. } => {
-                    if header.next_lsn() - 1 > durable {
+                    // A seal at the durable end may itself not be durable.
+                    let end = header.next_lsn() - 1;
+                    if end > durable || (end == durable && header.count == 0) {
                         newer.extend_from_slice(bytes);
                     } else {
                         durable_chain = reader.chain();

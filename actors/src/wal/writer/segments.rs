@@ -34,9 +34,6 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         }
         if !self.newer.is_empty() {
             self.sync_now(now)?;
-            if self.broken {
-                return Ok(());
-            }
         }
         let header = self.next_header(self.written + 1, self.chain);
         self.make(&header, &[])?;
@@ -45,7 +42,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 
     /// Leaves a segment whose sync or write has failed: everything that is not durable is
     /// written again, to a new segment that begins there and so supersedes the old one's end.
-    pub(super) fn start_afresh(&mut self, _now: Instant) -> Result<(), Trouble> {
+    pub(super) fn start_afresh(&mut self) -> Result<(), Trouble> {
         let header = self.next_header(self.durable + 1, self.durable_chain);
         let mut frames = Vec::with_capacity(self.older.len() + self.newer.len());
         let mut chain = header.digest();
@@ -102,6 +99,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 // It may have its name already, and would then cut off whatever the old segment
                 // takes from here on.
                 self.leftover = Some(path);
+                add(&self.intake.counters().write_errors, 1);
                 return Err(trouble("begin a new log segment")(error));
             }
         };

@@ -79,12 +79,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     }
 }
 
-fn run<F: Filesystem, P: Release>(
-    fs: F,
-    dir: PathBuf,
-    clock: Clock,
-    orders: &Orders<P>,
-) -> End {
+fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Orders<P>) -> End {
     let intake = &orders.intake;
     let mut flight = intake.seat();
     let opened = Writer::open(fs, &dir, clock, intake.clone(), &mut flight, Instant::now());
