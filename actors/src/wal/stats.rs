@@ -102,9 +102,7 @@ impl Counters {
             syncs: get(&self.syncs),
             sync_us: get(&self.sync_us),
             sync_max_us: get(&self.sync_max_us),
-            sync_buckets: std::array::from_fn(|i| {
-                self.sync_buckets.get(i).map_or(0, |bucket| get(bucket))
-            }),
+            sync_buckets: std::array::from_fn(|i| self.sync_buckets.get(i).map_or(0, get)),
             slow_syncs: get(&self.slow_syncs),
             write_errors: get(&self.write_errors),
             sync_errors: get(&self.sync_errors),

@@ -356,10 +356,11 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 
     /// The last act of an orderly stop: sync and seal. Returns what is lost to a power cut.
     fn finish(&mut self, now: Instant, flight: &Pending) -> Result<(), String> {
-        if self.retry_at.is_none() && self.written > self.durable {
-            if let Err(trouble) = self.sync_now(now) {
-                self.suffer(&trouble, now);
-            }
+        if self.retry_at.is_none()
+            && self.written > self.durable
+            && let Err(trouble) = self.sync_now(now)
+        {
+            self.suffer(&trouble, now);
         }
         if let Some(why) = self.intake.stats().blocked {
             let bytes = flight.len() as u64 + self.intake.stats().pending_bytes;

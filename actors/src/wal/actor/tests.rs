@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
 use std::sync::Mutex;
 use std::time::Duration;
 

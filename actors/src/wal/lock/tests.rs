@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
 use super::*;
 
 #[test]

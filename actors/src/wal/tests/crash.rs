@@ -1,6 +1,8 @@
 //! Kills and power cuts at any call: what is found again is an exact prefix, in whole batches,
 //! that holds everything acknowledged.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

@@ -1,6 +1,8 @@
 //! A small log cut at every byte and flipped at every byte: a prefix or a refusal, never a
 //! wrong value. (`replay` itself asserts that every record is the one that was written.)
 
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
 use std::path::PathBuf;
 
 use super::sim::{DATA, Sim, replay};

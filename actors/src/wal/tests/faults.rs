@@ -1,5 +1,7 @@
 //! One named test for every way in which the disk fails, and for what heals it.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
 use crate::journal::{Journal, JournalError};
 use crate::wal::faulty::{Call, FaultyFs};
 use crate::wal::settings::FsyncMode;

@@ -1,5 +1,7 @@
 //! The writer driven by hand: steps, syncs, time and crashes in any order.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
