@@ -246,12 +246,13 @@ impl<F: Filesystem> Opened<F> {
         let total_bytes = self.segments.iter().map(|segment| segment.size).sum();
         let mut walk = Walk { fs: &self.fs, segments: &self.segments, link: [0; 32] };
         let mut report = ReplayReport::default();
+        let records = std::cell::Cell::new(0);
         let mut said = 0;
         for index in 0..self.segments.len() {
             let end = walk.segment(
                 index,
                 |_, record| {
-                    report.records += 1;
+                    records.set(records.get() + 1);
                     visit(record);
                     ControlFlow::Continue(())
                 },
@@ -260,11 +261,10 @@ impl<F: Filesystem> Opened<F> {
                     report.bytes += frame_bytes;
                     if report.bytes - said >= 64 << 20 {
                         said = report.bytes;
-                        // Records are counted per frame here: good enough for a progress line.
                         progress(&Progress {
                             bytes: said,
                             total_bytes,
-                            records: 0,
+                            records: records.get(),
                             took: begun.elapsed(),
                         });
                     }
@@ -276,11 +276,12 @@ impl<F: Filesystem> Opened<F> {
             progress(&Progress {
                 bytes: report.bytes,
                 total_bytes,
-                records: report.records,
+                records: records.get(),
                 took: begun.elapsed(),
             });
         }
         self.make_durable()?;
+        report.records = records.get();
         report.took = begun.elapsed();
         Ok(report)
     }
