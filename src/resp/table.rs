@@ -156,11 +156,8 @@ pub type DataFn = fn(&mut Keyspace<'_>, &Args<'_>, &mut Reply<'_>) -> Result<(),
 /// Runs in the connection.
 pub type SessionFn = fn(&mut Session, &Args<'_>, &mut Reply<'_>) -> Result<(), Refusal>;
 /// Runs in the connection and may wait (for the tree, for files, for shards).
-pub type AsyncFn = for<'a> fn(
-    &'a mut Session,
-    Args<'a>,
-    &'a mut Reply<'_>,
-) -> BoxFuture<'a, Result<(), Refusal>>;
+pub type AsyncFn =
+    for<'a> fn(&'a mut Session, Args<'a>, &'a mut Reply<'_>) -> BoxFuture<'a, Result<(), Refusal>>;
 
 /// How a command is executed.
 #[derive(Debug, Clone, Copy)]
