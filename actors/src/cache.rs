@@ -1,1 +1,3 @@
-//! cache
+//! The cache: the store (pure) and, around it, the shard actor that owns one.
+
+pub mod store;
