@@ -3,11 +3,16 @@
 use super::table::Command;
 
 mod connection;
+#[cfg(test)]
+mod differential;
 mod expiry;
 mod keyspace;
 mod numbers;
 mod server;
 mod strings;
+mod subcommand;
+#[cfg(test)]
+mod testing;
 mod tier;
 mod transactions;
 
