@@ -112,9 +112,9 @@ impl Node {
         let (body, grace) = match spec.body {
             BodySpec::Worker(start) => (Body::Worker(start), spec.grace),
             BodySpec::Supervisor(supervisor) => {
+                let SupervisorSpec { strategy, intensity, period, children, .. } = *supervisor;
                 let above = (depth > 0).then_some(&*path);
-                let children: Vec<_> = supervisor
-                    .children
+                let children: Vec<_> = children
                     .into_iter()
                     .map(|child| Self::build(child, above, depth + 1))
                     .collect();
@@ -122,8 +122,6 @@ impl Node {
                 let grace = children
                     .iter()
                     .fold(spec.grace, |sum, child| sum.saturating_add(child.grace * 2));
-                let SupervisorSpec { strategy, intensity, period, .. } =
-                    SupervisorSpec { children: Vec::new(), ..supervisor };
                 (Body::Supervisor { strategy, intensity, period, children }, grace)
             }
         };

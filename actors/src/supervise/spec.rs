@@ -87,7 +87,7 @@ pub struct ChildSpec {
 /// What kind of child it is.
 pub(super) enum BodySpec {
     Worker(Box<dyn Start>),
-    Supervisor(SupervisorSpec),
+    Supervisor(Box<SupervisorSpec>),
 }
 
 impl ChildSpec {
@@ -116,7 +116,7 @@ impl ChildSpec {
             restart: spec.restart.clone(),
             gives_up: spec.gives_up,
             grace: DEFAULT_GRACE,
-            body: BodySpec::Supervisor(spec),
+            body: BodySpec::Supervisor(Box::new(spec)),
         }
     }
 

@@ -312,7 +312,8 @@ impl Machine {
         if child.generation != generation {
             return;
         }
-        match child.stage {
+        let stage = child.stage;
+        match stage {
             Stage::Waiting | Stage::Held => {
                 child.stage = Stage::Idle;
                 if self.blocked == Some(index) {
@@ -321,10 +322,8 @@ impl Machine {
                     self.start(index, now);
                 }
             }
-            Stage::Up => {
-                if child.settled(now) {
-                    self.tell(index, Lifecycle::Recovered, None, None);
-                }
+            Stage::Up if child.settled(now) => {
+                self.tell(index, Lifecycle::Recovered, None, None);
             }
             _ => {}
         }

@@ -57,7 +57,8 @@ fn the_default_settings_are_valid() {
 
 #[test]
 fn wrong_settings_do_not_exist() {
-    let cases: [(fn(&mut BreakerOptions), InvalidBreaker); 10] = [
+    type Spoil = fn(&mut BreakerOptions);
+    let cases: [(Spoil, InvalidBreaker); 10] = [
         (|o| o.window = WindowKind::Count(0), InvalidBreaker::Window),
         (|o| o.window = WindowKind::Count(2), InvalidBreaker::Window),
         (|o| o.window = WindowKind::Time(Duration::ZERO), InvalidBreaker::Window),
