@@ -1,4 +1,8 @@
 //! The Seawall daemon: wires the actors of `seawall-actors` to the outside world.
 
 pub mod config;
+pub mod daemon;
+pub mod http;
 pub mod resp;
+pub mod stats;
+pub mod telemetry;

@@ -1,1 +1,46 @@
-//! wal
+//! The write-ahead log: every effect, checksummed and chained, in the order it was applied.
+//!
+//! ```text
+//! <data>/LOCK                         flock, held by the daemon
+//! <data>/wal/<seq>-<first lsn>.wal    segments: a header, then frames
+//! <data>/quarantine/                  what was cut off, never deleted
+//! ```
+//!
+//! The cache appends batches to an [`Intake`], which outlives the writer behind it. One thread
+//! writes what has arrived as one frame (a group commit), syncs as [`FsyncMode`] says, and
+//! releases the replies that waited. [`open`] and [`Opened::replay`] read it all back at boot;
+//! [`read_range`] does so for one shard while the log is live. `docs/wal-format.md` draws the
+//! bytes and says what each mode promises.
+//!
+//! Segments are never deleted: without snapshots, recovery needs every one of them. There is no
+//! manifest yet for the same reason; the segments' headers tell all there is to know.
+//!
+//! Architecture invariant: nothing here knows the cache; only [`actor`] knows the actor runtime.
+
+pub mod actor;
+mod frame;
+mod fs;
+mod intake;
+mod lock;
+mod pending;
+mod reader;
+mod replay;
+mod segment;
+mod settings;
+mod stats;
+mod writer;
+
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod tests;
+
+pub use actor::{WalActor, WalArgs, WalMsg};
+pub use intake::Intake;
+pub use lock::{DataDir, LockError};
+pub use replay::{
+    Damage, OpenError, Opened, Progress, RangeError, ReplayError, ReplayReport, Torn, open,
+    read_range,
+};
+pub use settings::{FsyncMode, Settings};
+pub use stats::{SYNC_BOUNDS_US, Stats};

@@ -3,12 +3,19 @@
 use super::table::Command;
 
 mod connection;
+#[cfg(test)]
+mod differential;
 mod expiry;
 mod keyspace;
 mod numbers;
 mod server;
 mod strings;
 mod subcommand;
+<<<<<<< HEAD
+=======
+#[cfg(test)]
+mod testing;
+>>>>>>> http
 mod tier;
 mod transactions;
 

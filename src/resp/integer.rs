@@ -20,15 +20,17 @@ pub fn parse(text: &[u8]) -> Option<i64> {
     if !matches!(digits.first(), Some(b'1'..=b'9')) {
         return None;
     }
-    digits.iter().try_fold(0i64, |value, &digit| {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        let digit = i64::from(digit - b'0');
-        // Built downwards: the lowest number has no positive counterpart.
-        value.checked_mul(10)?.checked_sub(digit)
-    })
-    .and_then(|value| if negative { Some(value) } else { value.checked_neg() })
+    digits
+        .iter()
+        .try_fold(0i64, |value, &digit| {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            let digit = i64::from(digit - b'0');
+            // Built downwards: the lowest number has no positive counterpart.
+            value.checked_mul(10)?.checked_sub(digit)
+        })
+        .and_then(|value| if negative { Some(value) } else { value.checked_neg() })
 }
 
 /// [`parse`], or the refusal that every command gives for an argument that is no integer.

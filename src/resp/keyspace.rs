@@ -86,7 +86,8 @@ impl<'a> Keyspace<'a> {
         match &mut self.stores {
             Stores::One(store) => store,
             Stores::Many(stores) => {
-                let shard = KeyHasher::shard_of(key.hash, u32::try_from(stores.len()).unwrap_or(u32::MAX));
+                let shard =
+                    KeyHasher::shard_of(key.hash, u32::try_from(stores.len()).unwrap_or(u32::MAX));
                 match stores.get_mut(shard as usize) {
                     Some(Some(store)) => store,
                     _ => panic!("a command touched a key that its table entry does not declare"),

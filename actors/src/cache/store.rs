@@ -17,6 +17,7 @@
 //! not collected, as DBSIZE does in Redis.
 
 mod admission;
+mod commit;
 mod config;
 mod entry;
 mod eviction;
@@ -52,6 +53,9 @@ use slot::STAMP_SHIFT;
 use table::Table;
 use watches::Watches;
 use wheel::Wheel;
+
+/// Entries that are evicted at most to make room for one watch.
+const EVICTIONS_PER_WATCH: u32 = 64;
 
 /// Entries of one shard, over all its databases.
 #[derive(Debug)]
@@ -271,6 +275,8 @@ impl Store {
         self.committing = true;
         let added = self.watches.add(db, key.bytes, key.table_hash(), flag);
         self.committing = false;
+        // A watch takes memory as well; a few entries make room for it.
+        self.evict_to_fit(EVICTIONS_PER_WATCH, now);
         added
     }
 

@@ -8,8 +8,11 @@ impl Store {
     /// Applies one effect from the log; `hash` is its key's (any, for a record without a key).
     ///
     /// No effect is left and no counter moves. Limits hold meanwhile: what a smaller limit than
-    /// when the log was written evicts is evicted silently, and again at each replay. What has
-    /// expired at `now` is not resurrected.
+    /// when the log was written evicts is evicted silently, and again at each replay. `now` counts
+    /// as the time of use.
+    ///
+    /// An expiry that has passed by `now` does not delete yet: a later record may have lifted
+    /// it in time. Such an entry is invisible all the same, and goes with the first sweep.
     ///
     /// # Errors
     /// [`Refusal::NoSuchDatabase`], if there are fewer databases than when the log was written;
@@ -27,26 +30,27 @@ impl Store {
             Record::Set { db, key, value, expires_at } => {
                 let key = Key { bytes: key, hash };
                 let physical = self.physical_of(db)?;
-                let found = self.find_live(db, key, now);
-                let put = if expires_at.is_some_and(|at| at <= now) {
-                    self.remove(db, key, now);
-                    Ok(())
-                } else {
-                    self.put_value(physical, key, found, value, expires_at.unwrap_or(0), now)
-                };
-                if put.is_err() {
-                    self.remove(db, key, now);
+                let (found, at) = (self.locate(db, key), expires_at.unwrap_or(0));
+                let put = self.put_value(physical, key, found, value, at, now);
+                if put.is_err()
+                    && let Some(slot) = found
+                {
+                    self.delete_slot(slot);
                 }
                 put
             }
             Record::Delete { db, key } | Record::Evict { db, key } => {
                 self.physical_of(db)?;
-                self.remove(db, Key { bytes: key, hash }, now);
+                if let Some(slot) = self.locate(db, Key { bytes: key, hash }) {
+                    self.delete_slot(slot);
+                }
                 Ok(())
             }
             Record::Expire { db, key, expires_at } => {
                 self.physical_of(db)?;
-                self.expire_at(db, Key { bytes: key, hash }, expires_at, now);
+                if let Some(slot) = self.locate(db, Key { bytes: key, hash }) {
+                    self.change_expiry(slot, expires_at, now);
+                }
                 Ok(())
             }
             Record::Flush { db } => {

@@ -253,9 +253,9 @@ fn exponent(text: &[u8], mark: u8) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let value = digits.iter().fold(0i64, |value, digit| {
-        (value * 10 + i64::from(digit - b'0')).min(1_000_000_000)
-    });
+    let value = digits
+        .iter()
+        .fold(0i64, |value, digit| (value * 10 + i64::from(digit - b'0')).min(1_000_000_000));
     Some(if negative { -value } else { value })
 }
 

@@ -1,7 +1,8 @@
 //! Several values at once: MGET, MSET, MSETNX.
 
-use seawall_actors::cache::store::{Eviction, Expiry, Key, OwnedEntry};
+use seawall_actors::cache::store::{Eviction, Expiry, Key};
 
+use super::super::expiry::lasting;
 use crate::resp::args::Args;
 use crate::resp::keyspace::Keyspace;
 use crate::resp::refusal::Refusal;
@@ -62,7 +63,7 @@ fn set_all(ks: &mut Keyspace<'_>, args: &Args<'_>) -> Result<(), Refusal> {
     for (key, value) in pairs(args) {
         let key = ks.key(key);
         if careful {
-            let entry = ks.peek(key).map(|e| OwnedEntry::new(e.value.to_vec(), e.expires_at));
+            let entry = ks.peek(key).map(|e| (e.value.to_vec(), lasting(e.expires_at)));
             before.push((key, entry));
         }
         if let Err(refusal) = ks.set(key, value, Expiry::Default) {
@@ -86,16 +87,15 @@ fn may_refuse(ks: &mut Keyspace<'_>, args: &Args<'_>) -> bool {
 }
 
 /// Puts back what the keys held, the last one first: a key that was named twice ends as it began.
-fn undo(ks: &mut Keyspace<'_>, before: Vec<(Key<'_>, Option<OwnedEntry>)>) {
+fn undo(ks: &mut Keyspace<'_>, before: Vec<(Key<'_>, Option<(Vec<u8>, Expiry)>)>) {
     // All out first: then what is put back finds at least the room that it had.
     for (key, _) in &before {
         ks.remove(*key);
     }
-    let (db, now) = (ks.db(), ks.now());
     for (key, entry) in before.into_iter().rev() {
         match entry {
-            // It fits, it was there a moment ago.
-            Some(entry) => drop(ks.store(key).put(db, key, entry, now)),
+            // It fits: it was there a moment ago.
+            Some((value, expiry)) => drop(ks.set(key, &value, expiry)),
             None => drop(ks.remove(key)),
         }
     }

@@ -74,9 +74,7 @@ pub fn append(
 /// Checks the length that a value of `had` bytes has after a write up to byte `end`.
 fn check_length(ks: &Keyspace<'_>, had: usize, end: usize) -> Result<(), Refusal> {
     if end > MAX_BULK {
-        return Err(Refusal::other(
-            "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
-        ));
+        return Err(Refusal::other("ERR string exceeds maximum allowed size (proto-max-bulk-len)"));
     }
     // A value that is over a limit lowered since may still be changed, not grown.
     if end > had { ks.scope.limits.check_value(end) } else { Ok(()) }

@@ -59,7 +59,9 @@ proptest! {
     }
 
     #[test]
-    fn decimals_within_the_precision_add_exactly(a in -10i64.pow(9)..10i64.pow(9), b in -10i64.pow(9)..10i64.pow(9)) {
+    fn decimals_below_eight_add_exactly(a in -3_999_999i64..4_000_000, b in -3_999_999i64..4_000_000) {
+        // One digit and seventeen decimals are fewer than 64 bits hold; with more before the
+        // point, Redis shows the rounding in the last places, and so do we.
         let text = |v: i64| {
             let (whole, part) = (v.abs() / 1_000_000, v.abs() % 1_000_000);
             format!("{}{whole}.{part:06}", if v < 0 { "-" } else { "" })

@@ -1,0 +1,155 @@
+//! The narrow door to the file system, so that tests can put a failing one behind it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// One open file of the log. All methods take `&self`: a sync runs beside writes.
+pub trait LogFile: Send + Sync + 'static {
+    /// Writes all of `bytes` at `offset`. After an error any part of it may be there.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Reads up to `buf.len()` bytes at `offset`; 0 at the end of the file.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Cuts the file to `len` bytes.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn cut(&self, len: u64) -> io::Result<()>;
+
+    /// Makes the content durable. After an error MUST NOT be called on this file again: the
+    /// kernel may have dropped the dirty pages and would report success.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// What the log needs of a file system.
+pub trait Filesystem: Clone + Send + Sync + 'static {
+    /// Its open files.
+    type File: LogFile;
+
+    /// The names of the entries of `dir`, in any order. Names that are not UTF-8 are left out.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Creates `dir` and its parents where they are missing.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Creates an empty file; fails if it exists.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Opens an existing file to read, and to write if `write`.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn open(&self, path: &Path, write: bool) -> io::Result<Self::File>;
+
+    /// Gives a file its new name, atomically.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file; `Ok` if it is not there.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the entries of `dir` durable.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}
+
+/// The operating system's file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsFs;
+
+impl LogFile for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buf, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn cut(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+impl Filesystem for OsFs {
+    type File = File;
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+    }
+
+    fn open(&self, path: &Path, write: bool) -> io::Result<File> {
+        OpenOptions::new().read(true).write(write).open(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}

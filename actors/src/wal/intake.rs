@@ -1,0 +1,366 @@
+//! Where the cache leaves its batches: a queue that outlives the writer behind it.
+//!
+//! `append` gives LSNs under one lock, so the order of the queue is the order of the log, and a
+//! batch over several shards needs nothing special. The writer takes the whole queue by swapping
+//! buffers into its *seat*, which belongs to the intake too: records leave it only when they are
+//! written. A writer that dies leaves everything where it was, and its successor goes on from
+//! the last frame it finds on disk.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::pending::Pending;
+use super::settings::{FsyncMode, MAX_PENDING, Settings};
+use super::stats::{Counters, Stats};
+use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
+
+/// The log takes records.
+const OPEN: u8 = 0;
+/// More than [`MAX_PENDING`] waits for the writer.
+const FULL: u8 = 1;
+/// The log cannot be written.
+const BLOCKED: u8 = 2;
+/// The log was closed.
+const CLOSED: u8 = 3;
+
+/// The log's entrance. Cheap to clone; created once, at boot.
+#[derive(Debug)]
+pub struct Intake<P: Release> {
+    shared: Arc<Shared<P>>,
+}
+
+impl<P: Release> Clone for Intake<P> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+#[derive(Debug)]
+struct Shared<P> {
+    queue: Mutex<Queue<P>>,
+    arrived: Condvar,
+    /// What the writer is writing. It holds this lock for its whole life: there is one writer.
+    seat: Mutex<Pending>,
+    /// `OPEN` and the others; changes under the queue's lock, is read without.
+    gate: AtomicU8,
+    settled: AtomicU64,
+    written: AtomicU64,
+    durable: AtomicU64,
+    fsync: AtomicU8,
+    segment_size: AtomicU64,
+    /// The segment whose sync failed, which must not be synced again; 0 for none.
+    tainted: AtomicU64,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Queue<P> {
+    pending: Pending,
+    last_lsn: Lsn,
+    /// Sorted by LSN.
+    parked: VecDeque<Parked<P>>,
+    /// Why the log cannot be written.
+    blocked: Option<Arc<str>>,
+    /// The writer waits for records.
+    sleeping: bool,
+    /// The writer is to look around, records or not.
+    poked: bool,
+}
+
+#[derive(Debug)]
+struct Parked<P> {
+    lsn: Lsn,
+    /// Its own records wait, not only what it has read.
+    write: bool,
+    reply: P,
+}
+
+impl<P: Release> Intake<P> {
+    /// An intake that goes on behind `last_lsn`, which replay found; all before it is durable.
+    #[must_use]
+    pub fn new(last_lsn: Lsn, settings: &Settings) -> Self {
+        let shared = Shared {
+            queue: Mutex::new(Queue {
+                pending: Pending::default(),
+                last_lsn,
+                parked: VecDeque::new(),
+                blocked: None,
+                sleeping: false,
+                poked: false,
+            }),
+            arrived: Condvar::new(),
+            seat: Mutex::new(Pending::default()),
+            gate: AtomicU8::new(OPEN),
+            settled: AtomicU64::new(last_lsn),
+            written: AtomicU64::new(last_lsn),
+            durable: AtomicU64::new(last_lsn),
+            fsync: AtomicU8::new(0),
+            segment_size: AtomicU64::new(0),
+            tainted: AtomicU64::new(0),
+            counters: Counters::default(),
+        };
+        let intake = Self { shared: Arc::new(shared) };
+        intake.configure(settings);
+        intake
+    }
+
+    /// Refuses everything from now on and releases what is still parked with
+    /// [`JournalError::Closed`]. Call it when the log's actor has stopped.
+    pub fn close(&self) {
+        let mut queue = self.queue();
+        self.shared.gate.store(CLOSED, Ordering::Release);
+        let parked = std::mem::take(&mut queue.parked);
+        drop(queue);
+        for parked in parked {
+            parked.reply.release(Err(JournalError::Closed));
+        }
+    }
+
+    /// The log's counters now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let queue = self.queue();
+        Stats {
+            lsn: queue.last_lsn,
+            written: self.written(),
+            durable: self.durable(),
+            pending_bytes: queue.pending.len() as u64,
+            parked: queue.parked.len() as u64,
+            blocked: queue.blocked.as_deref().map(str::to_owned),
+            ..self.shared.counters.read()
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<P>> {
+        // No step under this lock leaves the queue half changed, so poison says nothing.
+        self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn full() -> JournalError {
+        JournalError::Failed("the log's queue is full; it drains as the disk keeps up".into())
+    }
+}
+
+impl<P: Release> Journal<P> for Intake<P> {
+    fn append(&self, batch: &mut RecordBatch, parked: Option<P>) -> Lsn {
+        let mut queue = self.queue();
+        let gate = self.shared.gate.load(Ordering::Relaxed);
+        if gate == CLOSED || batch.is_empty() {
+            let lsn = queue.last_lsn;
+            drop(queue);
+            batch.clear();
+            match parked {
+                Some(reply) if gate == CLOSED => reply.release(Err(JournalError::Closed)),
+                Some(reply) => self.park(lsn, reply),
+                None => {}
+            }
+            return lsn;
+        }
+        let first = queue.last_lsn + 1;
+        queue.pending.push(batch, first);
+        let lsn = queue.last_lsn + u64::from(batch.count());
+        queue.last_lsn = lsn;
+        if gate == OPEN && queue.pending.len() > MAX_PENDING {
+            self.shared.gate.store(FULL, Ordering::Release);
+        }
+        let mut refused = None;
+        if let Some(reply) = parked {
+            match &queue.blocked {
+                None => queue.parked.push_back(Parked { lsn, write: true, reply }),
+                Some(why) => refused = Some((reply, JournalError::Failed(Arc::clone(why)))),
+            }
+        }
+        let wake = std::mem::take(&mut queue.sleeping);
+        drop(queue);
+        if wake {
+            self.shared.arrived.notify_one();
+        }
+        batch.clear();
+        if let Some((reply, why)) = refused {
+            reply.release(Err(why));
+        }
+        lsn
+    }
+
+    fn park(&self, lsn: Lsn, parked: P) {
+        if self.settled() >= lsn {
+            return parked.release(Ok(()));
+        }
+        let mut queue = self.queue();
+        if self.shared.gate.load(Ordering::Relaxed) == CLOSED {
+            drop(queue);
+            return parked.release(Err(JournalError::Closed));
+        }
+        // The writer publishes before it takes this lock to release: what is not settled now
+        // is seen by its next round. While the log is blocked a read shows what memory holds.
+        if self.settled() >= lsn || queue.blocked.is_some() {
+            drop(queue);
+            return parked.release(Ok(()));
+        }
+        let at = queue.parked.partition_point(|other| other.lsn <= lsn);
+        queue.parked.insert(at, Parked { lsn, write: false, reply: parked });
+    }
+
+    fn settled(&self) -> Lsn {
+        self.shared.settled.load(Ordering::Acquire)
+    }
+
+    fn writable(&self) -> Result<(), JournalError> {
+        match self.shared.gate.load(Ordering::Acquire) {
+            OPEN => Ok(()),
+            FULL => Err(Self::full()),
+            CLOSED => Err(JournalError::Closed),
+            _ => match &self.queue().blocked {
+                Some(why) => Err(JournalError::Failed(Arc::clone(why))),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+// === what the writer and the actor see ===
+
+impl<P: Release> Intake<P> {
+    /// The writer's seat; waits until a predecessor has really ended.
+    pub(super) fn seat(&self) -> MutexGuard<'_, Pending> {
+        self.shared.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Swaps what waits into the empty `flight`.
+    pub(super) fn take(&self, flight: &mut Pending) {
+        let mut queue = self.queue();
+        std::mem::swap(&mut queue.pending, flight);
+        if self.shared.gate.load(Ordering::Relaxed) == FULL {
+            self.shared.gate.store(OPEN, Ordering::Release);
+        }
+    }
+
+    /// Whether records wait in the queue.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.queue().pending.is_empty()
+    }
+
+    /// Sleeps until a poke, `until`, or, if `for_work`, records.
+    pub(super) fn wait(&self, until: Option<Instant>, for_work: bool) {
+        let mut queue = self.queue();
+        loop {
+            if std::mem::take(&mut queue.poked) || (for_work && !queue.pending.is_empty()) {
+                break;
+            }
+            queue.sleeping = for_work;
+            queue = match until {
+                None => self.shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    let woken = self.shared.arrived.wait_timeout(queue, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        queue.sleeping = false;
+    }
+
+    /// Makes the writer look around.
+    pub(super) fn poke(&self) {
+        self.queue().poked = true;
+        self.shared.arrived.notify_all();
+    }
+
+    /// Publishes what is written and durable, and releases who waited for it.
+    pub(super) fn publish(&self, written: Lsn, durable: Lsn, due: &mut Vec<P>) {
+        self.shared.written.store(written, Ordering::Release);
+        self.shared.durable.store(durable, Ordering::Release);
+        let settled = if self.fsync() == FsyncMode::Always { durable } else { written };
+        let settled = settled.max(self.shared.settled.fetch_max(settled, Ordering::AcqRel));
+        let mut queue = self.queue();
+        while queue.parked.front().is_some_and(|parked| parked.lsn <= settled) {
+            due.extend(queue.parked.pop_front().map(|parked| parked.reply));
+        }
+        drop(queue);
+        for reply in due.drain(..) {
+            reply.release(Ok(()));
+        }
+    }
+
+    /// The log cannot be written: refuse writes, tell those who wait, let reads go.
+    pub(super) fn block(&self, why: &str) {
+        let why: Arc<str> = why.into();
+        let mut queue = self.queue();
+        queue.blocked = Some(Arc::clone(&why));
+        if self.shared.gate.load(Ordering::Relaxed) != CLOSED {
+            self.shared.gate.store(BLOCKED, Ordering::Release);
+        }
+        let parked = std::mem::take(&mut queue.parked);
+        drop(queue);
+        for parked in parked {
+            parked.reply.release(if parked.write {
+                Err(JournalError::Failed(Arc::clone(&why)))
+            } else {
+                Ok(())
+            });
+        }
+    }
+
+    /// The log can be written again. Returns whether it could not.
+    pub(super) fn unblock(&self) -> bool {
+        if self.shared.gate.load(Ordering::Acquire) != BLOCKED {
+            return false;
+        }
+        let mut queue = self.queue();
+        queue.blocked = None;
+        self.shared.gate.store(OPEN, Ordering::Release);
+        true
+    }
+
+    pub(super) fn configure(&self, settings: &Settings) {
+        let fsync = match settings.fsync {
+            FsyncMode::Always => 0,
+            FsyncMode::EverySec => 1,
+            FsyncMode::No => 2,
+        };
+        self.shared.fsync.store(fsync, Ordering::Release);
+        self.shared.segment_size.store(settings.segment_size.max(4096), Ordering::Release);
+        self.poke();
+    }
+
+    pub(super) fn fsync(&self) -> FsyncMode {
+        match self.shared.fsync.load(Ordering::Acquire) {
+            0 => FsyncMode::Always,
+            1 => FsyncMode::EverySec,
+            _ => FsyncMode::No,
+        }
+    }
+
+    pub(super) fn segment_size(&self) -> u64 {
+        self.shared.segment_size.load(Ordering::Acquire)
+    }
+
+    pub(super) fn written(&self) -> Lsn {
+        self.shared.written.load(Ordering::Acquire)
+    }
+
+    pub(super) fn durable(&self) -> Lsn {
+        self.shared.durable.load(Ordering::Acquire)
+    }
+
+    /// Remembers, beyond the life of the writer, that a segment's sync failed.
+    pub(super) fn taint(&self, sequence: u64) {
+        self.shared.tainted.store(sequence, Ordering::Release);
+    }
+
+    pub(super) fn tainted(&self) -> u64 {
+        self.shared.tainted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::journal::Record;
+
+struct Reply(&'static str, Sender<(&'static str, Result<(), JournalError>)>);
+
+impl Release for Reply {
+    fn release(self, outcome: Result<(), JournalError>) {
+        let _ = self.1.send((self.0, outcome));
+    }
+}
+
+type Released = Receiver<(&'static str, Result<(), JournalError>)>;
+
+fn intake() -> (Intake<Reply>, impl Fn(&'static str) -> Reply, Released) {
+    let (tx, rx) = channel();
+    (Intake::new(10, &Settings::default()), move |name| Reply(name, tx.clone()), rx)
+}
+
+fn append(intake: &Intake<Reply>, reply: Option<Reply>) -> Lsn {
+    let mut batch = RecordBatch::new();
+    batch.push(&Record::Flush { db: None });
+    intake.append(&mut batch, reply)
+}
+
+#[test]
+fn replies_leave_in_the_order_of_their_lsns() {
+    let (intake, reply, released) = intake();
+    assert_eq!(append(&intake, Some(reply("11"))), 11);
+    assert_eq!(append(&intake, Some(reply("12"))), 12);
+    intake.park(11, reply("read at 11"));
+    intake.park(10, reply("read at 10"));
+    assert_eq!(released.try_recv(), Ok(("read at 10", Ok(()))), "it was settled at once");
+    intake.publish(11, 0, &mut Vec::new());
+    let names: Vec<_> = released.try_iter().map(|(name, _)| name).collect();
+    assert_eq!((names, intake.settled()), (vec!["11", "read at 11"], 11));
+    intake.publish(12, 0, &mut Vec::new());
+    assert_eq!(released.try_recv(), Ok(("12", Ok(()))));
+}
+
+#[test]
+fn closing_refuses_and_releases_what_waits() {
+    let (intake, reply, released) = intake();
+    append(&intake, Some(reply("waits")));
+    intake.close();
+    append(&intake, Some(reply("late")));
+    intake.park(12, reply("read"));
+    let all: Vec<_> = released.try_iter().collect();
+    assert_eq!(all, ["waits", "late", "read"].map(|name| (name, Err(JournalError::Closed))));
+    assert_eq!(intake.writable(), Err(JournalError::Closed));
+}
+
+#[test]
+fn settled_never_goes_back_when_the_mode_changes() {
+    let (intake, _, _) = intake();
+    append(&intake, None);
+    intake.publish(11, 10, &mut Vec::new());
+    intake.configure(&Settings { fsync: FsyncMode::Always, ..Settings::default() });
+    intake.publish(11, 10, &mut Vec::new());
+    assert_eq!(intake.settled(), 11);
+}
+
+#[test]
+fn a_sleeping_writer_is_woken_by_records_and_by_a_poke() {
+    let (intake, _, _) = intake();
+    intake.wait(None, true); // the poke of `configure`
+    let writer = std::thread::spawn({
+        let intake = intake.clone();
+        move || {
+            intake.wait(None, true);
+            let mut flight = Pending::default();
+            intake.take(&mut flight);
+            intake.wait(None, false);
+            flight.len()
+        }
+    });
+    append(&intake, None);
+    while intake.has_pending() {
+        std::thread::yield_now();
+    }
+    intake.poke();
+    assert!(writer.join().unwrap() > 0);
+}

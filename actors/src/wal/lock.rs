@@ -1,0 +1,95 @@
+//! The data directory and the lock that keeps a second daemon out of it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// A data directory that belongs to this process for as long as the value lives.
+///
+/// The lock is `flock` on the file `LOCK`: the kernel releases it with the process, however
+/// that ends, so a stale lock does not exist.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Holds the lock; it is released when the file is closed.
+    _lock: File,
+}
+
+/// Why the data directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process holds it.
+    #[error("{} is in use by {}; stop it or choose another data directory",
+        path.display(), holder(*pid))]
+    Held {
+        /// The data directory.
+        path: PathBuf,
+        /// The holder's process id, if it wrote one down.
+        pid: Option<u32>,
+    },
+    /// The directory or its lock file cannot be made or opened.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl DataDir {
+    /// Takes the directory, which is created if it is missing.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] if another process, or another `DataDir` of this one, has it.
+    pub fn lock(path: impl AsRef<Path>) -> Result<Self, LockError> {
+        let path = path.as_ref().to_owned();
+        let io = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| LockError::Io { doing, path, source }
+        };
+        std::fs::create_dir_all(&path).map_err(io("create the data directory", &path))?;
+        let file = path.join("LOCK");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&file)
+            .map_err(io("open", &file))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                // The pid is a courtesy of the message; the lock itself is the kernel's.
+                let _ = (&lock).take(32).read_to_string(&mut text);
+                return Err(LockError::Held { path, pid: text.trim().parse().ok() });
+            }
+            Err(errno) => return Err(io("lock", &file)(errno.into())),
+        }
+        let pid = format!("{}\n", std::process::id());
+        // A full disk must not keep a daemon from starting to read: the pid may be missing.
+        let _ = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| lock.write_all(pid.as_bytes()));
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests;

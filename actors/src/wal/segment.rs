@@ -1,0 +1,162 @@
+//! A segment: one file of the log, `<sequence>-<first lsn>.wal`, both of twenty digits.
+//!
+//! ```text
+//! offset  size  field                                        (integers little-endian)
+//!      0     8  magic "SEAWALL\n"
+//!      8     2  format version (1)
+//!     10     2  minimum reader version (1)
+//!     12     4  reserved, 0
+//!     16    16  log id, random, the same in every segment
+//!     32     8  sequence number, from 1, without gaps
+//!     40     8  first LSN
+//!     48    32  link: digest of the frame before the first LSN (0: the log begins here)
+//!     80     8  wall clock at creation, Unix milliseconds
+//!     88    32  SHA-256 of bytes 0..88: the previous digest of the first frame
+//!    120        frames
+//! ```
+//!
+//! A segment gets its name only when its header is on disk (written as `.new`, synced, renamed,
+//! directory synced), so a named segment with a damaged header is corrupt, never torn.
+//!
+//! Where segment *n + 1* begins, segment *n* ends: frames of *n* at or behind that LSN are
+//! superseded. That happens after a failed fsync, when frames that were not durable are written
+//! again to a fresh file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::frame::{Digest, LogId, le};
+use super::fs::{Filesystem, LogFile};
+use crate::clock::UnixMs;
+use crate::journal::Lsn;
+
+/// Bytes of a segment's header.
+pub(super) const HEADER_LEN: usize = 120;
+/// What this program writes.
+const FORMAT_VERSION: u16 = 1;
+/// What this program reads: anything whose minimum reader version is not above.
+const READER_VERSION: u16 = 1;
+const MAGIC: &[u8; 8] = b"SEAWALL\n";
+/// The ending of a segment that has no name yet.
+pub(super) const UNNAMED: &str = ".new";
+
+/// What a segment says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) log: LogId,
+    pub(super) sequence: u64,
+    pub(super) first_lsn: Lsn,
+    pub(super) link: Digest,
+    pub(super) created_ms: UnixMs,
+}
+
+/// Why bytes are not a segment's header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SegmentError {
+    #[error("the segment header is damaged")]
+    Damaged,
+    #[error("the segment needs a reader of format {0}, this program reads up to {READER_VERSION}")]
+    TooNew(u16),
+}
+
+impl SegmentHeader {
+    pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        out[0..8].copy_from_slice(MAGIC);
+        out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
+        out[16..32].copy_from_slice(self.log.bytes());
+        out[32..40].copy_from_slice(&self.sequence.to_le_bytes());
+        out[40..48].copy_from_slice(&self.first_lsn.to_le_bytes());
+        out[48..80].copy_from_slice(&self.link);
+        out[80..88].copy_from_slice(&self.created_ms.to_le_bytes());
+        let digest = digest(&out);
+        out[88..].copy_from_slice(&digest);
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, SegmentError> {
+        if &bytes[..8] != MAGIC || bytes[88..] != digest(bytes) {
+            return Err(SegmentError::Damaged);
+        }
+        let needs = le(&bytes[10..12]) as u16;
+        if needs > READER_VERSION {
+            return Err(SegmentError::TooNew(needs));
+        }
+        let mut log = [0; 16];
+        log.copy_from_slice(&bytes[16..32]);
+        let mut link = [0; 32];
+        link.copy_from_slice(&bytes[48..80]);
+        Ok(Self {
+            log: LogId::new(log),
+            sequence: le(&bytes[32..40]),
+            first_lsn: le(&bytes[40..48]),
+            link,
+            created_ms: le(&bytes[80..88]),
+        })
+    }
+
+    /// The previous digest of the segment's first frame.
+    pub(super) fn digest(&self) -> Digest {
+        digest(&self.encode())
+    }
+
+    pub(super) fn file_name(&self) -> String {
+        format!("{:020}-{:020}.wal", self.sequence, self.first_lsn)
+    }
+}
+
+fn digest(header: &[u8; HEADER_LEN]) -> Digest {
+    Sha256::digest(&header[..88]).into()
+}
+
+/// Sequence number and first LSN, if `name` is a segment's.
+pub(super) fn parse_name(name: &str) -> Option<(u64, Lsn)> {
+    let (sequence, first_lsn) = name.strip_suffix(".wal")?.split_once('-')?;
+    let number = |text: &str| (text.len() == 20).then(|| text.parse().ok()).flatten();
+    Some((number(sequence)?, number(first_lsn)?))
+}
+
+/// The segments in `dir`, by sequence number. Other files are left out.
+pub(super) fn list<F: Filesystem>(fs: &F, dir: &Path) -> io::Result<Vec<(u64, Lsn, PathBuf)>> {
+    let mut found: Vec<_> = fs
+        .list(dir)?
+        .into_iter()
+        .filter_map(|name| {
+            let (sequence, first_lsn) = parse_name(&name)?;
+            Some((sequence, first_lsn, dir.join(name)))
+        })
+        .collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Makes a segment that starts with `frames`. On return it is durable, with its name.
+///
+/// # Errors
+/// Whatever the file system reports; the segment may exist then, in any state, with or without
+/// its name, and has to be removed before the next try.
+pub(super) fn create<F: Filesystem>(
+    fs: &F,
+    dir: &Path,
+    header: &SegmentHeader,
+    frames: &[u8],
+) -> io::Result<F::File> {
+    let named = dir.join(header.file_name());
+    let unnamed = named.with_extension("wal.new");
+    fs.remove(&unnamed)?;
+    let file = fs.create(&unnamed)?;
+    file.write_at(&header.encode(), 0)?;
+    if !frames.is_empty() {
+        file.write_at(frames, HEADER_LEN as u64)?;
+    }
+    file.sync()?;
+    fs.rename(&unnamed, &named)?;
+    fs.sync_dir(dir)?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests;

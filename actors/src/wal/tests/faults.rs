@@ -1,0 +1,179 @@
+//! One named test for every way in which the disk fails, and for what heals it.
+
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
+use crate::journal::{Journal, JournalError};
+use crate::wal::faulty::{Call, FaultyFs};
+use crate::wal::settings::FsyncMode;
+
+use super::sim::{Reply, Sim, replay};
+
+const EIO: i32 = 5;
+
+fn sim(fsync: FsyncMode) -> Sim {
+    Sim::new(FaultyFs::default(), fsync)
+}
+
+fn failed(outcome: Option<Result<(), JournalError>>) -> bool {
+    matches!(outcome, Some(Err(JournalError::Failed(_))))
+}
+
+#[test]
+fn always_says_ok_only_when_durable() {
+    let mut sim = sim(FsyncMode::Always);
+    let lsn = sim.append(2);
+    assert_eq!(sim.outcome(lsn), None);
+    sim.step();
+    assert_eq!((sim.outcome(lsn), sim.intake.durable()), (Some(Ok(())), lsn));
+}
+
+#[test]
+fn everysec_says_ok_when_written_and_is_durable_a_second_later() {
+    let mut sim = sim(FsyncMode::EverySec);
+    let lsn = sim.append(2);
+    sim.step();
+    assert_eq!((sim.outcome(lsn), sim.intake.durable()), (Some(Ok(())), 0));
+    sim.pass(1000);
+    sim.step();
+    sim.finish_sync();
+    assert_eq!(sim.intake.durable(), lsn);
+}
+
+#[test]
+fn a_slow_sync_stops_the_writing_so_that_two_seconds_are_at_risk_at_most() {
+    let mut sim = sim(FsyncMode::EverySec);
+    sim.append(1);
+    sim.pass(1000);
+    sim.step();
+    assert!(sim.job.is_some());
+    let during = sim.append(1);
+    sim.pass(900);
+    sim.step();
+    assert_eq!(sim.outcome(during), Some(Ok(())), "a sync does not stall the writing");
+    let late = sim.append(1);
+    sim.pass(200);
+    sim.step();
+    assert_eq!((sim.outcome(late), sim.intake.stats().slow_syncs), (None, 1));
+    sim.finish_sync();
+    sim.step();
+    assert_eq!(sim.outcome(late), Some(Ok(())));
+}
+
+#[test]
+fn what_arrives_together_is_one_frame_and_one_sync() {
+    let mut sim = sim(FsyncMode::Always);
+    let before = sim.intake.stats();
+    for _ in 0..3 {
+        sim.append(1);
+    }
+    sim.step();
+    let after = sim.intake.stats();
+    assert_eq!((after.frames - before.frames, after.syncs - before.syncs), (1, 1));
+}
+
+#[test]
+fn a_full_disk_refuses_writes_lets_reads_go_and_heals_by_itself() {
+    let mut sim = sim(FsyncMode::EverySec);
+    sim.append(1);
+    sim.step();
+    sim.fs.set_capacity(Some(sim.fs.used() + 10));
+    let lost = sim.append(5);
+    sim.intake.park(lost, Reply(1000, std::sync::Arc::clone(&sim.outcomes)));
+    sim.step();
+    assert!(failed(sim.outcome(lost)), "outcome unknown, never OK");
+    assert_eq!(sim.outcome(1000), Some(Ok(())), "a read is not held");
+    assert!(sim.intake.writable().unwrap_err().to_string().contains("cannot write the log"));
+    // The race of a caller that had asked before: kept, and told the truth.
+    let raced = sim.append(1);
+    assert!(failed(sim.outcome(raced)));
+    sim.fs.set_capacity(None);
+    sim.step();
+    assert!(sim.intake.writable().is_err(), "the next try is not due");
+    sim.pass(500);
+    sim.step();
+    sim.step();
+    assert_eq!(sim.intake.writable(), Ok(()));
+    assert_eq!(replay(&sim.fs.after_crash(None)).unwrap().last_lsn, raced);
+}
+
+#[test]
+fn after_a_failed_sync_the_file_is_left_alone_and_its_frames_written_again() {
+    for mode in [FsyncMode::Always, FsyncMode::EverySec] {
+        let mut sim = sim(mode);
+        let lsn = sim.append(3);
+        if mode == FsyncMode::EverySec {
+            sim.step();
+        }
+        sim.fs.fail_next(Call::Sync, EIO);
+        sim.step();
+        if mode == FsyncMode::EverySec {
+            sim.pass(1000);
+            sim.step();
+            sim.finish_sync();
+        }
+        assert!(sim.intake.writable().is_err());
+        assert_eq!(failed(sim.outcome(lsn)), mode == FsyncMode::Always);
+        sim.settle();
+        assert_eq!((sim.intake.writable(), sim.intake.durable()), (Ok(()), lsn));
+        assert!(!sim.fs.was_resynced());
+        assert_eq!(sim.intake.stats().segment, 2);
+        assert_eq!(replay(&sim.fs).unwrap().last_lsn, lsn);
+    }
+}
+
+#[test]
+fn a_failed_sync_is_remembered_beyond_the_writers_death() {
+    let mut sim = sim(FsyncMode::EverySec);
+    let lsn = sim.append(3);
+    sim.step();
+    sim.pass(1000);
+    sim.step();
+    sim.fs.fail_next(Call::Sync, EIO);
+    sim.succeed().unwrap();
+    sim.settle();
+    assert!(!sim.fs.was_resynced());
+    assert_eq!(sim.intake.durable(), lsn);
+    assert_eq!(replay(&sim.fs).unwrap().last_lsn, lsn);
+}
+
+#[test]
+fn a_writer_that_dies_loses_nothing_and_writes_nothing_twice() {
+    let mut sim = sim(FsyncMode::EverySec);
+    sim.append(2);
+    sim.step();
+    let waiting = sim.append(3);
+    sim.succeed().unwrap();
+    assert_eq!(sim.outcome(waiting), None, "its reply just waits");
+    sim.step();
+    assert_eq!(sim.outcome(waiting), Some(Ok(())));
+    assert_eq!(replay(&sim.fs).unwrap().last_lsn, waiting);
+}
+
+#[test]
+fn segments_follow_one_another() {
+    let mut sim = sim(FsyncMode::EverySec);
+    for _ in 0..40 {
+        sim.append(5);
+        sim.step();
+        sim.finish_sync();
+    }
+    assert!(sim.intake.stats().segment > 3);
+    assert_eq!(replay(&sim.fs).unwrap().last_lsn, 200);
+}
+
+/// Found by the crash test: a seal before a rotation was read as superseded, and the next
+/// segment seemed to continue something else.
+#[test]
+fn a_seal_at_the_end_of_a_segment_belongs_to_it() {
+    let mut sim = sim(FsyncMode::Always);
+    sim.append(1);
+    sim.step();
+    sim.pass(1000);
+    sim.step();
+    sim.fs.fail_next(Call::Sync, EIO);
+    sim.append(1);
+    sim.step();
+    sim.succeed().unwrap();
+    sim.settle();
+    assert_eq!(replay(&sim.fs).unwrap().last_lsn, 2);
+}

@@ -1,0 +1,375 @@
+//! The writer's decisions and file operations, without a thread, a clock or a wait: all of them
+//! are handed in, so that a test can drive it through any schedule.
+//!
+//! One [`Writer::step`] writes what has arrived, frame by frame, and says what to do next. Frames
+//! are kept in memory until a sync has made them durable, in two buffers: `older` is what the
+//! running sync covers, `newer` came after it began. When a sync fails, both are written again
+//! to a fresh segment and the failed file is left alone: its dirty pages may be gone, and the
+//! kernel would report success the next time. The buffers are bounded: at [`UNSYNCED_SOON`] a
+//! sync is asked for before it is due, at [`UNSYNCED_MAX`] writing waits for it.
+
+mod open;
+mod segments;
+mod thread;
+
+pub(super) use open::read_header;
+pub(super) use thread::{End, Orders, spawn};
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::frame::{self, Digest, FrameHeader, LogId};
+use super::fs::{Filesystem, LogFile};
+use super::intake::Intake;
+use super::pending::Pending;
+use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
+use super::stats::add;
+use crate::clock::Clock;
+use crate::journal::{Lsn, Release};
+
+/// How long the log must be quiet before a seal records that all of it is durable.
+const SEAL_AFTER: Duration = Duration::from_secs(1);
+
+/// The open end of the log.
+#[derive(Debug)]
+pub(super) struct Writer<F: Filesystem, P: Release> {
+    fs: F,
+    dir: PathBuf,
+    clock: Clock,
+    intake: Intake<P>,
+    log: LogId,
+    file: Arc<F::File>,
+    sequence: u64,
+    /// Length of the segment's valid part, bytes.
+    len: u64,
+    /// Last LSN written, and the digest behind it.
+    written: Lsn,
+    chain: Digest,
+    /// Last LSN on disk for certain, and the digest behind it.
+    durable: Lsn,
+    durable_chain: Digest,
+    /// The highest durable LSN that a frame has recorded.
+    recorded: Lsn,
+    older: Vec<u8>,
+    newer: Vec<u8>,
+    syncing: Option<Syncing>,
+    sync_begun: Instant,
+    last_write: Instant,
+    /// The segment must not be written or synced any more.
+    broken: bool,
+    /// A segment whose making failed half way; it has to go before anything else is written.
+    leftover: Option<PathBuf>,
+    /// No next try before this time.
+    retry_at: Option<Instant>,
+    due: Vec<P>,
+}
+
+/// A sync that runs beside the writing.
+#[derive(Debug)]
+struct Syncing {
+    upto: Lsn,
+    chain: Digest,
+    since: Instant,
+    said_slow: bool,
+}
+
+/// A sync to run beside the writing; its outcome goes to [`Writer::synced`].
+#[derive(Debug)]
+pub(super) struct SyncJob<L> {
+    pub(super) file: Arc<L>,
+    pub(super) sequence: u64,
+}
+
+/// What to do after a step.
+#[derive(Debug)]
+pub(super) struct Plan<L> {
+    /// A sync to start.
+    pub(super) sync: Option<SyncJob<L>>,
+    /// Step again at this time at the latest.
+    pub(super) until: Option<Instant>,
+    /// Step again when records arrive.
+    pub(super) for_work: bool,
+}
+
+/// What failed, for people.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing}: {source}")]
+pub(super) struct Trouble {
+    doing: &'static str,
+    source: io::Error,
+}
+
+fn trouble(doing: &'static str) -> impl FnOnce(io::Error) -> Trouble {
+    move |source| Trouble { doing, source }
+}
+
+impl<F: Filesystem, P: Release> Writer<F, P> {
+    /// Writes what has arrived. `flight` is the writer's seat.
+    pub(super) fn step(&mut self, now: Instant, flight: &mut Pending) -> Plan<F::File> {
+        let held = self.retry_at.is_some_and(|at| now < at);
+        if !held {
+            self.retry_at = None;
+            if let Err(trouble) = self.advance(now, flight) {
+                self.suffer(&trouble, now);
+            } else if !self.broken && flight.is_empty() && self.intake.unblock() {
+                tracing::info!(path = "wal", event = "healed", "the log can be written again");
+            }
+        }
+        let sync = self.begin_sync(now);
+        let stalled = self.stalled(now);
+        let for_work = self.retry_at.is_none() && !stalled && !self.broken;
+        let until = self.next_look(now, for_work && !flight.is_empty());
+        Plan { sync, until, for_work }
+    }
+
+    fn advance(&mut self, now: Instant, flight: &mut Pending) -> Result<(), Trouble> {
+        self.clear_leftover()?;
+        if self.broken {
+            // A running sync still owns the file's fate; its end wakes the writer.
+            return if self.syncing.is_some() { Ok(()) } else { self.start_afresh() };
+        }
+        if self.stalled(now) {
+            return Ok(());
+        }
+        if flight.is_empty() {
+            self.intake.take(flight);
+        }
+        self.write_all(now, flight)?;
+        self.seal_if_quiet(now)
+    }
+
+    fn write_all(&mut self, now: Instant, flight: &mut Pending) -> Result<(), Trouble> {
+        let always = self.intake.fsync() == FsyncMode::Always;
+        while !self.stalled(now) {
+            self.rotate_if_due(now)?;
+            let Some(chunk) = flight.peek() else { break };
+            let header = FrameHeader {
+                payload_len: chunk.payload.len() as u64,
+                count: chunk.count,
+                first_lsn: chunk.first,
+                durable_lsn: self.durable,
+                wall_ms: self.clock.unix_ms(),
+            };
+            self.write_frame(&header, chunk.payload)?;
+            flight.pop();
+            self.last_write = now;
+            add(&self.intake.counters().records, u64::from(header.count));
+            // In `always` everything in the seat shares one sync.
+            if !always {
+                self.publish();
+            }
+        }
+        if always && self.written > self.durable && self.syncing.is_none() {
+            self.sync_now(now)?;
+        }
+        Ok(())
+    }
+
+    /// Builds the frame behind the ones that are not durable yet, and writes it from there.
+    fn write_frame(&mut self, header: &FrameHeader, payload: &[u8]) -> Result<(), Trouble> {
+        let start = self.newer.len();
+        let chain = frame::append_frame(&mut self.newer, &self.log, &self.chain, header, payload);
+        let bytes = &self.newer[start..];
+        if let Err(error) = self.file.write_at(bytes, self.len) {
+            self.newer.truncate(start);
+            add(&self.intake.counters().write_errors, 1);
+            // A full disk has left the file whole: the same bytes go to the same place later.
+            self.broken = !is_full(&error);
+            return Err(trouble("write the log")(error));
+        }
+        self.len += bytes.len() as u64;
+        self.chain = chain;
+        self.written = header.next_lsn() - 1;
+        self.recorded = header.durable_lsn;
+        let counters = self.intake.counters();
+        add(&counters.bytes, header.frame_len());
+        add(&counters.frames, 1);
+        counters.segment_bytes.store(self.len, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// An empty frame that records what is durable: from now on damage to the frames before it
+    /// cannot pass for a torn end.
+    fn seal_if_quiet(&mut self, now: Instant) -> Result<(), Trouble> {
+        let quiet = now.saturating_duration_since(self.last_write) >= SEAL_AFTER;
+        if quiet { self.seal() } else { Ok(()) }
+    }
+
+    fn seal(&mut self) -> Result<(), Trouble> {
+        if self.broken || self.written != self.durable || self.recorded == self.durable {
+            return Ok(());
+        }
+        let header = FrameHeader {
+            payload_len: 0,
+            count: 0,
+            first_lsn: self.written + 1,
+            durable_lsn: self.durable,
+            wall_ms: self.clock.unix_ms(),
+        };
+        self.write_frame(&header, &[])
+    }
+
+    fn publish(&mut self) {
+        self.intake.publish(self.written, self.durable, &mut self.due);
+    }
+
+    /// Writes nothing until the next try, and says so.
+    fn suffer(&mut self, trouble: &Trouble, now: Instant) {
+        self.retry_at = Some(now + RETRY_EVERY);
+        let ms = RETRY_EVERY.as_millis();
+        let why = format!(
+            "{trouble}; tried again every {ms} ms, new writes are refused until it works; a write \
+             that waited for it may or may not be kept"
+        );
+        if self.intake.stats().blocked.is_none() {
+            tracing::error!(path = "wal", event = "blocked", reason = %trouble, "{why}");
+        }
+        self.intake.block(&why);
+    }
+
+    // === syncing ===
+
+    fn unsynced(&self) -> usize {
+        self.older.len() + self.newer.len()
+    }
+
+    /// Whether writing has to wait for the running sync.
+    fn stalled(&self, now: Instant) -> bool {
+        let slow = self.intake.fsync() == FsyncMode::EverySec
+            && self
+                .syncing
+                .as_ref()
+                .is_some_and(|sync| now.saturating_duration_since(sync.since) >= SYNC_SLOW);
+        slow || (self.unsynced() >= UNSYNCED_MAX && self.written > self.durable)
+    }
+
+    fn begin_sync(&mut self, now: Instant) -> Option<SyncJob<F::File>> {
+        if self.broken || self.syncing.is_some() || self.written == self.durable {
+            return None;
+        }
+        let due = match self.intake.fsync() {
+            FsyncMode::EverySec => now >= self.sync_begun + SYNC_EVERY,
+            // `always` syncs where it writes.
+            FsyncMode::Always | FsyncMode::No => false,
+        };
+        let soon = self.unsynced() >= UNSYNCED_SOON || self.len >= self.intake.segment_size();
+        if !due && !soon {
+            return None;
+        }
+        std::mem::swap(&mut self.older, &mut self.newer);
+        self.sync_begun = now;
+        self.syncing =
+            Some(Syncing { upto: self.written, chain: self.chain, since: now, said_slow: false });
+        Some(SyncJob { file: Arc::clone(&self.file), sequence: self.sequence })
+    }
+
+    /// The end of the sync that [`Plan::sync`] asked for.
+    pub(super) fn synced(&mut self, outcome: io::Result<()>, now: Instant) {
+        let Some(sync) = self.syncing.take() else { return };
+        match outcome {
+            Ok(()) => {
+                self.intake.counters().synced(now.saturating_duration_since(sync.since));
+                self.older.clear();
+                self.older.shrink_to(UNSYNCED_SOON);
+                self.durable = sync.upto;
+                self.durable_chain = sync.chain;
+                self.publish();
+            }
+            Err(error) => {
+                let trouble = self.sync_failed(error);
+                self.suffer(&trouble, now);
+            }
+        }
+    }
+
+    /// Syncs here and now, everything that is written.
+    fn sync_now(&mut self, now: Instant) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        self.sync_begun = now;
+        if let Err(error) = self.file.sync() {
+            return Err(self.sync_failed(error));
+        }
+        self.intake.counters().synced(begun.elapsed());
+        self.all_durable();
+        Ok(())
+    }
+
+    fn all_durable(&mut self) {
+        self.older.clear();
+        self.newer.clear();
+        self.newer.shrink_to(UNSYNCED_SOON);
+        self.durable = self.written;
+        self.durable_chain = self.chain;
+        self.publish();
+    }
+
+    fn sync_failed(&mut self, error: io::Error) -> Trouble {
+        add(&self.intake.counters().sync_errors, 1);
+        self.intake.taint(self.sequence);
+        self.broken = true;
+        trouble("sync the log")(error)
+    }
+
+    // === waiting ===
+
+    fn next_look(&mut self, now: Instant, more: bool) -> Option<Instant> {
+        if more {
+            return Some(now);
+        }
+        let mut until = self.retry_at;
+        let mut look = |at: Instant| until = Some(until.map_or(at, |until| until.min(at)));
+        if let Some(sync) = &mut self.syncing {
+            let took = now.saturating_duration_since(sync.since);
+            if took < SYNC_SLOW {
+                look(sync.since + SYNC_SLOW);
+            } else if !std::mem::replace(&mut sync.said_slow, true) {
+                add(&self.intake.counters().slow_syncs, 1);
+                tracing::warn!(
+                    path = "wal",
+                    event = "slow_sync",
+                    secs = took.as_secs_f64(),
+                    "a sync of the log is slow; with fsync = everysec writes wait for it"
+                );
+            }
+        } else if self.broken {
+            look(self.retry_at.unwrap_or(now));
+        } else if self.written > self.durable {
+            if self.intake.fsync() == FsyncMode::EverySec {
+                look(self.sync_begun + SYNC_EVERY);
+            }
+        } else if self.recorded < self.durable {
+            look(self.last_write + SEAL_AFTER);
+        }
+        until
+    }
+
+    /// Whether nothing is left to write or sync, or nothing can be done about it.
+    fn idle(&self, flight: &Pending) -> bool {
+        self.retry_at.is_some()
+            || (self.syncing.is_none()
+                && !self.broken
+                && flight.is_empty()
+                && !self.intake.has_pending())
+    }
+
+    /// The last act of an orderly stop: sync and seal. Returns what is lost to a power cut.
+    fn finish(&mut self, now: Instant, flight: &Pending) -> Result<(), String> {
+        if self.retry_at.is_none()
+            && self.written > self.durable
+            && let Err(trouble) = self.sync_now(now)
+        {
+            self.suffer(&trouble, now);
+        }
+        if let Some(why) = self.intake.stats().blocked {
+            let bytes = flight.len() as u64 + self.intake.stats().pending_bytes;
+            return Err(format!("stopped with {bytes} bytes of records not written: {why}"));
+        }
+        self.seal().map_err(|trouble| trouble.to_string())
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

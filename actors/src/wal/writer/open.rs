@@ -1,0 +1,141 @@
+//! How a writer finds its place: from the last segment alone, and what its predecessor published.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::Writer;
+use crate::clock::Clock;
+use crate::journal::{Lsn, Release};
+use crate::wal::fs::{Filesystem, LogFile};
+use crate::wal::intake::Intake;
+use crate::wal::pending::Pending;
+use crate::wal::reader::{Next, SegmentReader};
+use crate::wal::segment::{self, SegmentError, SegmentHeader};
+use crate::wal::stats::add;
+
+/// Why the writer cannot find its place.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SeatError {
+    /// The file system.
+    #[error("cannot open the end of the log {}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// There is no segment, or its header is damaged.
+    #[error("the last log segment in {} cannot be used: {why}", path.display())]
+    Segment { path: PathBuf, why: String },
+    /// Records that were reported written are not there any more.
+    #[error("the log ends at LSN {found}, but LSN {written} was written: {why}")]
+    Lost { found: Lsn, written: Lsn, why: String },
+}
+
+impl<F: Filesystem, P: Release> Writer<F, P> {
+    /// Opens the last segment, checks its chain, drops from `flight` what it holds already.
+    pub(in crate::wal) fn open(
+        fs: F,
+        dir: &Path,
+        clock: Clock,
+        intake: Intake<P>,
+        flight: &mut Pending,
+        now: Instant,
+    ) -> Result<Self, SeatError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| SeatError::Io { path, source }
+        };
+        let segments = segment::list(&fs, dir).map_err(io(dir))?;
+        let Some((_, _, path)) = segments.into_iter().next_back() else {
+            let why = "there is none".to_owned();
+            return Err(SeatError::Segment { path: dir.to_owned(), why });
+        };
+        let file = fs.open(&path, true).map_err(io(&path))?;
+        let header = read_header(&file)
+            .map_err(io(&path))?
+            .map_err(|why| SeatError::Segment { path: path.clone(), why: why.to_string() })?;
+        // A predecessor may have died between naming this segment and the directory's sync.
+        fs.sync_dir(dir).map_err(io(dir))?;
+
+        let (published, durable) = (intake.written(), intake.durable());
+        let mut reader = SegmentReader::new(&file, &header, None).map_err(io(&path))?;
+        let (mut newer, mut durable_chain) = (Vec::new(), reader.chain());
+        let flaw = loop {
+            match reader.next().map_err(io(&path))? {
+                Next::Frame { header, bytes, .. } => {
+                    // A seal at the durable end may itself not be durable.
+                    let end = header.next_lsn() - 1;
+                    if end > durable || (end == durable && header.count == 0) {
+                        newer.extend_from_slice(bytes);
+                    } else {
+                        durable_chain = reader.chain();
+                    }
+                }
+                Next::End => break None,
+                Next::Bad(flaw) => break Some(flaw),
+            }
+        };
+        let (written, len) = (reader.next_lsn() - 1, reader.offset());
+        if written < published {
+            let why = flaw.map_or_else(|| "the file is too short".to_owned(), |f| f.to_string());
+            return Err(SeatError::Lost { found: written, written: published, why });
+        }
+        // Behind what was published there is only a frame that the predecessor did not finish;
+        // its records are still in the seat.
+        let (chain, recorded) = (reader.chain(), reader.durable());
+        if flaw.is_some() {
+            file.cut(len).map_err(io(&path))?;
+        }
+        if !flight.skip_to(written) {
+            let why = "the queue does not continue where the log ends".to_owned();
+            return Err(SeatError::Segment { path, why });
+        }
+        let broken = intake.tainted() == header.sequence;
+        let counters = intake.counters();
+        add(&counters.writer_starts, 1);
+        counters.segment.store(header.sequence, Ordering::Relaxed);
+        counters.segment_bytes.store(len, Ordering::Relaxed);
+        let mut writer = Self {
+            fs,
+            dir: dir.to_owned(),
+            clock,
+            intake,
+            log: header.log,
+            file: Arc::new(file),
+            sequence: header.sequence,
+            len,
+            written,
+            chain,
+            durable,
+            durable_chain,
+            recorded,
+            older: Vec::new(),
+            newer,
+            syncing: None,
+            sync_begun: now,
+            last_write: now,
+            broken,
+            leftover: None,
+            retry_at: None,
+            due: Vec::new(),
+        };
+        writer.publish();
+        Ok(writer)
+    }
+}
+
+/// Reads a segment's header.
+pub(in crate::wal) fn read_header<L: LogFile>(
+    file: &L,
+) -> io::Result<Result<SegmentHeader, SegmentError>> {
+    let mut bytes = [0; segment::HEADER_LEN];
+    let mut have = 0;
+    while have < bytes.len() {
+        match file.read_at(&mut bytes[have..], have as u64) {
+            Ok(0) => return Ok(Err(SegmentError::Damaged)),
+            Ok(n) => have += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(SegmentHeader::decode(&bytes))
+}

@@ -1,0 +1,132 @@
+//! From one segment to the next: because it is full, or because it can't be trusted any more.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::{Trouble, Writer, trouble};
+use crate::journal::{Lsn, Release};
+use crate::wal::frame::{self, Digest, FrameHeader};
+use crate::wal::fs::Filesystem;
+use crate::wal::segment::{self, SegmentHeader};
+use crate::wal::settings::FsyncMode;
+use crate::wal::stats::add;
+
+/// A full segment with less than this unsynced is synced on the spot: it takes no longer than
+/// to wait for the sync thread. With more, a sync beside the writing goes first.
+const SYNC_INLINE: usize = 1 << 20;
+
+impl<F: Filesystem, P: Release> Writer<F, P> {
+    /// Begins the next segment if this one is full. The full one is durable before its successor
+    /// exists: what follows a segment proves that nothing of it was lost.
+    pub(super) fn rotate_if_due(&mut self, now: Instant) -> Result<(), Trouble> {
+        let size = self.intake.segment_size();
+        if self.len < size || self.syncing.is_some() {
+            return Ok(());
+        }
+        // Writing may outrun the sync thread; at twice the size it has to wait.
+        let inline = self.newer.len() <= SYNC_INLINE
+            || self.len >= 2 * size
+            || self.intake.fsync() == FsyncMode::Always;
+        if !inline {
+            return Ok(());
+        }
+        if !self.newer.is_empty() {
+            self.sync_now(now)?;
+        }
+        let header = self.next_header(self.written + 1, self.chain);
+        self.make(&header, &[])?;
+        Ok(())
+    }
+
+    /// Leaves a segment whose sync or write has failed: everything that is not durable is
+    /// written again, to a new segment that begins there and so supersedes the old one's end.
+    pub(super) fn start_afresh(&mut self) -> Result<(), Trouble> {
+        let header = self.next_header(self.durable + 1, self.durable_chain);
+        let mut frames = Vec::with_capacity(self.older.len() + self.newer.len());
+        let mut chain = header.digest();
+        for retained in [&self.older, &self.newer] {
+            chain = self.relink(retained, chain, &mut frames);
+        }
+        let written = self.written;
+        self.make(&header, &frames)?;
+        self.chain = chain;
+        self.written = written;
+        self.len += frames.len() as u64;
+        self.broken = false;
+        self.all_durable();
+        tracing::warn!(
+            path = "wal",
+            event = "segment_abandoned",
+            sequence = header.sequence,
+            first_lsn = header.first_lsn,
+            "what was not durable is written again to a new segment"
+        );
+        Ok(())
+    }
+
+    /// Copies whole frames to `out` with a chain that starts at `chain`.
+    fn relink(&self, mut frames: &[u8], mut chain: Digest, out: &mut Vec<u8>) -> Digest {
+        while let Some((head, _)) = frames.split_first_chunk::<{ frame::HEADER_LEN }>() {
+            let Ok(header) = FrameHeader::decode(head, &self.log) else { break };
+            let Ok(len) = usize::try_from(header.frame_len()) else { break };
+            let Some((whole, rest)) = frames.split_at_checked(len) else { break };
+            let payload = &whole[frame::HEADER_LEN..len - frame::DIGEST_LEN];
+            chain = frame::append_frame(out, &self.log, &chain, &header, payload);
+            frames = rest;
+        }
+        debug_assert!(frames.is_empty(), "the buffers hold whole frames");
+        chain
+    }
+
+    fn next_header(&self, first_lsn: Lsn, link: Digest) -> SegmentHeader {
+        SegmentHeader {
+            log: self.log,
+            sequence: self.sequence + 1,
+            first_lsn,
+            link,
+            created_ms: self.clock.unix_ms(),
+        }
+    }
+
+    /// Makes the segment and moves to it, behind its header.
+    fn make(&mut self, header: &SegmentHeader, frames: &[u8]) -> Result<(), Trouble> {
+        let path = self.dir.join(header.file_name());
+        let file = match segment::create(&self.fs, &self.dir, header, frames) {
+            Ok(file) => file,
+            Err(error) => {
+                // It may have its name already, and would then cut off whatever the old segment
+                // takes from here on.
+                self.leftover = Some(path);
+                add(&self.intake.counters().write_errors, 1);
+                return Err(trouble("begin a new log segment")(error));
+            }
+        };
+        self.file = Arc::new(file);
+        self.sequence = header.sequence;
+        self.len = segment::HEADER_LEN as u64;
+        self.chain = header.digest();
+        self.durable_chain = self.chain;
+        self.intake.taint(0);
+        let counters = self.intake.counters();
+        add(&counters.rotations, 1);
+        add(&counters.bytes, (segment::HEADER_LEN + frames.len()) as u64);
+        counters.segment.store(self.sequence, Ordering::Relaxed);
+        counters.segment_bytes.store(self.len + frames.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Removes a segment whose making has failed, durably, before anything else is written.
+    pub(super) fn clear_leftover(&mut self) -> Result<(), Trouble> {
+        let Some(path) = &self.leftover else { return Ok(()) };
+        let clear = || -> io::Result<()> {
+            self.fs.remove(path)?;
+            self.fs.remove(&path.with_extension("wal.new"))?;
+            self.fs.sync_dir(&self.dir)
+        };
+        clear().map_err(trouble("remove an unfinished log segment"))?;
+        self.leftover = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! The thread around the writer, and the one behind it that syncs.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use super::{SyncJob, Writer};
+use crate::clock::Clock;
+use crate::journal::Release;
+use crate::wal::fs::{Filesystem, LogFile};
+use crate::wal::intake::Intake;
+
+const RUN: u8 = 0;
+/// Write and sync everything, then end.
+const DRAIN: u8 = 1;
+/// End after the current step.
+const LEAVE: u8 = 2;
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(in crate::wal) struct Orders<P: Release> {
+    order: AtomicU8,
+    intake: Intake<P>,
+}
+
+impl<P: Release> Orders<P> {
+    pub(in crate::wal) fn new(intake: Intake<P>) -> Arc<Self> {
+        Arc::new(Self { order: AtomicU8::new(RUN), intake })
+    }
+
+    /// Write and sync everything, then end.
+    pub(in crate::wal) fn drain(&self) {
+        self.order.fetch_max(DRAIN, Ordering::AcqRel);
+        self.intake.poke();
+    }
+
+    /// End after the current step; a successor goes on.
+    pub(in crate::wal) fn leave(&self) {
+        self.order.fetch_max(LEAVE, Ordering::AcqRel);
+        self.intake.poke();
+    }
+}
+
+/// How the thread ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::wal) enum End {
+    /// As ordered. `Err` says what could not be written or synced.
+    Ordered(Result<(), String>),
+    /// It could not find its place, or panicked.
+    Failed(String),
+}
+
+/// Starts the writer's thread; `ended` is called on it at its very end, whatever that is.
+pub(in crate::wal) fn spawn<F: Filesystem, P: Release>(
+    fs: F,
+    dir: PathBuf,
+    clock: Clock,
+    orders: Arc<Orders<P>>,
+    ended: impl FnOnce(End) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("wal-writer".into()).spawn(move || {
+        let run = std::panic::AssertUnwindSafe(|| run(fs, dir, clock, &orders));
+        ended(match std::panic::catch_unwind(run) {
+            Ok(end) => end,
+            Err(panic) => End::Failed(format!("the writer panicked: {}", panic_text(&*panic))),
+        });
+    })
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "no message",
+    }
+}
+
+fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Orders<P>) -> End {
+    let intake = &orders.intake;
+    let mut flight = intake.seat();
+    let opened = Writer::open(fs, &dir, clock, intake.clone(), &mut flight, Instant::now());
+    let mut writer = match opened {
+        Ok(writer) => writer,
+        Err(error) => return End::Failed(error.to_string()),
+    };
+    let mut syncer = match Syncer::spawn(intake.clone()) {
+        Ok(syncer) => syncer,
+        Err(error) => return End::Failed(format!("cannot start the sync thread: {error}")),
+    };
+    loop {
+        if let Some(outcome) = syncer.outcome() {
+            writer.synced(outcome, Instant::now());
+        }
+        let plan = writer.step(Instant::now(), &mut flight);
+        if let Some(job) = plan.sync {
+            syncer.start(job);
+        }
+        let mut for_work = plan.for_work;
+        match orders.order.load(Ordering::Acquire) {
+            RUN => {}
+            DRAIN if writer.idle(&flight) => {
+                return End::Ordered(writer.finish(Instant::now(), &flight));
+            }
+            DRAIN => for_work &= intake.has_pending(),
+            _ => return End::Ordered(Ok(())),
+        }
+        intake.wait(plan.until, for_work);
+    }
+}
+
+/// A thread that syncs, one file at a time. Dropping it waits for the sync that runs: whoever
+/// opens the log next must know how that ended.
+#[derive(Debug)]
+struct Syncer<L> {
+    jobs: Option<Sender<SyncJob<L>>>,
+    outcomes: Receiver<io::Result<()>>,
+    running: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<L: LogFile> Syncer<L> {
+    fn spawn<P: Release>(intake: Intake<P>) -> io::Result<Self> {
+        let (jobs, todo) = channel::<SyncJob<L>>();
+        let (done, outcomes) = channel();
+        let thread = std::thread::Builder::new().name("wal-sync".into()).spawn(move || {
+            while let Ok(job) = todo.recv() {
+                let outcome = job.file.sync();
+                if outcome.is_err() {
+                    // Before anyone hears of it: the writer may be dead by now.
+                    intake.taint(job.sequence);
+                }
+                let gone = done.send(outcome).is_err();
+                intake.poke();
+                if gone {
+                    break;
+                }
+            }
+        })?;
+        Ok(Self { jobs: Some(jobs), outcomes, running: false, thread: Some(thread) })
+    }
+
+    /// The writer starts the next only when it has had the outcome of the last.
+    fn start(&mut self, job: SyncJob<L>) {
+        self.running = true;
+        // A dead thread shows as a failed outcome.
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+    }
+
+    fn outcome(&mut self) -> Option<io::Result<()>> {
+        if !self.running {
+            return None;
+        }
+        let outcome = match self.outcomes.try_recv() {
+            Ok(outcome) => outcome,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Err(io::Error::other("the sync thread has died")),
+        };
+        self.running = false;
+        Some(outcome)
+    }
+}
+
+impl<L> Drop for Syncer<L> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // Its panic was an outcome already.
+            let _ = thread.join();
+        }
+    }
+}
