@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod daemon;
+pub mod exit;
 pub mod http;
 pub mod resp;
 pub mod stats;

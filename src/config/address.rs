@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn wrong_addresses_are_refused() {
-        for text in ["", "6380", ":6380", "::1:6380", "[::1:6380", "[x]:1", "a:65536", "a:+1", "a b:1"]
+        for text in
+            ["", "6380", ":6380", "::1:6380", "[::1:6380", "[x]:1", "a:65536", "a:+1", "a b:1"]
         {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }

@@ -116,8 +116,7 @@ impl ConfigControl {
         let input = loader.read()?;
         let loaded = loader.assemble(&input, &Overrides::new(), None)?;
         let published = watch::Sender::new(Arc::new(loaded.settings.clone()));
-        let inner =
-            Inner { input, loaded, overrides: Overrides::new(), appliers: Vec::new() };
+        let inner = Inner { input, loaded, overrides: Overrides::new(), appliers: Vec::new() };
         Ok(Self { loader, inner: Mutex::new(inner), published })
     }
 
@@ -169,8 +168,7 @@ impl ConfigControl {
     #[must_use]
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(&'static str, String)> {
         let settings = self.settings();
-        let wanted =
-            |name: &str| patterns.iter().any(|p| glob::matches(p, name.as_bytes()));
+        let wanted = |name: &str| patterns.iter().any(|p| glob::matches(p, name.as_bytes()));
         redis_names::all(&settings).into_iter().filter(|(name, _)| wanted(name)).collect()
     }
 
@@ -192,7 +190,12 @@ impl ConfigControl {
             first.push((key.path, shown));
         }
         let failed = |path: Option<&str>, why: String| {
-            let named = first.iter().find(|(p, _)| Some(*p) == path).or_else(|| first.first());
+            let named = first.iter().find(|(p, _)| Some(*p) == path);
+            let why = match (named, path) {
+                (None, Some(other)) => format!("{other} {why}"),
+                _ => why,
+            };
+            let named = named.or_else(|| first.first());
             let name = named.map_or_else(String::new, |(_, name)| name.clone());
             SetError::Failed { name, why: printable(why.as_bytes()) }
         };
@@ -255,11 +258,7 @@ impl ConfigControl {
 }
 
 /// The key that a pair names, and the value in the key's own text form.
-fn parse_pair(
-    name: &[u8],
-    value: &[u8],
-    shown: &str,
-) -> Result<(&'static Key, String), SetError> {
+fn parse_pair(name: &[u8], value: &[u8], shown: &str) -> Result<(&'static Key, String), SetError> {
     let failed = |why: &str| SetError::Failed { name: shown.to_owned(), why: why.to_owned() };
     let unknown = || SetError::Unknown(shown.to_owned());
     let lower = std::str::from_utf8(name).map_err(|_| unknown())?.to_ascii_lowercase();
@@ -277,8 +276,7 @@ fn parse_pair(
     if !key.settable() {
         return Err(failed("can't set immutable config"));
     }
-    let value =
-        std::str::from_utf8(value).map_err(|_| failed("argument must be valid UTF-8"))?;
+    let value = std::str::from_utf8(value).map_err(|_| failed("argument must be valid UTF-8"))?;
     let text = match mapping {
         Some(mapping) => redis_names::from_redis(mapping, value).map_err(|why| failed(&why))?,
         None => value.to_owned(),

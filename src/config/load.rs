@@ -64,11 +64,7 @@ impl Loader {
 
     /// Reads what is passed in.
     #[must_use]
-    pub fn from_parts(
-        file: FileChoice,
-        env: Vec<(OsString, OsString)>,
-        machine: Machine,
-    ) -> Self {
+    pub fn from_parts(file: FileChoice, env: Vec<(OsString, OsString)>, machine: Machine) -> Self {
         Self { file, env, machine }
     }
 
@@ -140,8 +136,7 @@ impl Loader {
         overrides: &Overrides,
         running: Option<&Settings>,
     ) -> Result<Loaded, ConfigErrors> {
-        let Merged { values, origins, mut problems, profile } =
-            merge(self.texts(input, overrides));
+        let Merged { values, origins, mut problems, profile } = merge(self.texts(input, overrides));
         let settings = match validate(values.clone(), self.machine, &input.password) {
             Ok(settings) if problems.is_empty() => settings,
             Ok(_) => return Err(ConfigErrors(problems)),
@@ -222,8 +217,7 @@ pub(super) fn read_text(path: &Path, max: u64) -> std::io::Result<String> {
         let why = format!("larger than {}", super::units::format_size(max));
         return Err(std::io::Error::new(ErrorKind::FileTooLarge, why));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "not UTF-8"))
 }
 
 fn read_password(path: &Path) -> Result<Secret, String> {

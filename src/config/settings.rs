@@ -206,13 +206,8 @@ impl Settings {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let remote: Vec<String> = self
-            .server
-            .bind
-            .iter()
-            .filter(|a| !a.is_loopback())
-            .map(ToString::to_string)
-            .collect();
+        let remote: Vec<String> =
+            self.server.bind.iter().filter(|a| !a.is_loopback()).map(ToString::to_string).collect();
         if !remote.is_empty() && self.server.password.is_none() {
             let remote = remote.join(", ");
             warnings.push(if self.server.protected_mode {

@@ -65,6 +65,26 @@ impl Layer {
     fn new(name: impl Into<String>, texts: bool) -> Self {
         Self { name: name.into(), texts, entries: BTreeMap::new() }
     }
+
+    /// Takes a value if its key accepts it, and reports it otherwise: at once, so that a wrong
+    /// value is found also where a later layer would hide it.
+    fn insert(&mut self, key: &Key, raw: Raw, source: Source, problems: &mut Vec<Problem>) {
+        match self.read(key, &raw) {
+            Ok(_) => {
+                self.entries.insert(key.path, (raw, source));
+            }
+            Err(message) => {
+                problems.push(Problem { source, key: Some(key.path.to_owned()), message });
+            }
+        }
+    }
+
+    fn read(&self, key: &Key, raw: &Raw) -> Result<Value, String> {
+        match raw {
+            Raw::String(_, text) if self.texts => key.kind.read_text(text),
+            raw => key.kind.read_toml(raw),
+        }
+    }
 }
 
 impl Provider for Layer {
@@ -115,11 +135,13 @@ pub fn merge(texts: Texts<'_>) -> Merged {
     layers.push(environment::layer(texts.env, &mut problems));
     let mut overrides = Layer::new("CONFIG SET", true);
     for (path, text) in texts.overrides {
-        overrides.entries.insert(path, (Raw::from(text.as_str()), Source::ConfigSet));
+        if let Some(key) = keys::find(path) {
+            overrides.insert(key, Raw::from(text.as_str()), Source::ConfigSet, &mut problems);
+        }
     }
     layers.push(overrides);
 
-    let (values, origins) = read(&layers, &mut problems);
+    let (values, origins) = read(&layers);
     Merged { values, origins, problems, profile }
 }
 
@@ -137,10 +159,7 @@ fn no_such_profile<'a>(
     }
 }
 
-fn read(
-    layers: &[Layer],
-    problems: &mut Vec<Problem>,
-) -> (Values, BTreeMap<&'static str, Source>) {
+fn read(layers: &[Layer]) -> (Values, BTreeMap<&'static str, Source>) {
     let merged = layers.iter().fold(Figment::new(), |all, layer| all.merge(layer));
     let mut values = Values::new();
     let mut origins = BTreeMap::new();
@@ -154,8 +173,7 @@ fn read(
             None => (None, Source::Default),
             Some((raw, layer)) => {
                 let source = layer.entries.get(key.path).map(|(_, source)| source.clone());
-                let source = source.unwrap_or(Source::Default);
-                (read_one(key, &raw, layer.texts, &source, problems), source)
+                (layer.read(key, &raw).ok(), source.unwrap_or(Source::Default))
             }
         };
         if let Some(value) = value.or_else(|| key.default_value()) {
@@ -164,30 +182,6 @@ fn read(
         origins.insert(key.path, source);
     }
     (values, origins)
-}
-
-fn read_one(
-    key: &Key,
-    raw: &Raw,
-    texts: bool,
-    source: &Source,
-    problems: &mut Vec<Problem>,
-) -> Option<Value> {
-    let read = match raw {
-        Raw::String(_, text) if texts => key.kind.read_text(text),
-        raw => key.kind.read_toml(raw),
-    };
-    match read {
-        Ok(value) => Some(value),
-        Err(message) => {
-            problems.push(Problem {
-                source: source.clone(),
-                key: Some(key.path.to_owned()),
-                message,
-            });
-            None
-        }
-    }
 }
 
 /// `"unknown key"`, with the nearest one if there is one.

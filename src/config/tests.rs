@@ -1,5 +1,7 @@
 //! The whole way: sources in, settings or problems out.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod agreement;
 mod diffing;
 mod properties;

@@ -148,7 +148,11 @@ impl Kind {
                 _ => units::parse_size(text).ok_or_else(unfit).and_then(|n| self.size(n)),
             },
             Self::Enum(words) => {
-                if words.contains(&text) { Ok(Value::Text(text.to_owned())) } else { Err(unfit()) }
+                if words.contains(&text) {
+                    Ok(Value::Text(text.to_owned()))
+                } else {
+                    Err(unfit())
+                }
             }
             Self::Directives => {
                 super::directives::check(text)?;
@@ -203,9 +207,9 @@ impl Kind {
         }
         let mut list: Vec<String> = Vec::with_capacity(texts.len());
         for text in texts {
-            let address = text.parse::<Address>().map_err(|why| {
-                format!("{why}; write for example {}", self.example())
-            })?;
+            let address = text
+                .parse::<Address>()
+                .map_err(|why| format!("{why}; write for example {}", self.example()))?;
             let shown = address.to_string();
             if address.port() != 0 && list.contains(&shown) {
                 return Err(format!("names {shown} twice"));
@@ -279,10 +283,9 @@ impl Kind {
             Self::Int { min, max } | Self::AutoOr { min, max } => {
                 (*max).min((*min).max(16)).to_string()
             }
-            Self::Duration { min, max, .. } => format!(
-                "\"{}\"",
-                units::format_duration(Duration::from_secs(30).clamp(*min, *max))
-            ),
+            Self::Duration { min, max, .. } => {
+                format!("\"{}\"", units::format_duration(Duration::from_secs(30).clamp(*min, *max)))
+            }
             Self::Size { min, max, percent, .. } => {
                 let size = units::format_size(100_000_000.clamp(*min, *max));
                 if *percent { format!("\"{size}\" or \"60%\"") } else { format!("\"{size}\"") }

@@ -104,9 +104,7 @@ mod tests {
     fn naive(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern, name) {
             ([], []) => true,
-            ([b'*', rest @ ..], _) => {
-                (0..=name.len()).any(|i| naive(rest, &name[i..]))
-            }
+            ([b'*', rest @ ..], _) => (0..=name.len()).any(|i| naive(rest, &name[i..])),
             ([b'?', p @ ..], [_, n @ ..]) => naive(p, n),
             ([a, p @ ..], [b, n @ ..]) => a == b && naive(p, n),
             _ => false,

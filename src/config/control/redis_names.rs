@@ -68,9 +68,7 @@ fn to_redis(mapping: Mapping, name: &str, value: &Value, settings: &Settings) ->
             let hosts: Vec<&str> = settings.server.bind.iter().map(|a| a.host()).collect();
             hosts.join(" ")
         }
-        (Mapping::Port, _) => {
-            settings.server.bind.first().map_or(0, |a| a.port()).to_string()
-        }
+        (Mapping::Port, _) => settings.server.bind.first().map_or(0, |a| a.port()).to_string(),
         (Mapping::Same, Value::Secret(_)) => {
             settings.server.password.as_ref().map_or("", |p| p.expose()).to_owned()
         }

@@ -67,8 +67,7 @@ fn check(
     let loaded = loader
         .assemble(input, &Overrides::new(), None)
         .map_err(|e: ConfigErrors| RewriteError::Invalid(e.to_string().replace('\n', "; ")))?;
-    let from_env =
-        |path: &&'static str| matches!(loaded.origins.get(*path), Some(Source::Env(_)));
+    let from_env = |path: &&'static str| matches!(loaded.origins.get(*path), Some(Source::Env(_)));
     let kept = inner.overrides.iter().filter(|(path, _)| from_env(path));
     let kept = kept.map(|(path, text)| (*path, text.clone())).collect();
     Ok((kept, inner.overrides.keys().copied().collect()))
@@ -76,11 +75,7 @@ fn check(
 
 /// The text with the overrides in it. A key that the chosen profile sets is changed there,
 /// where it counts.
-fn edit(
-    text: &str,
-    profile: Option<&str>,
-    overrides: &Overrides,
-) -> Result<String, RewriteError> {
+fn edit(text: &str, profile: Option<&str>, overrides: &Overrides) -> Result<String, RewriteError> {
     let mut document: DocumentMut = text
         .parse()
         .map_err(|e: toml_edit::TomlError| RewriteError::Invalid(e.message().to_owned()))?;
@@ -99,9 +94,8 @@ fn edit(
             Some(table) => put(table, key, value),
             None => put(document.as_table_mut(), key, value),
         };
-        put_there.ok_or_else(|| {
-            RewriteError::Invalid(format!("[{}] is not a table", key.section()))
-        })?;
+        put_there
+            .ok_or_else(|| RewriteError::Invalid(format!("[{}] is not a table", key.section())))?;
     }
     Ok(document.to_string())
 }
@@ -153,8 +147,7 @@ fn write_new(path: &Path, bytes: &[u8], permissions: fs::Permissions) -> std::io
     use std::os::unix::fs::OpenOptionsExt as _;
     // Left behind by a crash of a process with the same id.
     let _ = fs::remove_file(path);
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.set_permissions(permissions)?;
     file.sync_all()

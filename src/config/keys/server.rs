@@ -113,10 +113,7 @@ pub(super) static KEYS: &[Key] = &[
         default: r#""256MB""#,
         apply: Apply::Live,
         protected: false,
-        redis: &[RedisName {
-            name: "client-output-buffer-limit",
-            mapping: Mapping::OutputLimits,
-        }],
+        redis: &[RedisName { name: "client-output-buffer-limit", mapping: Mapping::OutputLimits }],
         doc: "The most bytes of replies that may wait for one client; a client that passes it is closed.",
     },
     Key {

@@ -1,6 +1,6 @@
 //! The configuration file: a base, and profiles over it.
 //!
-//! Every profile is checked, also those that are not chosen: a profile that only fails in the
+//! Every profile is checked, keys and values, also those that are not chosen: a profile that only fails in the
 //! night when it is needed is no use.
 
 use std::collections::BTreeMap;
@@ -103,9 +103,7 @@ impl Reader<'_> {
                 continue;
             };
             match raw_of(key, item) {
-                Ok(raw) => {
-                    layer.entries.insert(key.path, (raw, source));
-                }
+                Ok(raw) => layer.insert(key, raw, source, self.problems),
                 Err(message) => self.report(source, &path, &message),
             }
         }

@@ -14,10 +14,7 @@ use super::{Layer, PROFILE_VARIABLE, unknown};
 const PREFIX: &str = "SEAWALL__";
 
 /// The chosen profile; an empty variable chooses none.
-pub(super) fn profile(
-    env: &[(OsString, OsString)],
-    problems: &mut Vec<Problem>,
-) -> Option<String> {
+pub(super) fn profile(env: &[(OsString, OsString)], problems: &mut Vec<Problem>) -> Option<String> {
     let (_, value) = env.iter().find(|(name, _)| name == PROFILE_VARIABLE)?;
     let Some(value) = value.to_str() else {
         problems.push(Problem {
@@ -50,7 +47,7 @@ pub(super) fn layer(env: &[(OsString, OsString)], problems: &mut Vec<Problem>) -
             report(Some(key), "is not UTF-8".to_owned());
             continue;
         };
-        layer.entries.insert(key.path, (Raw::from(text), Source::Env(shown.to_string())));
+        layer.insert(key, Raw::from(text), Source::Env(shown.to_string()), problems);
     }
     layer
 }

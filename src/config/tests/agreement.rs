@@ -35,8 +35,7 @@ fn the_default_file_changes_nothing() {
 #[test]
 fn the_example_for_production_is_valid_in_each_of_its_profiles() {
     for profile in ["", "small"] {
-        let loader =
-            loader(&repository("config/production.toml"), &[("SEAWALL_PROFILE", profile)]);
+        let loader = loader(&repository("config/production.toml"), &[("SEAWALL_PROFILE", profile)]);
         // It names a password file that is not on this machine, and nothing else is wrong.
         let found = problems(loader.load());
         assert_eq!(found.len(), 1, "{found:?}");

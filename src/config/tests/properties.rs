@@ -21,7 +21,8 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
             // To the nanosecond below a second, to the second above: both ends are exact.
             let (low, high) = (min.as_secs() + 1, max.as_secs());
             let whole = (low..=high.max(low)).prop_map(Duration::from_secs);
-            let fine = (0u32..1_000_000_000).prop_map(move |n| min + Duration::from_nanos(n.into()));
+            let fine =
+                (0u32..1_000_000_000).prop_map(move |n| min + Duration::from_nanos(n.into()));
             let fits = move |d: &Duration| (min..=max).contains(d);
             let any = prop_oneof![whole, fine, Just(min), Just(max)]
                 .prop_filter("in range", fits)
@@ -59,13 +60,14 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
             .boxed(),
         Kind::Path { empty } => {
             let least = usize::from(!empty);
-            proptest::collection::vec(any::<char>().prop_filter("no NUL", |c| *c != '\0'), least..20)
-                .prop_map(|chars| Value::Text(chars.into_iter().collect()))
-                .boxed()
+            proptest::collection::vec(
+                any::<char>().prop_filter("no NUL", |c| *c != '\0'),
+                least..20,
+            )
+            .prop_map(|chars| Value::Text(chars.into_iter().collect()))
+            .boxed()
         }
-        Kind::Secret => {
-            any::<String>().prop_map(|s| Value::Secret(Secret::new(s))).boxed()
-        }
+        Kind::Secret => any::<String>().prop_map(|s| Value::Secret(Secret::new(s))).boxed(),
     }
 }
 

@@ -32,29 +32,27 @@ fn later_layers_win_and_each_value_knows_its_source() {
     assert!(
         matches!(&loaded.origins["cache.max_memory"], Source::Profile(_, n, Some(6)) if n == "big")
     );
-    assert_eq!(
-        loaded.origins["cache.shards"],
-        Source::Env("SEAWALL__CACHE__SHARDS".to_owned())
-    );
+    assert_eq!(loaded.origins["cache.shards"], Source::Env("SEAWALL__CACHE__SHARDS".to_owned()));
     assert_eq!(loaded.origins["wal.fsync"], Source::Default);
 }
 
 #[test]
 fn all_problems_come_at_once_with_file_line_and_key() {
-    let text = "[cache]\nmax_memry = \"1MB\"\nshards = 0\neviction = \"fifo\"\n\n[wall]\nfsync = 1\n";
+    let text =
+        "[cache]\nmax_memry = \"1MB\"\nshards = 0\neviction = \"fifo\"\n\n[wall]\nfsync = 1\n";
     let pairs = [("SEAWALL__WAL__FSYNK", "no"), ("SEAWALL__SERVER__DATABASES", "many")];
     assert_eq!(
         problems(load(text, &pairs)),
         [
             "seawall.toml:2: cache.max_memry: unknown key; did you mean cache.max_memory?",
+            "seawall.toml:3: cache.shards: 0 is out of range: it must be \"auto\", or 1 to 256",
+            "seawall.toml:4: cache.eviction: \"fifo\" is not one of \"lru\", \"noeviction\"; write \
+             for example \"lru\"",
             "seawall.toml:6: wall: unknown section; did you mean [wal]?",
             "environment variable SEAWALL__WAL__FSYNK: unknown key; did you mean \
              SEAWALL__WAL__FSYNC?",
             "environment variable SEAWALL__SERVER__DATABASES: server.databases: \"many\" is not a \
              whole number; write for example 16",
-            "seawall.toml:3: cache.shards: 0 is out of range: it must be \"auto\", or 1 to 256",
-            "seawall.toml:4: cache.eviction: \"fifo\" is not one of \"lru\", \"noeviction\"; write \
-             for example \"lru\"",
         ]
     );
 }
@@ -81,7 +79,10 @@ fn wrong_types_are_said_in_plain_words() {
         ),
         ("[server]\ndatabases = 1979-05-27", "a date is not a whole number"),
         ("[cache.max_memory]\nx = 1", "a table is not a size or a percentage"),
-        ("[server]\nrequirepass = 1234", "a number is not a password; write for example \"a long random text\""),
+        (
+            "[server]\nrequirepass = 1234",
+            "a number is not a password; write for example \"a long random text\"",
+        ),
         ("[server]\nbind = [\"a:1\", \"a:1\"]", "names a:1 twice"),
         ("[data]\ndir = \"\"", "\"\" is not a path; write for example \"/var/lib/seawall\""),
         ("cache = 1", "is a section; write [cache]"),
@@ -103,11 +104,24 @@ fn a_profile_that_is_not_chosen_is_checked_as_well() {
 }
 
 #[test]
+fn a_wrong_value_is_found_where_a_later_layer_hides_it() {
+    let text = "[wal]\nfsync = 1\n[profiles.a.wal]\nfsync = \"no\"\n[profiles.b.wal]\nfsync = 2\n";
+    let pairs = [("SEAWALL_PROFILE", "a"), ("SEAWALL__WAL__FSYNC", "always")];
+    let found = problems(load(text, &pairs));
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("seawall.toml:2: wal.fsync: 1 is not one of"), "{found:?}");
+    assert!(found[1].starts_with("seawall.toml:6 (profile b): wal.fsync: 2"), "{found:?}");
+}
+
+#[test]
 fn an_unknown_profile_lists_those_that_there_are() {
     let text = "[profiles.a.wal]\n[profiles.b.wal]\n";
     let found = problems(load(text, &[("SEAWALL_PROFILE", "c")]));
     assert_eq!(found.len(), 1);
-    assert!(found[0].contains("no profile \"c\"") && found[0].ends_with("it has: a, b"), "{found:?}");
+    assert!(
+        found[0].contains("no profile \"c\"") && found[0].ends_with("it has: a, b"),
+        "{found:?}"
+    );
     assert!(load(text, &[("SEAWALL_PROFILE", "")]).is_ok());
 }
 
