@@ -3,19 +3,12 @@
 use super::table::Command;
 
 mod connection;
-#[cfg(test)]
-mod differential;
 mod expiry;
 mod keyspace;
 mod numbers;
 mod server;
 mod strings;
 mod subcommand;
-<<<<<<< HEAD
-=======
-#[cfg(test)]
-mod testing;
->>>>>>> http
 mod tier;
 mod transactions;
 
@@ -34,3 +27,8 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
     .into_iter()
     .flatten()
 }
+
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod testing;
