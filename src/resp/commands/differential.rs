@@ -7,6 +7,7 @@
 
 mod redis;
 mod script;
+mod words;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
