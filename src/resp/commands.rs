@@ -3,12 +3,16 @@
 use super::table::Command;
 
 mod connection;
+#[cfg(test)]
+mod differential;
 mod expiry;
 mod keyspace;
 mod numbers;
 mod server;
 mod strings;
 mod subcommand;
+#[cfg(test)]
+mod testing;
 mod tier;
 mod transactions;
 
@@ -27,8 +31,3 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
     .into_iter()
     .flatten()
 }
-
-#[cfg(test)]
-mod differential;
-#[cfg(test)]
-mod testing;
