@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seawall_actors::cache::{ShardMsg, ShardStats};
 use seawall_actors::clock::UnixMs;
+use seawall_actors::metrics::HistogramSnapshot;
 use seawall_actors::supervise::Drill;
 
 use super::{Daemon, Phase, StopMode};
@@ -63,7 +64,7 @@ impl Backend for Daemon {
     fn traffic(&self) -> Traffic {
         let stats = self.stats.snapshot();
         let rate = self.metrics.newest().rate(&catalog::COMMANDS).round();
-        let quantile = |h: &seawall_actors::metrics::HistogramSnapshot, q| h.quantile(q);
+        let quantile = |h: &HistogramSnapshot, q| h.quantile(q).unwrap_or(0);
         Traffic {
             connections: stats.accepted,
             rejected: stats.rejected_total(),
@@ -115,7 +116,11 @@ impl Backend for Daemon {
     }
 
     fn degraded(&self) -> Vec<String> {
-        self.missing().chain(self.given_up().map(|d| d.to_string())).collect()
+        let given_up = self.given_up().map(|reason| match reason.cause {
+            Some(cause) => format!("{} gave up: {cause}", reason.path),
+            None => format!("{} gave up", reason.path),
+        });
+        self.missing().chain(given_up).collect()
     }
 
     async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {
