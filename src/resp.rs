@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod commands;
+pub mod integer;
 pub mod keyspace;
 pub mod limits;
 pub mod refusal;

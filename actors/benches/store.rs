@@ -70,7 +70,7 @@ fn bench(what: &str, config: StoreConfig) {
     let started = Instant::now();
     for batch in names.chunks(BATCH) {
         for name in batch {
-            drop(store.set(0, hasher.key(name), &value, Expiry::Never, NOW));
+            let _ = store.set(0, hasher.key(name), &value, Expiry::Never, NOW);
         }
         store.effects_mut().clear();
     }
@@ -84,7 +84,7 @@ fn bench(what: &str, config: StoreConfig) {
         });
         for (what, expiry) in [("SET", Expiry::Never), ("SET with TTL", Expiry::At(NOW + 60_000))] {
             bench.run(what, warm, |store, key| {
-                drop(store.set(0, key, &value, expiry, NOW));
+                let _ = store.set(0, key, &value, expiry, NOW);
             });
         }
     }

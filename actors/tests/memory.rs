@@ -59,7 +59,7 @@ fn run(seed: u64, config: StoreConfig) {
             0..45 => drop(store.set(db, key, value, Expiry::Keep, now)),
             45..60 => {
                 let at = now + random.random_range(1..5000);
-                drop(store.set(db, key, value, Expiry::At(at), now));
+                let _ = store.set(db, key, value, Expiry::At(at), now);
             }
             60..66 => drop(store.append(db, key, value, now)),
             66..70 => drop(store.set_range(db, key, len, value, now)),
@@ -71,7 +71,7 @@ fn run(seed: u64, config: StoreConfig) {
             }
             84..87 => {
                 let flag = &flags[random.random_range(0..flags.len())];
-                drop(store.watch(db, key, flag, now));
+                let _ = store.watch(db, key, flag, now);
             }
             87..88 => store.unwatch_all(&flags[random.random_range(0..flags.len())]),
             88..89 => store.unwatch(db, key, &flags[0]),

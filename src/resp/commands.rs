@@ -8,6 +8,7 @@ mod keyspace;
 mod numbers;
 mod server;
 mod strings;
+mod subcommand;
 mod tier;
 mod transactions;
 
@@ -26,3 +27,8 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
     .into_iter()
     .flatten()
 }
+
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod testing;

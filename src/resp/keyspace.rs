@@ -1,10 +1,11 @@
 //! The data a command may touch while it runs: one shard's store, or several borrowed ones.
 
-use seawall_actors::cache::store::{Key, KeyHasher, Store};
+use seawall_actors::cache::store::{EntryView, Expiry, Garbage, Key, KeyHasher, Store};
 use seawall_actors::clock::UnixMs;
 
 use super::args::Args;
 use super::limits::Limits;
+use super::refusal::Refusal;
 
 /// What a data command knows besides its arguments.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct Scope<'a> {
     pub hasher: KeyHasher,
     /// Number of databases.
     pub databases: u8,
+    /// Reads do not count as uses (CLIENT NO-TOUCH).
+    pub no_touch: bool,
 }
 
 /// Stores under a command's hands.
@@ -37,12 +40,13 @@ pub struct Keyspace<'a> {
     /// Time, database, limits.
     pub scope: Scope<'a>,
     first_hash: Option<u64>,
+    discarded: Vec<Garbage>,
 }
 
 impl<'a> Keyspace<'a> {
     /// `first_hash` is the hash of the command's first key, where routing has computed it.
     pub fn new(stores: Stores<'a>, scope: Scope<'a>, first_hash: Option<u64>) -> Self {
-        Self { stores, scope, first_hash }
+        Self { stores, scope, first_hash, discarded: Vec::new() }
     }
 
     /// Selected database.
@@ -82,8 +86,9 @@ impl<'a> Keyspace<'a> {
         match &mut self.stores {
             Stores::One(store) => store,
             Stores::Many(stores) => {
-                let shard = self.scope.hasher.shard_of(key.hash, stores.len());
-                match stores.get_mut(shard) {
+                let shard =
+                    KeyHasher::shard_of(key.hash, u32::try_from(stores.len()).unwrap_or(u32::MAX));
+                match stores.get_mut(shard as usize) {
                     Some(Some(store)) => store,
                     _ => panic!("a command touched a key that its table entry does not declare"),
                 }
@@ -98,5 +103,66 @@ impl<'a> Keyspace<'a> {
             Stores::Many(stores) => (None, Some(stores.iter_mut().flatten())),
         };
         one.into_iter().chain(many.into_iter().flatten().map(|boxed| &mut **boxed))
+    }
+
+    /// Keeps what a flush removed: freeing it takes long, so the caller does it, elsewhere.
+    pub fn discard(&mut self, garbage: Garbage) {
+        self.discarded.push(garbage);
+    }
+
+    /// What commands discarded. Drop it where nobody waits.
+    #[must_use]
+    pub fn take_discarded(&mut self) -> Vec<Garbage> {
+        std::mem::take(&mut self.discarded)
+    }
+}
+
+// === the calls that most commands make, in the selected database ===
+
+impl Keyspace<'_> {
+    /// A value, counted as a hit or a miss, and as a use unless the client said NO-TOUCH.
+    pub fn get(&mut self, key: Key<'_>) -> Option<&[u8]> {
+        let Scope { db, now, no_touch, .. } = self.scope;
+        let store = self.store(key);
+        if no_touch { store.read(db, key, now).map(|e| e.value) } else { store.get(db, key, now) }
+    }
+
+    /// An entry, counted as a hit or a miss, never as a use.
+    pub fn read(&mut self, key: Key<'_>) -> Option<EntryView<'_>> {
+        let Scope { db, now, .. } = self.scope;
+        self.store(key).read(db, key, now)
+    }
+
+    /// An entry, counted as nothing.
+    pub fn peek(&mut self, key: Key<'_>) -> Option<EntryView<'_>> {
+        let Scope { db, now, .. } = self.scope;
+        self.store(key).peek(db, key, now)
+    }
+
+    /// Whether a key is there; counted as nothing.
+    pub fn exists(&mut self, key: Key<'_>) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// Writes a value.
+    ///
+    /// # Errors
+    /// [`Refusal::OutOfMemory`].
+    pub fn set(&mut self, key: Key<'_>, value: &[u8], expiry: Expiry) -> Result<(), Refusal> {
+        let Scope { db, now, .. } = self.scope;
+        Ok(self.store(key).set(db, key, value, expiry, now)?)
+    }
+
+    /// Deletes a key; whether it was there.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        let Scope { db, now, .. } = self.scope;
+        self.store(key).remove(db, key, now)
+    }
+
+    /// Sets when a key expires (`None`: never); whether the key is there. A time that has passed
+    /// deletes it.
+    pub fn expire_at(&mut self, key: Key<'_>, at: Option<UnixMs>) -> bool {
+        let Scope { db, now, .. } = self.scope;
+        self.store(key).expire_at(db, key, at, now)
     }
 }

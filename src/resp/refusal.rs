@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use seawall_actors::cache::store;
+
 /// Why a command was refused; becomes an error reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -47,6 +49,16 @@ impl Refusal {
             Self::OutOfMemory => "OOM",
             Self::Other(text) => text.split(' ').next().unwrap_or("ERR"),
             _ => "ERR",
+        }
+    }
+}
+
+impl From<store::Refusal> for Refusal {
+    fn from(refusal: store::Refusal) -> Self {
+        match refusal {
+            store::Refusal::OutOfMemory(_) => Self::OutOfMemory,
+            store::Refusal::NoSuchDatabase(_) => Self::DbOutOfRange,
+            store::Refusal::TooManyWatches => Self::other("ERR too many watched keys"),
         }
     }
 }

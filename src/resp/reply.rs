@@ -73,6 +73,12 @@ impl<'a> Reply<'a> {
         self.digits(value);
     }
 
+    /// A number of things, as an integer.
+    pub fn count(&mut self, value: usize) {
+        self.out.push(b':');
+        self.digits(value);
+    }
+
     /// A bulk string.
     pub fn bulk(&mut self, value: &[u8]) {
         self.out.push(b'$');

@@ -83,11 +83,13 @@ pub enum Family {
     Connection,
     /// INFO, CONFIG, COMMAND, SW.…, …
     Server,
+    /// Commands on data types that only a Redis tier holds.
+    Tier,
 }
 
 impl Family {
     /// Every family, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Read,
         Self::Write,
         Self::Keyspace,
@@ -95,6 +97,7 @@ impl Family {
         Self::Transaction,
         Self::Connection,
         Self::Server,
+        Self::Tier,
     ];
 
     /// The name used in metrics and documentation.
@@ -108,6 +111,7 @@ impl Family {
             Self::Transaction => "transaction",
             Self::Connection => "connection",
             Self::Server => "server",
+            Self::Tier => "tier",
         }
     }
 }
@@ -133,11 +137,18 @@ impl Keys {
     pub const TWO: Self = Self { first: 1, last: 2, step: 1 };
     /// Every argument from 1.
     pub const ALL: Self = Self { first: 1, last: -1, step: 1 };
+    /// Argument 2 (behind a subcommand).
+    pub const SECOND: Self = Self { first: 2, last: 2, step: 1 };
+    /// Argument 3 (MIGRATE).
+    pub const THIRD: Self = Self { first: 3, last: 3, step: 1 };
+    /// Every argument from 2 (BITOP).
+    pub const FROM_SECOND: Self = Self { first: 2, last: -1, step: 1 };
+    /// Every argument from 1 but the last (BLPOP).
+    pub const ALL_BUT_LAST: Self = Self { first: 1, last: -2, step: 1 };
     /// Every second argument from 1 (MSET).
     pub const PAIRS: Self = Self { first: 1, last: -1, step: 2 };
 
     /// The indexes of the keys among `argc` arguments.
-    #[must_use]
     pub fn indexes(self, argc: usize) -> std::iter::StepBy<std::ops::Range<usize>> {
         let argc = i64::try_from(argc).unwrap_or(i64::MAX);
         let last = if self.last < 0 { argc + i64::from(self.last) } else { i64::from(self.last) };
@@ -215,6 +226,49 @@ pub struct Subcommand {
 }
 
 impl Command {
+    /// A command with what its execution needs; [`Command::doc`] adds the rest.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        arity: i8,
+        flags: Flags,
+        keys: Keys,
+        family: Family,
+        run: Run,
+    ) -> Self {
+        Self {
+            name,
+            arity,
+            flags,
+            keys,
+            family,
+            run,
+            since: "",
+            summary: "",
+            syntax: "",
+            complexity: "",
+            subcommands: &[],
+        }
+    }
+
+    /// Adds what people read: first version, one sentence, arguments, cost.
+    #[must_use]
+    pub const fn doc(
+        self,
+        since: &'static str,
+        summary: &'static str,
+        syntax: &'static str,
+        complexity: &'static str,
+    ) -> Self {
+        Self { since, summary, syntax, complexity, ..self }
+    }
+
+    /// Adds subcommands.
+    #[must_use]
+    pub const fn with(self, subcommands: &'static [Subcommand]) -> Self {
+        Self { subcommands, ..self }
+    }
+
     /// Whether `argc` arguments (name included) fit.
     #[must_use]
     pub fn takes(&self, argc: usize) -> bool {

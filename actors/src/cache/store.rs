@@ -17,6 +17,7 @@
 //! not collected, as DBSIZE does in Redis.
 
 mod admission;
+mod commit;
 mod config;
 mod entry;
 mod eviction;

@@ -66,7 +66,7 @@ impl Table {
 
     /// Full because of removed buckets' marks rather than of entries.
     fn is_worn(&self) -> bool {
-        self.index.len() * 4 <= self.index.num_buckets() * 7 / 8 * 3 && self.index.len() > 0
+        self.index.len() * 4 <= self.index.num_buckets() * 7 / 8 * 3 && !self.index.is_empty()
     }
 
     /// Adds an entry that is not there.

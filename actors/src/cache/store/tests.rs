@@ -22,8 +22,11 @@ fn key(bytes: &[u8]) -> Key<'_> {
     KeyHasher::fixed().key(bytes)
 }
 
-/// Everything a store holds at `now`: database, key, value, expiry.
-fn contents(store: &Store, now: UnixMs) -> Vec<(u8, Vec<u8>, Vec<u8>, Option<UnixMs>)> {
+/// Database, key, value, expiry.
+type Item = (u8, Vec<u8>, Vec<u8>, Option<UnixMs>);
+
+/// Everything a store holds at `now`, in order.
+fn contents(store: &Store, now: UnixMs) -> Vec<Item> {
     let mut all = Vec::new();
     for db in 0..store.config().databases {
         store.for_each_key(db, now, |key, view| {

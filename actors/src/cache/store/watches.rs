@@ -74,7 +74,7 @@ impl Watches {
     ) -> Result<(), Refusal> {
         if self.len >= self.prune_at {
             self.retain(|other| Arc::strong_count(other) > 1);
-            self.prune_at = (self.len * 2).max(FIRST_PRUNE).min(MAX_WATCHES);
+            self.prune_at = (self.len * 2).clamp(FIRST_PRUNE, MAX_WATCHES);
             if self.len >= MAX_WATCHES {
                 return Err(Refusal::TooManyWatches);
             }

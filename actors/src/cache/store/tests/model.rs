@@ -38,7 +38,7 @@ impl Model {
         self.entries.get(name).is_some_and(|(_, at)| *at == 0 || *at > now)
     }
 
-    fn live(&self, now: UnixMs) -> Vec<(u8, Vec<u8>, Vec<u8>, Option<UnixMs>)> {
+    fn live(&self, now: UnixMs) -> Vec<Item> {
         self.entries
             .iter()
             .filter(|(name, _)| self.is_live(name, now))
@@ -105,7 +105,7 @@ fn run(store: &mut Store, ops: &[Op]) -> Result<(RecordBatch, UnixMs), TestCaseE
                 let id = (db, name(k));
                 let value = vec![k ^ len as u8; len];
                 let put = store.set(db, key(&id.1), &value, when.expiry(now), now);
-                let kept = model.is_live(&id, now).then(|| model.entries[&id].1).unwrap_or(0);
+                let kept = if model.is_live(&id, now) { model.entries[&id].1 } else { 0 };
                 keep = Some(id.clone());
                 if put.is_ok() {
                     then = Box::new(move |m| match when {
