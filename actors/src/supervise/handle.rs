@@ -111,7 +111,7 @@ impl<M: Send + 'static> Handle<M> {
             }
             Line::Down => Err((msg, NotExecuted::Down)),
             Line::Open { until } => {
-                let retry_in = until.saturating_duration_since(Instant::now());
+                let retry_in = until.saturating_duration_since(super::now());
                 Err((msg, NotExecuted::BreakerOpen { retry_in }))
             }
             Line::Gone => Err((msg, NotExecuted::Gone)),
@@ -165,6 +165,12 @@ impl<M: Send + 'static> Handle<M> {
     #[must_use]
     pub fn is_up(&self) -> bool {
         matches!(&*self.line.borrow(), Line::Up(..))
+    }
+
+    /// Whether the actor has ended for good.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(&*self.line.borrow(), Line::Gone)
     }
 
     /// Publishes where the actor stands. Only its supervisor calls this.

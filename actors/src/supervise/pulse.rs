@@ -15,6 +15,7 @@ pub struct Pulse {
     sent: AtomicU64,
     entered: AtomicU64,
     left: AtomicU64,
+    progress: AtomicU64,
     last_words: Mutex<LastWords>,
 }
 
@@ -46,6 +47,16 @@ impl Pulse {
     /// The actor is done with a message. Only the actor calls this.
     pub(super) fn leave(&self) {
         self.left.store(self.left.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// A message that takes long still gets on. Only the actor calls this.
+    pub(super) fn progress(&self) {
+        self.progress.store(self.progress.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// What changes as long as the actor gets on; `None` while it waits for a message.
+    pub(super) fn sample(&self) -> Option<(u64, u64)> {
+        self.busy().then(|| (self.entered(), self.progress.load(Ordering::Relaxed)))
     }
 
     /// Messages handled or begun so far.

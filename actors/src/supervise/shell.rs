@@ -99,7 +99,12 @@ impl<W: Worker> Actor for Shell<W> {
         _myself: ActorRef<Self::Msg>,
         shell: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.worker.started(&shell.me, &mut shell.state).await.map_err(|f| self.failed(f))
+        // Counted like a message, so that the watchdog sees it hang.
+        self.pulse.sent();
+        self.pulse.enter();
+        self.worker.started(&shell.me, &mut shell.state).await.map_err(|f| self.failed(f))?;
+        self.pulse.leave();
+        Ok(())
     }
 
     async fn handle(

@@ -102,8 +102,14 @@ impl<M: Send + 'static> Me<M> {
         });
     }
 
+    /// Tells the watchdog that a message that takes long still gets on.
+    pub fn progress(&self) {
+        self.pulse.progress();
+    }
+
     /// Asks for an orderly stop after the current message.
     pub fn stop(&self, reason: &str) {
-        self.actor.get_cell().stop(Some(reason.to_owned()));
+        // The prefix keeps it apart from the reasons that the runtime gives itself.
+        self.actor.get_cell().stop(Some(format!("stop: {reason}")));
     }
 }

@@ -1,0 +1,242 @@
+//! The keeper of one incarnation: a task that sees one life of one child from its start to the
+//! moment its state is dropped, and reports to whoever ordered it.
+//!
+//! It waits so that no supervisor has to: for the start, for signs of life, for the stop, and
+//! after a kill. Each of these waits is bounded by the child's grace.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+
+use super::event::{Shared, StopHow, StoppedChild};
+use super::exit::Exit;
+use super::node::{Body, ChildState, Node};
+use super::pulse::Pulse;
+use super::start::{Running, Stand, Starting};
+use super::supervisor::{Supervisor, SupervisorArgs, SupervisorMsg};
+use super::watchdog::Watchdog;
+
+/// Held by every keeper below a supervisor; its channel closes when the last of them is done.
+pub(super) type Alive = mpsc::Sender<Infallible>;
+
+/// What a keeper reports.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// It runs; a supervisor's children have all been started, or have failed to.
+    Up,
+    /// It is gone, its state dropped, or was never there.
+    Ended {
+        /// Under which id its supervision event came.
+        actor: Option<ActorId>,
+        /// Why, if the keeper knows better than that event.
+        exit: Option<Exit>,
+        /// A worker's signs of life, with its flight record.
+        pulse: Option<Arc<Pulse>>,
+    },
+}
+
+/// What a keeper needs.
+pub(super) struct Keeper {
+    pub node: Arc<Node>,
+    pub shared: Arc<Shared>,
+    /// None for the root.
+    pub supervisor: Option<ActorCell>,
+    /// Asks for an orderly stop; when it is dropped, its supervisor has died: kill.
+    pub orders: oneshot::Receiver<()>,
+    /// None for the root.
+    pub alive: Option<Alive>,
+    pub report: Box<dyn Fn(Report) + Send>,
+}
+
+/// How an incarnation that runs came to its end.
+enum End {
+    ByItself,
+    Ordered,
+    Orphaned,
+    Hung,
+}
+
+impl Keeper {
+    /// Starts the incarnation, and the task that keeps it.
+    pub fn launch(self) {
+        tokio::spawn(self.keep());
+    }
+
+    async fn keep(mut self) {
+        self.node.publish(Stand::Down);
+        self.node.set(ChildState::Starting);
+        let (alive, below) = mpsc::channel(1);
+        let (ready, readied) = oneshot::channel();
+        let start = self.start(alive, ready);
+        let started = tokio::select! {
+            biased;
+            // Dropping a start undoes it: nothing of the actor is left.
+            _ = &mut self.orders => Err(Exit::Shutdown),
+            started = timeout(self.node.grace, start) => started
+                .unwrap_or_else(|_| Err(Exit::StartFailed("timed out".to_owned()))),
+        };
+        match started {
+            Ok(running) => self.attend(running, below, readied).await,
+            Err(exit) => {
+                self.node.set(ChildState::Down);
+                (self.report)(Report::Ended { actor: None, exit: Some(exit), pulse: None });
+            }
+        }
+    }
+
+    fn start(&self, alive: Alive, ready: oneshot::Sender<()>) -> Starting {
+        match (&self.node.body, &self.supervisor) {
+            (Body::Worker(worker), Some(supervisor)) => worker.start(supervisor.clone()),
+            (Body::Worker(_), None) => {
+                Box::pin(async { Err(Exit::StartFailed("a worker needs a supervisor".to_owned())) })
+            }
+            (Body::Supervisor { .. }, above) => {
+                let args = SupervisorArgs {
+                    node: Arc::clone(&self.node),
+                    shared: Arc::clone(&self.shared),
+                    alive,
+                    ready,
+                };
+                start_supervisor(args, above.clone())
+            }
+        }
+    }
+
+    /// From the start to the end.
+    async fn attend(
+        mut self,
+        running: Running,
+        mut below: mpsc::Receiver<Infallible>,
+        mut readied: oneshot::Receiver<()>,
+    ) {
+        let Running { cell, mut join, pulse, rehearse, stop, announce } = running;
+        let actor = Some(cell.get_id());
+        announce();
+        let is_worker = pulse.is_some();
+        {
+            let mut standing = self.node.standing();
+            standing.pulse = pulse.clone();
+            standing.cell = Some(cell.clone());
+            standing.rehearse = Some(rehearse);
+        }
+        let mut reported = is_worker;
+        if is_worker {
+            self.node.set(ChildState::Up);
+            (self.report)(Report::Up);
+        }
+        let mut watchdog = Watchdog::default();
+        let end = loop {
+            let limit = self.shared.watchdog();
+            tokio::select! {
+                biased;
+                order = &mut self.orders => {
+                    break if order.is_ok() { End::Ordered } else { End::Orphaned };
+                }
+                _ = &mut join => break End::ByItself,
+                _ = &mut readied, if !reported => {
+                    // Dropped instead of sent: it ends, and `join` says so.
+                    reported = true;
+                    self.node.set(ChildState::Up);
+                    (self.report)(Report::Up);
+                }
+                () = tokio::time::sleep(Watchdog::beat(limit)), if is_worker => {
+                    let sample = pulse.as_ref().and_then(|pulse| pulse.sample());
+                    if watchdog.hangs(sample, super::now(), limit) {
+                        break End::Hung;
+                    }
+                }
+            }
+        };
+        // New callers wait for the successor instead of losing their message in the mailbox.
+        self.node.publish(Stand::Down);
+        let grace = self.node.grace;
+        let began = Instant::now();
+        let exit = match end {
+            End::ByItself => None,
+            End::Ordered => {
+                stop();
+                if timeout(grace, &mut join).await.is_ok() {
+                    Some(Exit::Shutdown)
+                } else {
+                    Some(kill(&cell, &mut join, grace, Exit::Killed).await)
+                }
+            }
+            End::Orphaned => Some(kill(&cell, &mut join, grace, Exit::Killed).await),
+            End::Hung => Some(kill(&cell, &mut join, grace, Exit::Hung).await),
+        };
+        // A supervisor that died has killed its children without waiting for them.
+        let below_done = timeout(at_least_a_second(grace), below.recv()).await.is_ok();
+        let outcome = self.node.standing().outcome.take();
+        let exit = match (below_done, outcome) {
+            (false, _) => Some(Exit::Unkillable),
+            (true, Some(outcome)) => Some(outcome),
+            (true, None) => exit,
+        };
+        if matches!(end, End::Ordered) {
+            let how = match exit {
+                Some(Exit::Killed) => StopHow::Killed,
+                Some(Exit::Unkillable) => StopHow::Unkillable,
+                _ => StopHow::Orderly,
+            };
+            let path = Arc::clone(&self.node.path);
+            self.shared.note_stop(StoppedChild { path, how, took: began.elapsed() });
+        }
+        let lingers = exit == Some(Exit::Unkillable);
+        self.node.set(ChildState::Down);
+        (self.report)(Report::Ended { actor, exit, pulse });
+        if lingers {
+            // Whoever waits for everything below a supervisor must see that this still runs.
+            let _ = (&mut join).await;
+            let _ = below.recv().await;
+        }
+        drop(self.alive);
+    }
+}
+
+/// Kills, and waits until it has worked: for the grace, and at least a second, because a state
+/// may take a moment to drop.
+async fn kill(
+    cell: &ActorCell,
+    join: &mut tokio::task::JoinHandle<()>,
+    grace: Duration,
+    exit: Exit,
+) -> Exit {
+    cell.kill();
+    match timeout(at_least_a_second(grace), join).await {
+        Ok(_) => exit,
+        Err(_) => Exit::Unkillable,
+    }
+}
+
+fn at_least_a_second(grace: Duration) -> Duration {
+    grace.max(Duration::from_secs(1))
+}
+
+/// Not an `async fn`: a supervisor's type must not contain the futures of its own children.
+fn start_supervisor(args: SupervisorArgs, above: Option<ActorCell>) -> Starting {
+    Box::pin(async move {
+        let spawned = match above {
+            Some(above) => Actor::spawn_linked(None, Supervisor, args, above).await,
+            None => Actor::spawn(None, Supervisor, args).await,
+        };
+        let (actor, join) = spawned.map_err(|error| Exit::from_spawn(&error))?;
+        let (stopped, drilled) = (actor.clone(), actor.clone());
+        Ok(Running {
+            cell: actor.get_cell(),
+            join,
+            pulse: None,
+            // Both are dropped if it has ended meanwhile, which is what they ask for.
+            rehearse: Arc::new(move |drill| {
+                let _ = drilled.send_message(SupervisorMsg::Drill(drill));
+            }),
+            stop: Box::new(move || {
+                let _ = stopped.send_message(SupervisorMsg::Stop);
+            }),
+            announce: Box::new(|| {}),
+        })
+    })
+}

@@ -1,0 +1,6 @@
+//! The tree with real actors. The clock is paused wherever nothing blocks a thread.
+
+mod bench;
+mod end;
+mod heal;
+mod shutdown;
