@@ -1,0 +1,157 @@
+//! From what the parts of the daemon count to readings, one function per part.
+//!
+//! Each is pure: figures in, [`Sample`] out. The daemon wraps them in `Source`s for the
+//! aggregator. Every label set is bounded by the code or by the tree.
+
+pub mod catalog;
+pub mod exposition;
+pub mod process;
+
+use catalog as m;
+use seawall_actors::cache::store::StoreStats;
+use seawall_actors::metrics::Sample;
+use seawall_actors::wal;
+
+use super::view::{Degraded, Node};
+use crate::stats::StatsSnapshot;
+
+/// What one shard counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardFigures {
+    /// Entries in all databases.
+    pub entries: u64,
+    /// Those of them that have an expiry.
+    pub expires: u64,
+    /// Bytes allocated.
+    pub bytes: u64,
+    /// Counters.
+    pub counters: StoreStats,
+}
+
+/// The shards, in their order; `None` for one that does not answer.
+#[must_use]
+pub fn cache(shards: &[Option<ShardFigures>]) -> Sample {
+    let mut s = Sample::new();
+    for (id, figures) in shards.iter().enumerate() {
+        let id = id.to_string();
+        let shard = [id.as_str()];
+        s.flag(&m::SHARD_ANSWERS, &shard, figures.is_some());
+        let Some(figures) = figures else { continue };
+        let c = &figures.counters;
+        s.count(&m::ENTRIES, &shard, figures.entries);
+        s.count(&m::EXPIRING, &shard, figures.expires);
+        s.count(&m::MEMORY, &shard, figures.bytes);
+        s.count(&m::HITS, &shard, c.hits);
+        s.count(&m::MISSES, &shard, c.misses);
+        s.count(&m::SETS, &shard, c.sets);
+        s.count(&m::DELETES, &shard, c.deletes);
+        s.count(&m::EXPIRATIONS, &shard, c.expired);
+        s.count(&m::EVICTIONS, &[&id, "entries"], c.evicted_entries);
+        s.count(&m::EVICTIONS, &[&id, "memory"], c.evicted_memory);
+        s.count(&m::SWEEPS, &shard, c.sweep_cycles);
+        s.number(&m::SWEEP_TIME, &shard, seconds(c.sweep_ns, 1e9));
+    }
+    s
+}
+
+/// What the whole server counts.
+#[must_use]
+pub fn server(stats: &StatsSnapshot) -> Sample {
+    let mut s = Sample::new();
+    for (family, commands, latency) in stats.families() {
+        s.count(&m::COMMANDS, &[family.name()], commands);
+        s.durations(&m::COMMAND_DURATION, &[family.name()], latency.clone());
+    }
+    for (code, n) in stats.errors() {
+        s.count(&m::ERRORS, &[code], n);
+    }
+    s.count(&m::CONNECTIONS, &[], stats.connected);
+    s.count(&m::ACCEPTED, &[], stats.accepted);
+    for (reason, n) in stats.rejections() {
+        s.count(&m::REJECTED, &[reason.name()], n);
+    }
+    s.count(&m::RECEIVED, &[], stats.bytes_in);
+    s.count(&m::SENT, &[], stats.bytes_out);
+    s.count(&m::PROTOCOL_ERRORS, &[], stats.protocol_errors);
+    s.count(&m::RELOADS, &["ok"], stats.reloads_ok);
+    s.count(&m::RELOADS, &["failed"], stats.reloads_failed);
+    s.count(&m::TREE_RESTARTS, &[], stats.actor_restarts);
+    s.count(&m::TREE_ESCALATIONS, &[], stats.escalations);
+    s
+}
+
+/// The write-ahead log; `fsync` is its mode's name.
+#[must_use]
+pub fn log(stats: &wal::Stats, fsync: &str) -> Sample {
+    let mut s = Sample::new();
+    s.count(&m::LOG, &[fsync], 1);
+    s.count(&m::LOG_LSN, &[], stats.lsn);
+    s.count(&m::LOG_WRITTEN_LSN, &[], stats.written);
+    s.count(&m::LOG_DURABLE_LSN, &[], stats.durable);
+    s.count(&m::LOG_WRITTEN, &[], stats.bytes);
+    s.count(&m::LOG_FRAMES, &[], stats.frames);
+    s.count(&m::LOG_RECORDS, &[], stats.records);
+    s.count(&m::LOG_SYNCS, &[], stats.syncs);
+    s.number(&m::LOG_SYNC_TIME, &[], seconds(stats.sync_us, 1e6));
+    s.number(&m::LOG_SYNC_MAX, &[], seconds(stats.sync_max_us, 1e6));
+    s.count(&m::LOG_SLOW_SYNCS, &[], stats.slow_syncs);
+    s.count(&m::LOG_ERRORS, &["write"], stats.write_errors);
+    s.count(&m::LOG_ERRORS, &["sync"], stats.sync_errors);
+    s.count(&m::LOG_ROTATIONS, &[], stats.rotations);
+    s.count(&m::LOG_SEGMENT, &[], stats.segment_bytes);
+    s.count(&m::LOG_PENDING, &[], stats.pending_bytes);
+    s.count(&m::LOG_PARKED, &[], stats.parked);
+    s.flag(&m::LOG_WRITABLE, &[], stats.blocked.is_none());
+    s
+}
+
+/// The supervision tree.
+#[must_use]
+pub fn tree(root: &Node, degraded: &[Degraded]) -> Sample {
+    let mut s = Sample::new();
+    root.walk(&mut |node| {
+        let path = [node.path.as_str()];
+        s.flag(&m::ACTOR_UP, &path, node.state == "up");
+        s.count(&m::ACTOR_RESTARTS, &path, node.restarts);
+        if let Some(depth) = node.mailbox {
+            s.count(&m::ACTOR_MAILBOX, &path, depth);
+        }
+        if let Some(breaker) = node.breaker {
+            for state in ["closed", "open", "half-open"] {
+                s.flag(&m::BREAKER_STATE, &[&node.path, state], state == breaker);
+            }
+        }
+    });
+    s.count(&m::DEGRADED, &[], u64::try_from(degraded.len()).unwrap_or(u64::MAX));
+    s
+}
+
+/// What does not belong to any other part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DaemonFigures {
+    /// Whether it is ready for clients.
+    pub ready: bool,
+    /// Which configuration is in force; grows by one with each that is applied.
+    pub config_generation: u64,
+    /// Log lines dropped because stderr took none.
+    pub dropped_lines: u64,
+}
+
+/// The daemon as a whole.
+#[must_use]
+pub fn daemon(figures: DaemonFigures) -> Sample {
+    let mut s = Sample::new();
+    s.count(&m::BUILD, &[env!("CARGO_PKG_VERSION")], 1);
+    s.flag(&m::READY, &[], figures.ready);
+    s.count(&m::CONFIG_GENERATION, &[], figures.config_generation);
+    s.count(&m::DROPPED_LINES, &[], figures.dropped_lines);
+    s
+}
+
+#[allow(clippy::cast_precision_loss, reason = "53 bits of nanoseconds are 104 days, exact")]
+fn seconds(ticks: u64, per_second: f64) -> f64 {
+    ticks as f64 / per_second
+}
+
+#[cfg(test)]
+mod tests;

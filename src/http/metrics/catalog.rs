@@ -1,0 +1,171 @@
+//! Every metric there is, once. The exposition and `docs/metrics.md` both come from here.
+
+use seawall_actors::metrics::Kind::{Counter, Gauge, Histogram, Info};
+use seawall_actors::metrics::Unit::{Bytes, None, Seconds};
+use seawall_actors::metrics::{Kind, Metric, Unit};
+
+const fn metric(
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind, unit, labels, help }
+}
+
+macro_rules! catalog {
+    ($($section:literal: { $($id:ident = $name:literal, $kind:ident, $unit:ident, $labels:expr, $help:literal;)* })*) => {
+        $($(
+            #[doc = $help]
+            pub static $id: Metric = metric($name, $kind, $unit, &$labels, $help);
+        )*)*
+
+        /// Every metric, by section.
+        pub static SECTIONS: &[(&str, &[&Metric])] = &[$(($section, &[$(&$id),*])),*];
+    };
+}
+
+catalog! {
+    "Cache": {
+        ENTRIES = "seawall_cache_entries", Gauge, None, ["shard"],
+            "Entries held, in all databases; those that have expired and are not swept yet included";
+        EXPIRING = "seawall_cache_expiring_entries", Gauge, None, ["shard"],
+            "Entries held that have an expiry";
+        MEMORY = "seawall_cache_memory", Gauge, Bytes, ["shard"],
+            "Memory held by the store, counted as allocated";
+        HITS = "seawall_cache_hits", Counter, None, ["shard"],
+            "Reads that found a value";
+        MISSES = "seawall_cache_misses", Counter, None, ["shard"],
+            "Reads that found none";
+        SETS = "seawall_cache_sets", Counter, None, ["shard"],
+            "Writes of a value";
+        DELETES = "seawall_cache_deletes", Counter, None, ["shard"],
+            "Keys deleted on request";
+        EXPIRATIONS = "seawall_cache_expirations", Counter, None, ["shard"],
+            "Keys that went because their time had come";
+        EVICTIONS = "seawall_cache_evictions", Counter, None, ["shard", "cause"],
+            "Keys evicted to keep a limit: cache.max_entries (entries) or cache.max_memory (memory)";
+        SWEEPS = "seawall_cache_sweeps", Counter, None, ["shard"],
+            "Sweeps for expired keys";
+        SWEEP_TIME = "seawall_cache_sweep", Counter, Seconds, ["shard"],
+            "Time spent in sweeps";
+        SHARD_ANSWERS = "seawall_cache_shard_answers", Gauge, None, ["shard"],
+            "1 if the shard answered when it was last asked, 0 if not: its other metrics are absent";
+    }
+    "Commands and connections": {
+        COMMANDS = "seawall_commands", Counter, None, ["family"],
+            "Commands executed";
+        COMMAND_DURATION = "seawall_command_duration", Histogram, Seconds, ["family"],
+            "Time from a command being decoded to its reply being ready to send";
+        ERRORS = "seawall_errors", Counter, None, ["code"],
+            "Error replies by their code; codes that are not known by name count as other";
+        CONNECTIONS = "seawall_connections", Gauge, None, [],
+            "Clients connected";
+        ACCEPTED = "seawall_connections_accepted", Counter, None, [],
+            "Connections accepted";
+        REJECTED = "seawall_connections_rejected", Counter, None, ["reason"],
+            "Connections turned away: max_clients, protected_mode, accept (the system refused), stopping";
+        RECEIVED = "seawall_received", Counter, Bytes, [],
+            "Data read from clients";
+        SENT = "seawall_sent", Counter, Bytes, [],
+            "Data written to clients";
+        PROTOCOL_ERRORS = "seawall_protocol_errors", Counter, None, [],
+            "Clients cut off because they did not speak the protocol";
+    }
+    "Log": {
+        LOG = "seawall_log", Info, None, ["fsync"],
+            "The fsync mode of the write-ahead log; no metric of the log exists without one";
+        LOG_LSN = "seawall_log_lsn", Gauge, None, [],
+            "Last log sequence number assigned";
+        LOG_WRITTEN_LSN = "seawall_log_written_lsn", Gauge, None, [],
+            "Last log sequence number written";
+        LOG_DURABLE_LSN = "seawall_log_durable_lsn", Gauge, None, [],
+            "Last log sequence number that is on disk for certain";
+        LOG_WRITTEN = "seawall_log_written", Counter, Bytes, [],
+            "Data written, frames with their headers";
+        LOG_FRAMES = "seawall_log_frames", Counter, None, [],
+            "Frames written: group commits";
+        LOG_RECORDS = "seawall_log_records", Counter, None, [],
+            "Records written";
+        LOG_SYNCS = "seawall_log_syncs", Counter, None, [],
+            "Syncs that succeeded";
+        LOG_SYNC_TIME = "seawall_log_sync", Counter, Seconds, [],
+            "Time spent in syncs";
+        LOG_SYNC_MAX = "seawall_log_sync_max", Gauge, Seconds, [],
+            "The longest sync since the start";
+        LOG_SLOW_SYNCS = "seawall_log_slow_syncs", Counter, None, [],
+            "Syncs so slow that writing had to wait for them";
+        LOG_ERRORS = "seawall_log_errors", Counter, None, ["operation"],
+            "Failed writes (write) and failed syncs (sync)";
+        LOG_ROTATIONS = "seawall_log_rotations", Counter, None, [],
+            "Segments begun";
+        LOG_SEGMENT = "seawall_log_segment", Gauge, Bytes, [],
+            "Length of the segment that is being written";
+        LOG_PENDING = "seawall_log_pending", Gauge, Bytes, [],
+            "Records that wait for the writer";
+        LOG_PARKED = "seawall_log_parked_replies", Gauge, None, [],
+            "Replies that wait for the log";
+        LOG_WRITABLE = "seawall_log_writable", Gauge, None, [],
+            "1 if the log takes writes, 0 if clients are refused them";
+    }
+    "Supervision": {
+        ACTOR_UP = "seawall_actor_up", Gauge, None, ["path"],
+            "1 if the actor runs, 0 if it is down, held by its breaker, or given up";
+        ACTOR_RESTARTS = "seawall_actor_restarts", Counter, None, ["path"],
+            "How often the actor was started again";
+        ACTOR_MAILBOX = "seawall_actor_mailbox_depth", Gauge, None, ["path"],
+            "Messages that wait in the actor's mailbox";
+        BREAKER_STATE = "seawall_breaker_state", Gauge, None, ["path", "state"],
+            "1 for the state the actor's breaker is in, 0 for the others: closed, open, half-open";
+        DEGRADED = "seawall_degraded", Gauge, None, [],
+            "Parts of the tree that were given up while the rest goes on; 0 is well";
+        TREE_RESTARTS = "seawall_tree_restarts", Counter, None, [],
+            "Restarts of all actors together";
+        TREE_ESCALATIONS = "seawall_tree_escalations", Counter, None, [],
+            "Supervisors that gave up and passed the failure upwards";
+    }
+    "Daemon": {
+        BUILD = "seawall_build", Info, None, ["version"],
+            "The version that runs";
+        READY = "seawall_ready", Gauge, None, [],
+            "1 if /readyz says so";
+        CONFIG_GENERATION = "seawall_config_generation", Gauge, None, [],
+            "Which configuration is in force; grows with each that is applied";
+        RELOADS = "seawall_config_reloads", Counter, None, ["outcome"],
+            "Reloads of the configuration, applied (ok) or refused (failed)";
+        DROPPED_LINES = "seawall_log_lines_dropped", Counter, None, [],
+            "Lines for stderr that were dropped because it took none";
+    }
+    "Process": {
+        CPU = "process_cpu", Counter, Seconds, [],
+            "CPU time of the process, user and system";
+        RESIDENT = "process_resident_memory", Gauge, Bytes, [],
+            "Memory of the process that is in RAM";
+        VIRTUAL = "process_virtual_memory", Gauge, Bytes, [],
+            "Address space of the process";
+        THREADS = "process_threads", Gauge, None, [],
+            "Threads of the process";
+        OPEN_FDS = "process_open_fds", Gauge, None, [],
+            "File descriptors open";
+        MAX_FDS = "process_max_fds", Gauge, None, [],
+            "File descriptors the process may open";
+        START_TIME = "process_start_time", Gauge, Seconds, [],
+            "When the process started, as Unix time";
+    }
+    "Metrics themselves": {
+        SNAPSHOT_AGE = "seawall_metrics_snapshot_age", Gauge, Seconds, [],
+            "How old all the other readings are; grows while the aggregator is down";
+        SNAPSHOT_TIME = "seawall_metrics_snapshot_duration", Gauge, Seconds, [],
+            "How long it took to gather them";
+        SOURCE_STALE = "seawall_metrics_source_stale", Gauge, None, ["source"],
+            "1 if the source did not answer at the last beat, so that its readings are older";
+        SERIES_DROPPED = "seawall_metrics_series_dropped", Gauge, None, ["source"],
+            "Readings of the source that found no room";
+    }
+}
+
+/// Every metric.
+pub fn all() -> impl Iterator<Item = &'static Metric> {
+    SECTIONS.iter().flat_map(|(_, metrics)| metrics.iter().copied())
+}
