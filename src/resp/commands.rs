@@ -11,11 +11,8 @@ mod numbers;
 mod server;
 mod strings;
 mod subcommand;
-<<<<<<< HEAD
-=======
 #[cfg(test)]
 mod testing;
->>>>>>> http
 mod tier;
 mod transactions;
 
