@@ -1,5 +1,6 @@
-//! The Seawall daemon: wires the actors of `seawall-actors` to the outside world.
+//! The daemon: wires the actors of `seawall-actors` to the outside world.
 
+pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod daemon;

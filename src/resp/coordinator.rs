@@ -95,7 +95,7 @@ impl<'a> Borrowed<'a> {
             borrowed.loans[index] = Some(loan);
         }
         // What the shards still owed the log comes before anything that runs now.
-        borrowed.collect(false);
+        borrowed.collect();
         Ok(borrowed)
     }
 
@@ -105,13 +105,10 @@ impl<'a> Borrowed<'a> {
     }
 
     /// Collects the effects of the command that just ran, so that the batch keeps the order in
-    /// which commands ran. A command that changed every shard alike (`same_everywhere`: FLUSHALL,
-    /// SWAPDB) left the same record in each store: one counts.
-    pub fn collect(&mut self, same_everywhere: bool) {
-        for (i, store) in self.stores.iter_mut().flatten().enumerate() {
-            if i == 0 || !same_everywhere {
-                self.effects.extend(store.effects_mut());
-            }
+    /// which commands ran.
+    pub fn collect(&mut self) {
+        for store in self.stores.iter_mut().flatten() {
+            self.effects.extend(store.effects_mut());
             store.effects_mut().clear();
         }
     }

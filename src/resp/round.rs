@@ -63,6 +63,8 @@ pub struct View {
     pub databases: u8,
     /// Hashes and routes keys.
     pub hasher: KeyHasher,
+    /// Reads do not count as uses.
+    pub no_touch: bool,
     /// Limits on keys and values.
     pub limits: Arc<Limits>,
 }
@@ -77,6 +79,7 @@ impl View {
             limits: &self.limits,
             hasher: self.hasher,
             databases: self.databases,
+            no_touch: self.no_touch,
         }
     }
 }
@@ -175,9 +178,14 @@ impl DataJob {
         }
     }
 
-    /// Lets go of the input, so that the connection can fill it again.
-    pub fn release_input(&mut self) {
-        self.input = Arc::default();
+    /// Lets go of the input, so that the connection can fill it again, and of the picks.
+    pub fn retire(&mut self) {
+        self.picks.clear();
+        self.done = 0;
+        self.reset_replies();
+        if self.view.take().is_some() {
+            self.input = Arc::default();
+        }
     }
 
     /// Replaces the replies of the writes among the executed requests: the log failed under them.
@@ -210,6 +218,7 @@ impl DataJob {
 impl Job for DataJob {
     fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
         let Some(view) = &self.view else { return };
+        warm(&self.input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
         while let Some(request) =
             self.picks.get(self.done).and_then(|i| self.input.requests.get(*i as usize))
         {
@@ -231,6 +240,24 @@ impl Job for DataJob {
             self.done += 1;
         }
     }
+}
+
+/// Has the store load what a long batch will read: its keys are known, so memory is waited for
+/// once and not once a key. Not worth it for a few.
+fn warm(input: &Input, picks: &[u32], db: u8, store: &Store) {
+    const FEW: usize = 4;
+    const AT_ONCE: usize = 128;
+    if picks.len() < FEW {
+        return;
+    }
+    let mut keys = [(db, 0u64); AT_ONCE];
+    let hashes = picks.iter().filter_map(|i| input.requests.get(*i as usize)).map(|r| r.hash);
+    let mut count = 0;
+    for (key, hash) in keys.iter_mut().zip(hashes) {
+        key.1 = hash;
+        count += 1;
+    }
+    store.warm(keys.get(..count).unwrap_or_default());
 }
 
 fn data_command(request: &Request) -> Option<(&'static Command, DataFn)> {

@@ -182,8 +182,25 @@ pub enum Run {
     Session(SessionFn),
     /// In the connection, waiting.
     Async(AsyncFn),
+    /// On the connection's transaction.
+    Transaction(TransactionStep),
     /// A Redis command whose data type is not held here.
     NeedsTier,
+}
+
+/// What a command does to the transaction of its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStep {
+    /// Open one.
+    Multi,
+    /// Run it.
+    Exec,
+    /// Drop it.
+    Discard,
+    /// Have EXEC fail if a key changes.
+    Watch,
+    /// End all watches.
+    Unwatch,
 }
 
 /// One command.

@@ -214,7 +214,6 @@ impl Machine {
         child.stage = Stage::Idle;
         child.generation += 1;
         child.attempted = true;
-        child.lost |= exit.is_final();
         if matches!(self.mode, Mode::Ending(_)) {
             child.stage = Stage::Done;
             self.tell(index, Lifecycle::Stopped, Some(exit), None);
@@ -395,7 +394,7 @@ impl Machine {
     /// Starts a child, unless its breaker says no: then it is held, and `false` comes back.
     fn start(&mut self, index: usize, now: Instant) -> bool {
         let Some(child) = self.children.get_mut(index) else { return true };
-        if child.stage != Stage::Idle || child.lost {
+        if child.stage != Stage::Idle {
             return true;
         }
         let trial = match child.admit(now) {

@@ -54,8 +54,6 @@ pub(super) struct Child {
     pub generation: u64,
     /// Whether its first start has come to an end, good or bad.
     pub attempted: bool,
-    /// An incarnation could not be ended; another one MUST NOT be started.
-    pub lost: bool,
     pub breaker: Option<Breaker>,
     permit: Option<Permit>,
     intensity: Intensity,
@@ -73,7 +71,6 @@ impl Child {
             incarnation: 0,
             generation: 0,
             attempted: false,
-            lost: false,
             permit: None,
             attempt: 0,
         }
@@ -153,8 +150,7 @@ impl Child {
     /// Whether a restart of its group starts it too. As in OTP, one that ended normally is
     /// started again with its group, and a temporary one never.
     pub fn may_start_again(&self) -> bool {
-        !self.lost
-            && self.stage != Stage::Degraded
+        self.stage != Stage::Degraded
             && (self.restart.when != When::Temporary || self.incarnation == 0)
     }
 }

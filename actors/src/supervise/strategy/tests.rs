@@ -349,6 +349,20 @@ fn an_open_breaker_holds_the_child_and_lets_it_back_on_trial() {
 }
 
 #[test]
+fn a_trial_that_its_group_cuts_short_is_tried_again_at_once() {
+    let children = [(restart(When::Permanent), GivesUp::Escalate), (held(), GivesUp::Escalate)];
+    let mut bench = Bench::new(Strategy::RestForOne, &children).boot();
+    bench.crash(1).fire(1, MS * 10);
+    bench.bring_up();
+    bench.crash(1).fire(1, MS * 100);
+    bench.bring_up();
+    bench.crash(0);
+    assert_eq!(bench.bring_down(), [1]);
+    bench.fire(0, MS * 10);
+    assert_eq!(bench.bring_up(), [0, 1]);
+}
+
+#[test]
 fn a_trial_that_lives_is_good_even_when_its_timer_is_late() {
     let mut bench = Bench::new(Strategy::OneForOne, &[(held(), GivesUp::Escalate)]).boot();
     bench.crash(0).fire(0, MS * 10);

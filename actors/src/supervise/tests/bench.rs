@@ -64,6 +64,8 @@ pub enum Habit {
     HangsInInit,
     PanicsInStarted,
     HangsInStopped,
+    /// Dropping its state blocks a thread for 200 ms.
+    DropsSlowly,
 }
 
 pub struct Puppet {
@@ -75,10 +77,12 @@ pub struct State {
     incarnation: u32,
     name: String,
     journal: Journal,
+    drop_takes: Duration,
 }
 
 impl Drop for State {
     fn drop(&mut self) {
+        std::thread::sleep(self.drop_takes);
         self.journal.note(format!("{} {} dropped", self.name, self.incarnation));
     }
 }
@@ -156,7 +160,8 @@ pub fn with_habit(
     let spec = ChildSpec::worker(name.clone(), handle.clone(), restart, move || {
         incarnation += 1;
         assert!(habit != Habit::PanicsInMake, "panic in make");
-        let state = State { incarnation, name: name.clone(), journal: journal.clone() };
+        let drop_takes = if habit == Habit::DropsSlowly { MS * 200 } else { Duration::ZERO };
+        let state = State { incarnation, name: name.clone(), journal: journal.clone(), drop_takes };
         (Puppet { habit }, state)
     });
     (handle, spec)

@@ -177,3 +177,19 @@ async fn children_of_a_killed_supervisor_are_gone_before_it_restarts() {
         assert_eq!(tree.snapshot().find("cache/a").unwrap().restarts, 1);
     }
 }
+
+/// Real time: the drop blocks a thread, far longer than the delay before the restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_waits_for_states_that_take_long_to_drop() {
+    let journal = Journal::default();
+    let (a, a_spec) = with_habit("a", &journal, Habit::DropsSlowly, quick());
+    let cache = SupervisorSpec::new("cache", Strategy::OneForOne).child(a_spec);
+    let cache = SupervisorSpec { restart: quick(), ..cache };
+    let tree = start(root().child(ChildSpec::supervisor(cache))).await;
+    tell(&a, Msg::Panic);
+    while which(&a).await != Ok(2) {}
+    tree.drill("cache", Drill::Kill).unwrap();
+    while which(&a).await != Ok(3) {}
+    let order = ["a 1 init", "a 1 dropped", "a 2 init", "a 2 dropped", "a 3 init"];
+    assert_eq!(journal.take(), order);
+}

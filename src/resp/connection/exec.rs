@@ -1,0 +1,277 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH: the transaction of this connection.
+//!
+//! EXEC borrows the stores of every shard that a queued command or a watched key lives on, so
+//! that nobody sees it half done, and logs all effects as one batch: after a crash it is there
+//! whole or not at all. Watched shards are borrowed too, or two transactions that each watch
+//! what the other writes could both pass.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::Connection;
+use super::single::{discard, outcome_unknown};
+use crate::resp::args::Args;
+use crate::resp::coordinator::{Borrowed, ShardSet};
+use crate::resp::keyspace::{Keyspace, Stores};
+use crate::resp::refusal::Refusal;
+use crate::resp::reply::Reply;
+use crate::resp::round::{answer, execute};
+use crate::resp::table::{Command, Flags, Run, TransactionStep};
+use crate::resp::transaction::{Queued, Verdict, Watched};
+use seawall_actors::cache::store::Key;
+
+/// Most keys that one connection may watch.
+const MAX_WATCHED: usize = 10_000;
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    pub(super) async fn transact(
+        &mut self,
+        step: TransactionStep,
+        args: &Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        let result = match step {
+            TransactionStep::Multi => {
+                if !self.transaction.begin() {
+                    // Redis refuses the nested MULTI and keeps the transaction whole.
+                    reply.error("ERR MULTI calls can not be nested");
+                    return Ok(());
+                }
+                reply.ok();
+                Ok(())
+            }
+            TransactionStep::Discard => {
+                if !self.transaction.is_open() {
+                    return Err(Refusal::other("ERR DISCARD without MULTI"));
+                }
+                self.transaction.close();
+                self.end_watches().await;
+                reply.ok();
+                Ok(())
+            }
+            TransactionStep::Watch => self.watch(args, reply).await,
+            TransactionStep::Unwatch => {
+                self.end_watches().await;
+                reply.ok();
+                Ok(())
+            }
+            TransactionStep::Exec => self.exec(reply).await,
+        };
+        self.note_transaction();
+        result
+    }
+
+    /// Queues a command and says so.
+    pub(super) fn queue(
+        &mut self,
+        command: &'static Command,
+        args: &Args<'_>,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        if !self.transaction.push(command, args, self.bounds.query_buffer) {
+            return Err(Refusal::other(
+                "ERR the transaction is larger than server.query_buffer; it will be discarded",
+            ));
+        }
+        reply.simple("QUEUED");
+        self.note_transaction();
+        Ok(())
+    }
+
+    /// Leaves MULTI without running anything: RESET.
+    pub(super) fn forget_transaction(&mut self) {
+        self.transaction.close();
+        // The stores drop the flag when they meet it.
+        self.transaction.unwatch();
+        self.note_transaction();
+    }
+
+    fn note_transaction(&self) {
+        let queued = self.transaction.is_open().then(|| self.transaction.queued());
+        self.session.client().note_transaction(queued, self.transaction.watched().len());
+    }
+
+    async fn watch(&mut self, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+        if self.transaction.is_open() {
+            reply.error("ERR WATCH inside MULTI is not allowed");
+            return Ok(());
+        }
+        let (db, hasher) = (self.session.db, self.daemon.shards.hasher());
+        let mut wanted = ShardSet::none(self.daemon.shards.len());
+        let mut fresh: Vec<Watched> = Vec::new();
+        for key in args.from(1) {
+            let known = self.transaction.watches(db, key) || fresh.iter().any(|w| *w.key == *key);
+            if !known {
+                let hash = hasher.hash(key);
+                wanted.add(self.daemon.shards.of(hash));
+                fresh.push(Watched { db, key: key.into(), hash });
+            }
+        }
+        if self.transaction.watched().len() + fresh.len() > MAX_WATCHED {
+            return Err(Refusal::other("ERR too many watched keys on this connection"));
+        }
+        if !fresh.is_empty() {
+            let daemon = std::sync::Arc::clone(&self.daemon);
+            let mut borrowed = Borrowed::take(&daemon.shards, &wanted).await?;
+            let now = daemon.clock.unix_ms();
+            for watched in fresh {
+                let shard = daemon.shards.of(watched.hash);
+                if let Some(Some(store)) = borrowed.stores().get_mut(shard) {
+                    let key = Key { bytes: &watched.key, hash: watched.hash };
+                    store.watch(db, key, self.transaction.flag(), now)?;
+                    self.transaction.add_watch(watched);
+                }
+            }
+            borrowed.collect();
+            // What expired on the way is logged; nobody's reply depends on it.
+            let _ = borrowed.finish().await;
+        }
+        reply.ok();
+        Ok(())
+    }
+
+    /// Ends every watch, in the stores too.
+    pub(super) async fn end_watches(&mut self) {
+        if self.transaction.watched().is_empty() {
+            return;
+        }
+        let flag = std::sync::Arc::clone(self.transaction.flag());
+        let watched = self.transaction.unwatch();
+        let shards = &self.daemon.shards;
+        let mut wanted = ShardSet::none(shards.len());
+        watched.iter().for_each(|w| wanted.add(shards.of(w.hash)));
+        // A shard that can't be reached drops the flag later: nobody else holds it by then.
+        if let Ok(mut borrowed) = Borrowed::take(shards, &wanted).await {
+            for w in &watched {
+                if let Some(Some(store)) = borrowed.stores().get_mut(shards.of(w.hash)) {
+                    store.unwatch(w.db, Key { bytes: &w.key, hash: w.hash }, &flag);
+                }
+            }
+        }
+    }
+
+    async fn exec(&mut self, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+        if !self.transaction.is_open() {
+            return Err(Refusal::other("ERR EXEC without MULTI"));
+        }
+        let Verdict::Run(queue) = self.transaction.close() else {
+            self.end_watches().await;
+            return Err(Refusal::other(
+                "EXECABORT Transaction discarded because of previous errors.",
+            ));
+        };
+        let result = self.run_queue(&queue, reply).await;
+        self.end_watches().await;
+        result
+    }
+
+    async fn run_queue(
+        &mut self,
+        queue: &[Queued],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        let daemon = std::sync::Arc::clone(&self.daemon);
+        let mut wanted = ShardSet::none(daemon.shards.len());
+        for queued in queue {
+            self.add_shards(queued.command, &queued.args(), &mut wanted);
+        }
+        for watched in self.transaction.watched() {
+            wanted.add(daemon.shards.of(watched.hash));
+        }
+        let mut borrowed = Borrowed::take(&daemon.shards, &wanted).await?;
+        let now = daemon.clock.unix_ms();
+        if self.is_stale(&mut borrowed, now) {
+            borrowed.collect();
+            drop(borrowed.finish().await);
+            reply.null_array();
+            return Ok(());
+        }
+        let writable = daemon.shards.journal().writable();
+        let writes = queue.iter().any(|q| q.command.flags.has(Flags::WRITE));
+        if let (true, Err(error)) = (writes, &writable) {
+            // Refused as a whole: half a transaction would be worse than none.
+            drop(borrowed);
+            return Err(crate::resp::round::not_writable(error));
+        }
+        let mut answers: Vec<Option<Vec<u8>>> = Vec::with_capacity(queue.len());
+        for queued in queue {
+            let mut out = Vec::new();
+            let done = self.run_queued(queued, &mut borrowed, now, &writable, &mut out);
+            answers.push(done.then_some(out));
+        }
+        let settled = borrowed.finish().await;
+        if let (true, Err(error)) = (writes, settled) {
+            return Err(outcome_unknown(&error));
+        }
+        reply.array(queue.len());
+        for (queued, answered) in queue.iter().zip(answers) {
+            match answered {
+                Some(out) => reply.raw(&out),
+                None => self.run_waiting(queued, reply).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a watched key has changed. Looking each up finds those that expired unnoticed.
+    fn is_stale(&self, borrowed: &mut Borrowed<'_>, now: u64) -> bool {
+        for w in self.transaction.watched() {
+            let shard = self.daemon.shards.of(w.hash);
+            if let Some(Some(store)) = borrowed.stores().get_mut(shard) {
+                store.exists(w.db, Key { bytes: &w.key, hash: w.hash }, now);
+            }
+        }
+        self.transaction.is_stale()
+    }
+
+    /// Runs one queued command at once; `false` if it has to wait for something, which it must
+    /// not do while stores are borrowed.
+    fn run_queued(
+        &mut self,
+        queued: &Queued,
+        borrowed: &mut Borrowed<'_>,
+        now: u64,
+        writable: &Result<(), seawall_actors::journal::JournalError>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let args = queued.args();
+        let mut reply = Reply::new(out, self.session.proto);
+        match queued.command.run {
+            Run::Data(run) | Run::AllShards(run) => {
+                let view = self.view();
+                let stores = Stores::Many(borrowed.stores());
+                let mut keyspace = Keyspace::new(stores, view.scope(now), None);
+                let command = queued.command;
+                let done = execute(command, run, &args, &mut keyspace, &mut reply, writable);
+                discard(keyspace.take_discarded());
+                borrowed.collect();
+                if let Err(code) = done {
+                    self.daemon.stats.error(&code);
+                }
+            }
+            Run::Session(run) => {
+                if let Err(refusal) = run(&mut self.session, &args, &mut reply) {
+                    reply.truncate(0);
+                    let code = answer(&refusal, &mut reply);
+                    self.daemon.stats.error(&code);
+                }
+            }
+            // UNWATCH inside MULTI does nothing: EXEC ends the watches anyway.
+            Run::Transaction(_) => reply.ok(),
+            Run::Async(_) => return false,
+            Run::NeedsTier => reply.error("ERR a command of the Redis tier was queued"),
+        }
+        true
+    }
+
+    /// Runs a queued command that waits (INFO, CONFIG, …), after the stores have gone home.
+    async fn run_waiting(&mut self, queued: &Queued, reply: &mut Reply<'_>) {
+        if let Run::Async(run) = queued.command.run {
+            let mark = reply.len();
+            if let Err(refusal) = run(&mut self.session, queued.args(), reply).await {
+                reply.truncate(mark);
+                let code = answer(&refusal, reply);
+                self.daemon.stats.error(&code);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! A stage of a round: consecutive commands that each live on one shard.
+//!
+//! They go out as one job per shard and come back in any order; replies are put in the order of
+//! the commands. Everything else (sessions, several shards, transactions) ends the stage first.
+
+use std::sync::Arc;
+
+use seawall_actors::cache::{Outcome, ShardMsg};
+use seawall_actors::supervise::NotExecuted;
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant};
+
+use crate::daemon::Daemon;
+use crate::resp::coordinator::{loading, shard_down};
+use crate::resp::refusal::Refusal;
+use crate::resp::reply::{Proto, Reply};
+use crate::resp::round::{DataJob, ErrorCode, Input, View, answer};
+
+/// How long a command waits for its shard to be restarted.
+const SHARD_BACK_WITHIN: Duration = Duration::from_secs(2);
+
+/// Who answers a command of the stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    Shard(u16),
+    /// Answered already, with the text up to this offset of `local`.
+    Local(u32),
+}
+
+/// One shard's part of the stage.
+#[derive(Debug)]
+struct Lane {
+    job: DataJob,
+    answer: Option<oneshot::Receiver<Outcome<DataJob>>>,
+    /// Replies passed on since the job last came back.
+    passed: usize,
+    /// Why the rest of this lane has no replies.
+    broken: Option<Refusal>,
+}
+
+/// The stage being built or run; its buffers live as long as the connection.
+#[derive(Debug)]
+pub struct Pipeline {
+    lanes: Vec<Lane>,
+    slots: Vec<Slot>,
+    local: Vec<u8>,
+    errors: Vec<ErrorCode>,
+}
+
+impl Pipeline {
+    pub fn new(shards: usize) -> Self {
+        let lane =
+            || Lane { job: DataJob::empty(), answer: None, passed: 0, broken: None };
+        Self {
+            lanes: (0..shards).map(|_| lane()).collect(),
+            slots: Vec::new(),
+            local: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Whether the stage has no command.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Adds a command that lives on `shard`.
+    pub fn to_shard(&mut self, shard: usize, request: usize, input: &Arc<Input>, view: &View) {
+        let Some(lane) = self.lanes.get_mut(shard) else { return };
+        if lane.job.is_empty() {
+            lane.job.prepare(input, view);
+        }
+        lane.job.pick(request);
+        self.slots.push(Slot::Shard(u16::try_from(shard).unwrap_or(u16::MAX)));
+    }
+
+    /// Adds a command that is answered with an error here and now.
+    pub fn refuse(&mut self, refusal: &Refusal, proto: Proto) {
+        let code = answer(refusal, &mut Reply::new(&mut self.local, proto));
+        self.errors.push(code);
+        self.slots.push(Slot::Local(u32::try_from(self.local.len()).unwrap_or(u32::MAX)));
+    }
+
+    /// Error codes answered since the last call.
+    pub fn take_errors(&mut self) -> std::vec::Drain<'_, ErrorCode> {
+        self.errors.drain(..)
+    }
+
+    /// Runs the stage and appends its replies to `out`, in command order. At most `most` bytes
+    /// are appended at once: then `true` is returned, and the stage has to be run further.
+    pub async fn run(
+        &mut self,
+        daemon: &Daemon,
+        proto: Proto,
+        out: &mut Vec<u8>,
+        from: &mut StageCursor,
+        most: usize,
+    ) -> bool {
+        if from.next == 0 {
+            for shard in 0..self.lanes.len() {
+                self.dispatch(daemon, shard).await;
+            }
+            for shard in 0..self.lanes.len() {
+                self.collect(shard).await;
+            }
+            if let Some(lane) = self.only_lane() {
+                out.extend_from_slice(lane.job.out());
+                self.finish();
+                return false;
+            }
+        }
+        let start = out.len();
+        while let Some(slot) = self.slots.get(from.next).copied() {
+            match slot {
+                Slot::Local(end) => {
+                    let text = self.local.get(from.local..end as usize).unwrap_or_default();
+                    out.extend_from_slice(text);
+                    from.local = end as usize;
+                }
+                Slot::Shard(shard) => {
+                    let shard = usize::from(shard);
+                    if !self.pass_on(shard, proto, out) {
+                        // The job stopped early because its replies had grown large.
+                        if out.len() - start > most {
+                            return true;
+                        }
+                        if let Some(lane) = self.lanes.get_mut(shard) {
+                            lane.job.reset_replies();
+                        }
+                        self.dispatch(daemon, shard).await;
+                        self.collect(shard).await;
+                        continue;
+                    }
+                }
+            }
+            from.next += 1;
+        }
+        self.finish();
+        false
+    }
+
+    /// The one lane that answers everything, whole: its replies need no sorting.
+    fn only_lane(&self) -> Option<&Lane> {
+        let mut used = self.lanes.iter().filter(|l| !l.job.is_empty() || l.broken.is_some());
+        let lane = used.next()?;
+        let alone = used.next().is_none() && self.local.is_empty();
+        (alone && lane.broken.is_none() && lane.job.is_done()).then_some(lane)
+    }
+
+    /// Appends the next reply of a lane; `false` if the lane has to be run further first.
+    fn pass_on(&mut self, shard: usize, proto: Proto, out: &mut Vec<u8>) -> bool {
+        let Some(lane) = self.lanes.get_mut(shard) else { return true };
+        if let Some(reply) = lane.job.reply(lane.passed) {
+            out.extend_from_slice(reply);
+            lane.passed += 1;
+            return true;
+        }
+        match &lane.broken {
+            Some(refusal) => {
+                let code = answer(refusal, &mut Reply::new(out, proto));
+                self.errors.push(code);
+                true
+            }
+            None => false,
+        }
+    }
+
+    async fn dispatch(&mut self, daemon: &Daemon, shard: usize) {
+        let Some(lane) = self.lanes.get_mut(shard) else { return };
+        lane.passed = 0;
+        if lane.job.is_empty() || lane.job.is_done() {
+            return;
+        }
+        let job = std::mem::replace(&mut lane.job, DataJob::empty());
+        let (reply, answer) = oneshot::channel();
+        let handle = daemon.shards.handle(shard);
+        let sent = match handle.cast(ShardMsg::Run(job, reply)) {
+            Err((msg, NotExecuted::Down)) => {
+                handle.cast_by(msg, Instant::now() + SHARD_BACK_WITHIN).await
+            }
+            other => other,
+        };
+        match sent {
+            Ok(()) => lane.answer = Some(answer),
+            Err((_, why)) => lane.broken = Some(shard_down(shard, &why)),
+        }
+    }
+
+    async fn collect(&mut self, shard: usize) {
+        let Some(lane) = self.lanes.get_mut(shard) else { return };
+        let Some(answer) = lane.answer.take() else { return };
+        match answer.await {
+            Ok(Outcome::Done(job)) => lane.job = job,
+            Ok(Outcome::Failed(mut job, error)) => {
+                job.taint_writes(&error);
+                lane.job = job;
+            }
+            Ok(Outcome::Loading(_)) => lane.broken = Some(loading(shard)),
+            Err(_) => lane.broken = Some(died(shard)),
+        }
+        self.errors.extend(lane.job.take_errors());
+    }
+
+    /// Gets ready for the next stage and lets go of the input.
+    fn finish(&mut self) {
+        for lane in &mut self.lanes {
+            lane.job.retire();
+            lane.broken = None;
+            lane.passed = 0;
+        }
+        self.slots.clear();
+        self.local.clear();
+    }
+}
+
+/// How far a stage's replies have been passed on.
+#[derive(Debug, Default)]
+pub struct StageCursor {
+    next: usize,
+    local: usize,
+}
+
+/// The shard ended with the commands in its hands or in its mailbox.
+fn died(shard: usize) -> Refusal {
+    Refusal::other(format!(
+        "ERR outcome unknown: shard {shard} was restarted while it held this command"
+    ))
+}

@@ -1,0 +1,284 @@
+//! One round's commands, in order: what runs where.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use seawall_actors::cache::store::Garbage;
+
+use super::pipeline::StageCursor;
+use super::{Closed, Connection};
+use crate::resp::args::Args;
+use crate::resp::coordinator::{Borrowed, ShardSet};
+use crate::resp::keyspace::{Keyspace, Stores};
+use crate::resp::limits::Limits;
+use crate::resp::refusal::Refusal;
+use crate::resp::reply::Reply;
+use crate::resp::round::{Request, View, answer, execute};
+use crate::resp::table::{Command, DataFn, Family, Flags, Run};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Commands per family of one round, to be recorded together.
+pub(super) type Tally = [u32; Family::ALL.len()];
+
+/// Where a command goes.
+enum Route {
+    /// One shard has all its keys.
+    Shard(usize),
+    /// It has to wait for the stage before it, and runs alone.
+    Alone,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    /// Runs the requests of this round.
+    pub(super) async fn execute(&mut self, begun: Instant) -> Result<(), Closed> {
+        let input = Arc::clone(&self.input);
+        let mut view = self.view();
+        let mut tally = Tally::default();
+        let mut last = None;
+        for (index, request) in input.requests.iter().enumerate() {
+            let args = input.args(request);
+            let route = match self.admit(request, &args) {
+                Ok(command) => {
+                    last = Some(command);
+                    tally[command.family as usize] += 1;
+                    self.route(command, request, &args, &view.limits).map(|route| (command, route))
+                }
+                Err(refusal) => Err(refusal),
+            };
+            match route {
+                Ok((_, Route::Shard(shard))) => {
+                    self.pipeline.to_shard(shard, index, &input, &view);
+                }
+                Ok((command, Route::Alone)) => {
+                    self.run_stage().await?;
+                    self.run_alone(command, request, args, &view).await?;
+                    view = self.view();
+                }
+                Err(refusal) => {
+                    self.transaction.flaw();
+                    if self.session.replies() {
+                        self.pipeline.refuse(&refusal, self.session.proto);
+                    }
+                    self.session.command_done();
+                }
+            }
+            if self.session.close_after_reply {
+                break;
+            }
+        }
+        self.run_stage().await?;
+        if let Some(command) = last {
+            self.session.note_round(command, self.daemon.clock.unix_ms());
+        }
+        self.daemon.stats.round(&tally, begun.elapsed());
+        for code in self.pipeline.take_errors() {
+            self.daemon.stats.error(&code);
+        }
+        Ok(())
+    }
+
+    /// Whether the request names a command that this client may run with so many arguments.
+    fn admit(&mut self, request: &Request, args: &Args<'_>) -> Result<&'static Command, Refusal> {
+        let Some(command) = request.command else {
+            return Err(if self.session.authenticated() {
+                unknown_command(args)
+            } else {
+                Refusal::other("NOAUTH Authentication required.")
+            });
+        };
+        if !command.takes(args.len()) {
+            return Err(Refusal::Arity(command.name.into()));
+        }
+        self.session.may_run(command)?;
+        if matches!(command.run, Run::NeedsTier) {
+            return Err(Refusal::other(format!(
+                "ERR '{}' needs a Redis tier: set redis.url",
+                command.name
+            )));
+        }
+        Ok(command)
+    }
+
+    fn route(
+        &self,
+        command: &Command,
+        request: &Request,
+        args: &Args<'_>,
+        limits: &Limits,
+    ) -> Result<Route, Refusal> {
+        for key in command.keys.indexes(args.len()) {
+            limits.check_key(args.get(key))?;
+        }
+        let plain = !self.transaction.is_open()
+            && self.session.replies()
+            && !self.daemon.clients.pause().holds(command.flags.has(Flags::WRITE));
+        if !plain || !matches!(command.run, Run::Data(_)) || command.keys.first != 1 {
+            return Ok(Route::Alone);
+        }
+        let shards = &self.daemon.shards;
+        let shard = shards.of(request.hash);
+        let mut others = command.keys.indexes(args.len()).skip(1);
+        let together = others.all(|i| shards.of(shards.hasher().hash(args.get(i))) == shard);
+        Ok(if together { Route::Shard(shard) } else { Route::Alone })
+    }
+
+    /// Runs the stage that was built so far and appends its replies.
+    pub(super) async fn run_stage(&mut self) -> Result<(), Closed> {
+        if self.pipeline.is_empty() {
+            return Ok(());
+        }
+        let mut cursor = StageCursor::default();
+        let most = self.bounds.output_buffer / 2;
+        loop {
+            let proto = self.session.proto;
+            let out = self.wire.out();
+            if !self.pipeline.run(&self.daemon, proto, out, &mut cursor, most).await {
+                return Ok(());
+            }
+            if self.wire.owed() > most {
+                self.relieve().await?;
+            }
+        }
+    }
+
+    /// Runs a command for which the stage before it was finished.
+    async fn run_alone(
+        &mut self,
+        command: &'static Command,
+        request: &Request,
+        args: Args<'_>,
+        view: &View,
+    ) -> Result<(), Closed> {
+        self.session.wait_while_paused(command).await;
+        let mut out = std::mem::take(self.wire.out());
+        let mark = out.len();
+        let mut reply = Reply::new(&mut out, self.session.proto);
+        let result = if self.transaction.is_open() && !is_control(command) {
+            self.queue(command, &args, &mut reply)
+        } else {
+            self.run_now(command, request, args, view, &mut reply).await
+        };
+        if let Err(refusal) = result {
+            self.transaction.flaw();
+            reply.truncate(mark);
+            let code = answer(&refusal, &mut reply);
+            self.daemon.stats.error(&code);
+        }
+        if !self.session.replies() {
+            out.truncate(mark);
+        }
+        self.session.command_done();
+        *self.wire.out() = out;
+        if self.wire.owed() > self.bounds.output_buffer {
+            self.relieve().await?;
+        }
+        Ok(())
+    }
+
+    async fn run_now(
+        &mut self,
+        command: &'static Command,
+        request: &Request,
+        args: Args<'_>,
+        view: &View,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        match command.run {
+            Run::Session(run) => run(&mut self.session, &args, reply),
+            Run::Async(run) => run(&mut self.session, args, reply).await,
+            Run::Data(run) => {
+                let mut wanted = ShardSet::none(self.daemon.shards.len());
+                self.add_shards(command, &args, &mut wanted);
+                self.run_spanning(command, run, request, &args, view, &wanted, reply).await
+            }
+            Run::AllShards(run) => {
+                let mut wanted = ShardSet::none(self.daemon.shards.len());
+                wanted.add_all();
+                self.run_spanning(command, run, request, &args, view, &wanted, reply).await
+            }
+            Run::Transaction(step) => self.transact(step, &args, reply).await,
+            Run::NeedsTier => Err(Refusal::Syntax),
+        }
+        .inspect(|()| {
+            if command.name == "reset" {
+                // RESET also leaves MULTI and WATCH; the session knows nothing of either.
+                self.forget_transaction();
+            }
+        })
+    }
+
+    pub(super) fn add_shards(&self, command: &Command, args: &Args<'_>, wanted: &mut ShardSet) {
+        let shards = &self.daemon.shards;
+        if matches!(command.run, Run::AllShards(_)) {
+            wanted.add_all();
+        }
+        for key in command.keys.indexes(args.len()) {
+            wanted.add(shards.of(shards.hasher().hash(args.get(key))));
+        }
+    }
+
+    /// Runs one command over the stores of several shards, as one batch of the log.
+    #[allow(clippy::too_many_arguments, reason = "each is a different part of one request")]
+    async fn run_spanning(
+        &mut self,
+        command: &Command,
+        run: DataFn,
+        request: &Request,
+        args: &Args<'_>,
+        view: &View,
+        wanted: &ShardSet,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        let first_hash = (command.keys.first == 1).then_some(request.hash);
+        let mut borrowed = Borrowed::take(&self.daemon.shards, wanted).await?;
+        let writable = self.daemon.shards.journal().writable();
+        let scope = view.scope(self.daemon.clock.unix_ms());
+        let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
+        let done = execute(command, run, args, &mut keyspace, reply, &writable);
+        discard(keyspace.take_discarded());
+        borrowed.collect();
+        if let Err(code) = done {
+            self.daemon.stats.error(&code);
+        }
+        match borrowed.finish().await {
+            Err(error) if command.flags.has(Flags::WRITE) => Err(outcome_unknown(&error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The log failed under a write that was applied in memory.
+pub(super) fn outcome_unknown(error: &seawall_actors::journal::JournalError) -> Refusal {
+    Refusal::other(format!("MISCONF {error}. The outcome of this write is unknown"))
+}
+
+/// Frees what a flush removed where nobody waits for it.
+pub(super) fn discard(garbage: Vec<Garbage>) {
+    if !garbage.is_empty() {
+        tokio::task::spawn_blocking(move || drop(garbage));
+    }
+}
+
+/// Commands that act on the transaction instead of joining it.
+fn is_control(command: &Command) -> bool {
+    command.flags.has(Flags::NO_MULTI)
+        || matches!(command.name, "exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+}
+
+/// Redis' text, with the first arguments as Redis shows them.
+fn unknown_command(args: &Args<'_>) -> Refusal {
+    const SHOWN: usize = 128;
+    let name = String::from_utf8_lossy(args.get(0));
+    let name: String = name.chars().take(SHOWN).collect();
+    let mut shown = String::new();
+    for arg in args.from(1) {
+        if shown.len() >= SHOWN {
+            break;
+        }
+        let room = SHOWN - shown.len();
+        let arg: String = String::from_utf8_lossy(arg).chars().take(room).collect();
+        shown.push_str(&format!("'{arg}' "));
+    }
+    Refusal::other(format!("ERR unknown command '{name}', with args beginning with: {shown}"))
+}
