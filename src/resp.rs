@@ -13,3 +13,4 @@ pub mod reply;
 pub mod round;
 pub mod session;
 pub mod table;
+pub mod version;
