@@ -7,7 +7,6 @@
 //! ```
 
 pub mod args;
-pub mod backend;
 pub mod clients;
 pub mod codec;
 pub mod commands;
@@ -24,4 +23,5 @@ pub mod session;
 pub mod sockets;
 pub mod table;
 pub mod transaction;
+pub mod version;
 pub mod wire;

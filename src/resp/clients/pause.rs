@@ -29,11 +29,7 @@ pub struct PauseGate {
 
 impl Default for PauseGate {
     fn default() -> Self {
-        Self {
-            closed: AtomicU8::new(0),
-            state: Mutex::new(None),
-            changed: watch::Sender::new(()),
-        }
+        Self { closed: AtomicU8::new(0), state: Mutex::new(None), changed: watch::Sender::new(()) }
     }
 }
 

@@ -45,3 +45,9 @@ pub fn help(parent: &str, subcommands: &[Subcommand], reply: &mut Reply<'_>) {
         reply.simple(&format!("    {}", subcommand.summary));
     }
 }
+
+/// What a client sent, shortened to what Redis shows of it (128 bytes) and fit for an error line.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..128).unwrap_or(bytes)).into_owned()
+}

@@ -1,0 +1,170 @@
+//! CLIENT: dispatch, and the subcommands about this connection.
+
+use std::time::Duration;
+
+use super::{kill, listing, naming};
+use crate::resp::args::Args;
+use crate::resp::clients::{CommandName, Pause, Traits};
+use crate::resp::commands::subcommand;
+use crate::resp::integer;
+use crate::resp::refusal::Refusal;
+use crate::resp::reply::Reply;
+use crate::resp::session::{ReplyMode, Session};
+use crate::resp::table::Subcommand;
+
+/// CLIENT's subcommands.
+pub(super) const SUBCOMMANDS: &[Subcommand] = &[
+    sub("caching", 3, "YES|NO", "Needs tracking, which is not supported yet."),
+    sub("getname", 2, "", "Answers the connection's name."),
+    sub("getredir", 2, "", "Answers -1: invalidations are not redirected."),
+    sub("help", 2, "", "Prints this help."),
+    sub("id", 2, "", "Answers the connection's id."),
+    sub("info", 2, "", "Answers this connection's line of CLIENT LIST."),
+    sub(
+        "kill",
+        -3,
+        "ip:port | [ID client-id] [TYPE type] [USER username] [ADDR ip:port] [LADDR ip:port] \
+         [SKIPME YES|NO] [MAXAGE seconds]",
+        "Closes connections.",
+    ),
+    sub(
+        "list",
+        -2,
+        "[TYPE NORMAL|MASTER|REPLICA|PUBSUB] [ID client-id [client-id …]]",
+        "Lists connections.",
+    ),
+    sub("no-evict", 3, "ON|OFF", "Protects the connection from being closed for want of memory."),
+    sub("no-touch", 3, "ON|OFF", "Reads of this connection do not change the eviction order."),
+    sub("pause", -3, "timeout [WRITE|ALL]", "Holds back commands, for milliseconds."),
+    sub("reply", 3, "ON|OFF|SKIP", "Sends replies, none, or none to the next command."),
+    sub("setinfo", 4, "LIB-NAME libname | LIB-VER libver", "Notes the client's library."),
+    sub("setname", 3, "connection-name", "Names the connection."),
+    sub("tracking", -3, "ON|OFF [option …]", "Not supported yet, except OFF."),
+    sub("trackinginfo", 2, "", "Answers that tracking is off."),
+    sub("unblock", -3, "client-id [TIMEOUT|ERROR]", "Answers 0: no command blocks."),
+    sub("unpause", 2, "", "Ends CLIENT PAUSE."),
+];
+
+const fn sub(
+    name: &'static str,
+    arity: i8,
+    syntax: &'static str,
+    summary: &'static str,
+) -> Subcommand {
+    Subcommand { name, arity, syntax, summary }
+}
+
+pub(super) fn client(
+    session: &mut Session,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Refusal> {
+    let name = subcommand::find("client", SUBCOMMANDS, args)?;
+    session
+        .client()
+        .note_round(session.daemon.clock.unix_ms(), CommandName::of_sub("client", name));
+    match name {
+        "caching" => {
+            return Err(Refusal::other(
+                "ERR CLIENT CACHING can be called only when the client is in tracking mode with \
+                 OPTIN or OPTOUT mode enabled",
+            ));
+        }
+        "getname" => naming::get_name(session, reply),
+        "getredir" => reply.int(-1),
+        "id" => reply.int(i64::try_from(session.id()).unwrap_or(i64::MAX)),
+        "info" => listing::info(session, reply),
+        "kill" => kill::kill(session, args, reply)?,
+        "list" => listing::list(session, args, reply)?,
+        "no-evict" => {
+            let no_evict = switch(args)?;
+            session.set_traits(Traits { no_evict, ..session.traits() });
+            reply.ok();
+        }
+        "no-touch" => {
+            let no_touch = switch(args)?;
+            session.set_traits(Traits { no_touch, ..session.traits() });
+            reply.ok();
+        }
+        "pause" => pause(session, args, reply)?,
+        "reply" => set_reply_mode(session, args, reply)?,
+        "setinfo" => naming::set_info(session, args, reply)?,
+        "setname" => naming::set_name(session, args, reply)?,
+        "tracking" => {
+            if switch(args)? {
+                return Err(Refusal::other("ERR CLIENT TRACKING is not supported yet"));
+            }
+            reply.ok();
+        }
+        "trackinginfo" => tracking_info(reply),
+        "unblock" => {
+            if args.len() > 4 || !(args.len() == 3 || args.is(3, "timeout") || args.is(3, "error"))
+            {
+                return Err(Refusal::other("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+            }
+            integer::argument(args.get(2))?;
+            reply.int(0);
+        }
+        "unpause" => {
+            session.daemon.clients.pause().open();
+            reply.ok();
+        }
+        _ => subcommand::help("client", SUBCOMMANDS, reply),
+    }
+    Ok(())
+}
+
+fn switch(args: &Args<'_>) -> Result<bool, Refusal> {
+    match () {
+        () if args.is(2, "on") => Ok(true),
+        () if args.is(2, "off") => Ok(false),
+        () => Err(Refusal::Syntax),
+    }
+}
+
+fn pause(session: &Session, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let what = match args.len() {
+        3 => Pause::All,
+        4 if args.is(3, "write") => Pause::Writes,
+        4 if args.is(3, "all") => Pause::All,
+        _ => return Err(Refusal::other("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    let ms = integer::parse(args.get(2))
+        .ok_or_else(|| Refusal::other("ERR timeout is not an integer or out of range"))?;
+    let ms = u64::try_from(ms).map_err(|_| Refusal::other("ERR timeout is negative"))?;
+    session.daemon.clients.pause().close(what, Duration::from_millis(ms));
+    reply.ok();
+    Ok(())
+}
+
+fn set_reply_mode(
+    session: &mut Session,
+    args: &Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<(), Refusal> {
+    if args.is(2, "on") {
+        session.reply_mode = ReplyMode::On;
+        reply.ok();
+    } else if args.is(2, "off") {
+        session.reply_mode = ReplyMode::Off;
+    } else if args.is(2, "skip") {
+        // Where no reply is sent anyway there is none to skip.
+        if session.reply_mode != ReplyMode::Off {
+            session.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(Refusal::Syntax);
+    }
+    Ok(())
+}
+
+fn tracking_info(reply: &mut Reply<'_>) {
+    reply.map(3);
+    reply.bulk(b"flags");
+    reply.set(1);
+    reply.bulk(b"off");
+    reply.bulk(b"redirect");
+    reply.int(-1);
+    reply.bulk(b"prefixes");
+    reply.array(0);
+}
