@@ -115,8 +115,11 @@ impl Daemon {
             // daemon.
             Some(_) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@" 3<&0 </dev/null"#, binary]);
-                shell.env("LISTEN_FDS", "1");
+                shell.args([
+                    "-c",
+                    r#"export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@" 3<&0 </dev/null"#,
+                    binary,
+                ]);
                 shell
             }
         };
