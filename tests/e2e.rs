@@ -8,5 +8,7 @@
 
 mod support;
 
+mod differential;
+mod durability;
 mod lifecycle;
 mod protocol;
