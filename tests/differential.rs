@@ -49,7 +49,7 @@ fn line(rng: &mut SmallRng) -> Line {
         6 => &["SET", &one, &first, "XX", "GET"],
         7 => &["SET", &one, &first, "EXAT", &at],
         8 => &["SET", &one, &first, "KEEPTTL"],
-        9 => &["set", &one, &first, "EX", &number],
+        9 => &["set", &one, &first, "EX", ["0", "-1", "x", "1.5"][rng.random_range(0..4)]],
         10..=12 => &["GET", &one],
         13 => &["GETDEL", &one],
         14 => &["GETEX", &one, "EXAT", &at],
@@ -83,7 +83,7 @@ fn line(rng: &mut SmallRng) -> Line {
         42 => &["NOSUCH", &one, &first],
         43 => &["GET", &one, &two],
         44 => &["ECHO", &first],
-        _ => &["OBJECT", "REFCOUNT"],
+        _ => &["PING", &first],
     };
     words.iter().map(|&word| word.to_owned()).collect()
 }

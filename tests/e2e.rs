@@ -11,4 +11,5 @@ mod support;
 mod differential;
 mod durability;
 mod lifecycle;
+mod limits;
 mod protocol;
