@@ -1,6 +1,7 @@
 //! The Redis protocol: codec, command table, commands, connections.
 
 pub mod args;
+pub mod backend;
 pub mod clients;
 pub mod codec;
 pub mod commands;
