@@ -1,5 +1,11 @@
 //! What connections, commands and the admin HTTP share: handles, settings, numbers. No logic.
 
+mod backend;
+mod view;
+
+pub use view::sources;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -7,7 +13,9 @@ use seawall_actors::cache::store::KeyHasher;
 use seawall_actors::cache::{Parked, ShardMsg, ShardStats};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::Journal;
-use seawall_actors::supervise::{Handle, TreeHandle};
+use seawall_actors::metrics::Published;
+use seawall_actors::supervise::{Handle, Reason, TreeHandle};
+use seawall_actors::wal;
 use tokio::sync::watch;
 
 use crate::config::ConfigControl;
@@ -32,10 +40,16 @@ pub struct Daemon {
     pub stats: Arc<Stats>,
     /// The log's numbers.
     pub log: Arc<dyn LogView>,
+    /// The metrics aggregator's newest snapshot.
+    pub metrics: Published,
     /// The supervision tree; set once it stands.
     pub tree: OnceLock<TreeHandle>,
+    /// What could not be started and is done without (`startup.fail_fast = false`).
+    pub missing: Vec<String>,
     /// Start, readiness, stop.
     pub life: Life,
+    /// Which configuration is in force.
+    pub generation: AtomicU64,
     /// Wall time.
     pub clock: Clock,
 }
@@ -43,6 +57,24 @@ pub struct Daemon {
 impl std::fmt::Debug for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Daemon").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+impl Daemon {
+    /// What the daemon does without since its start, in words.
+    pub fn missing(&self) -> impl Iterator<Item = String> {
+        self.missing.iter().cloned()
+    }
+
+    /// Parts of the tree that gave up and are left down.
+    pub fn given_up(&self) -> impl Iterator<Item = Reason> + use<> {
+        self.tree.get().map(TreeHandle::degraded).unwrap_or_default().into_iter()
+    }
+
+    /// Counts the configurations that took effect; 1 is the one of the start.
+    #[must_use]
+    pub fn config_generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 }
 
@@ -81,7 +113,9 @@ impl Shards {
     /// The shard that holds keys of this hash.
     #[must_use]
     pub fn of(&self, hash: u64) -> usize {
-        self.hasher.shard_of(hash, self.handles.len())
+        // At most 256 shards.
+        let count = u32::try_from(self.handles.len()).unwrap_or(u32::MAX);
+        KeyHasher::shard_of(hash, count) as usize
     }
 
     /// One shard's handle. `shard` comes from [`Shards::of`] or is below [`Shards::len`].
@@ -137,37 +171,10 @@ impl Shards {
     }
 }
 
-/// The write-ahead log's numbers at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogStatus {
-    /// When writes are synced: `always`, `everysec` or `no`.
-    pub fsync: &'static str,
-    /// LSN of the newest record, written or not.
-    pub lsn: u64,
-    /// Everything up to here is written to the file.
-    pub written: u64,
-    /// Everything up to here is synced to the disk.
-    pub durable: u64,
-    /// Number of segment files.
-    pub segments: u64,
-    /// Bytes in all segments.
-    pub bytes: u64,
-    /// Frames written since the start.
-    pub frames: u64,
-    /// Syncs since the start.
-    pub syncs: u64,
-    /// Time spent syncing, nanoseconds.
-    pub sync_ns: u64,
-    /// Failed writes and syncs since the start.
-    pub errors: u64,
-    /// Why no writes are taken now, if so.
-    pub refusing: Option<String>,
-}
-
 /// Reads the log's numbers.
 pub trait LogView: Send + Sync + 'static {
-    /// The numbers now; `None` for a pure cache.
-    fn status(&self) -> Option<LogStatus>;
+    /// The fsync mode's name and the numbers now; `None` for a pure cache.
+    fn status(&self) -> Option<(&'static str, wal::Stats)>;
 }
 
 /// The log of a pure cache.
@@ -175,7 +182,7 @@ pub trait LogView: Send + Sync + 'static {
 pub struct NoLog;
 
 impl LogView for NoLog {
-    fn status(&self) -> Option<LogStatus> {
+    fn status(&self) -> Option<(&'static str, wal::Stats)> {
         None
     }
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use seawall_actors::metrics::{Histogram, HistogramSnapshot};
+use seawall_actors::supervise::{Lifecycle, TreeEvent};
+use tokio::sync::broadcast;
 
 use crate::resp::table::Family;
 
@@ -185,6 +187,27 @@ impl Stats {
     /// Counts a supervisor that gave up and passed the failure upwards.
     pub fn escalated(&self) {
         self.escalations.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an event of the tree, if it is one that is counted.
+    pub fn tree_event(&self, event: Lifecycle) {
+        match event {
+            Lifecycle::Restarting | Lifecycle::Trial => self.actor_restarted(),
+            Lifecycle::Escalated => self.escalated(),
+            _ => {}
+        }
+    }
+
+    /// Counts the tree's events until the tree is gone. Events missed because this fell behind
+    /// are missing from the counts; the tree's own numbers by path have them.
+    pub async fn follow(&self, mut events: broadcast::Receiver<TreeEvent>) {
+        loop {
+            match events.recv().await {
+                Ok(event) => self.tree_event(event.lifecycle),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
     }
 
     /// CONFIG RESETSTAT: forgets the traffic. What tells the state of the daemon stays: clients

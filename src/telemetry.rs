@@ -185,8 +185,13 @@ where
 
 /// Logs a panic as one structured line. What becomes of the actor, its supervisor reports.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let message: String =
-        panic.payload_as_str().unwrap_or("(no message)").chars().take(MAX_PANIC_CHARS).collect();
+    let payload = panic.payload();
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(no message)");
+    let message: String = message.chars().take(MAX_PANIC_CHARS).collect();
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use seawall_actors::metrics::Snapshot;
+use seawall_actors::supervise::{Kind, NodeSnapshot, Reason, TreeSnapshot};
 use serde::Serialize;
 
 /// One node of the supervision tree.
@@ -60,6 +61,43 @@ pub struct Degraded {
     pub cause: Option<String>,
     /// For how long it has been down.
     pub age_seconds: f64,
+}
+
+impl From<&NodeSnapshot> for Node {
+    fn from(node: &NodeSnapshot) -> Self {
+        Self {
+            path: node.path.to_string(),
+            id: node.id.clone(),
+            kind: match node.kind {
+                Kind::Worker => "worker",
+                Kind::Supervisor => "supervisor",
+            },
+            state: node.state.name(),
+            age_seconds: node.age.as_secs_f64(),
+            restarts: node.restarts,
+            last_exit: node.last_exit.as_ref().map(ToString::to_string),
+            next_in_seconds: node.next_in.map(|d| d.as_secs_f64()),
+            mailbox: node.mailbox,
+            breaker: node.breaker,
+            children: node.children.iter().map(Self::from).collect(),
+        }
+    }
+}
+
+impl From<&TreeSnapshot> for TreeView {
+    fn from(tree: &TreeSnapshot) -> Self {
+        Self { text: tree.render(), root: Node::from(&tree.root) }
+    }
+}
+
+impl From<&Reason> for Degraded {
+    fn from(reason: &Reason) -> Self {
+        Self {
+            path: reason.path.to_string(),
+            cause: reason.cause.as_ref().map(ToString::to_string),
+            age_seconds: reason.age.as_secs_f64(),
+        }
+    }
 }
 
 /// What the admin HTTP asks the daemon. Every answer MUST come at once, from memory.

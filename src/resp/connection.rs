@@ -244,8 +244,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     fn after_round(&mut self) {
-        let (read, written) = self.wire.take_traffic();
-        self.daemon.stats.bytes(read, written);
         self.session.client().note_buffers(self.input.bytes.len(), self.wire.owed());
     }
 

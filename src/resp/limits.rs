@@ -3,6 +3,7 @@
 use seawall_actors::clock::UnixMs;
 
 use super::refusal::Refusal;
+use crate::config::settings::{KeyBytes, Settings};
 
 /// Limits on single keys and values, from `[validation]` and `cache.paranoia`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,21 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The limits of these settings.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let validation = &settings.validation;
+        Self {
+            binary_keys: validation.key_bytes == KeyBytes::Binary,
+            ascii_keys: validation.key_bytes == KeyBytes::PrintableAscii,
+            max_key_length: validation.max_key_length,
+            max_value: validation.max_value,
+            max_ttl_ms: validation
+                .max_ttl
+                .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+
     /// Checks a key.
     ///
     /// # Errors

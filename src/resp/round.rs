@@ -103,8 +103,21 @@ pub struct DataJob {
     errors: Vec<ErrorCode>,
 }
 
-/// The code of an error reply, short enough to copy.
-pub type ErrorCode = [u8; 12];
+/// The code of an error reply, short enough to copy; a longer one is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ErrorCode {
+    bytes: [u8; 15],
+    len: u8,
+}
+
+impl ErrorCode {
+    /// The code as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.len)).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or("ERR")
+    }
+}
 
 impl DataJob {
     /// A job without commands; also what a coordinator parks to wait for the log.
@@ -303,12 +316,13 @@ pub fn answer(refusal: &Refusal, reply: &mut Reply<'_>) -> ErrorCode {
     code_of(refusal.code())
 }
 
-/// The code as a short array; longer ones are cut.
+/// The code, short enough to copy.
 #[must_use]
 pub fn code_of(code: &str) -> ErrorCode {
     let mut short = ErrorCode::default();
-    for (to, from) in short.iter_mut().zip(code.bytes()) {
+    for (to, from) in short.bytes.iter_mut().zip(code.bytes()) {
         *to = from;
+        short.len += 1;
     }
     short
 }

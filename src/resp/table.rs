@@ -149,7 +149,6 @@ impl Keys {
     pub const PAIRS: Self = Self { first: 1, last: -1, step: 2 };
 
     /// The indexes of the keys among `argc` arguments.
-    #[must_use]
     pub fn indexes(self, argc: usize) -> std::iter::StepBy<std::ops::Range<usize>> {
         let argc = i64::try_from(argc).unwrap_or(i64::MAX);
         let last = if self.last < 0 { argc + i64::from(self.last) } else { i64::from(self.last) };

@@ -78,3 +78,24 @@ fn reset_forgets_the_traffic_and_keeps_the_state() {
     drop(guard);
     assert_eq!(stats.snapshot().connected, 0, "a reset must not make the count wrap");
 }
+
+#[tokio::test]
+async fn follows_the_tree_until_it_is_gone() {
+    let stats = Stats::new();
+    let (tell, events) = broadcast::channel(8);
+    let event = |lifecycle| TreeEvent {
+        path: "cache/shard-0".into(),
+        lifecycle,
+        reason: None,
+        restarts: 0,
+        next_in: None,
+    };
+    for lifecycle in [Lifecycle::Up, Lifecycle::Restarting, Lifecycle::Trial, Lifecycle::Escalated]
+    {
+        tell.send(event(lifecycle)).unwrap();
+    }
+    drop(tell);
+    stats.follow(events).await;
+    let s = stats.snapshot();
+    assert_eq!((s.actor_restarts, s.escalations), (2, 1));
+}

@@ -5,25 +5,31 @@ use super::*;
 /// A stderr whose reader may stop reading.
 #[derive(Clone, Default)]
 struct Pipe {
-    inner: Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>,
+    inner: Arc<(Mutex<Content>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Content {
+    bytes: Vec<u8>,
+    full: bool,
 }
 
 impl Pipe {
     fn full(&self, full: bool) {
-        self.inner.0.lock().unwrap().1 = full;
+        self.inner.0.lock().unwrap().full = full;
         self.inner.1.notify_all();
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.inner.0.lock().unwrap().0.clone()).unwrap()
+        String::from_utf8(self.inner.0.lock().unwrap().bytes.clone()).unwrap()
     }
 }
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let (state, wake) = &*self.inner;
-        let mut state = wake.wait_while(state.lock().unwrap(), |s| s.1).unwrap();
-        state.0.extend_from_slice(bytes);
+        let mut state = wake.wait_while(state.lock().unwrap(), |s| s.full).unwrap();
+        state.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -3,8 +3,11 @@
 //! `SEAWALL_SEED` repeats a run, `SEAWALL_COMMANDS` sets its length. Without `redis-server` the
 //! test says so and passes, unless `SEAWALL_REQUIRE_SERVERS=1`.
 
+#![allow(clippy::expect_used, reason = "a test that has no server to compare with has failed")]
+
 mod redis;
 mod script;
+mod words;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -41,7 +44,7 @@ fn several_stores_answer_as_redis_does() {
 
 fn compare_with_redis(shards: usize) {
     let Some(mut redis) = Redis::start() else { return };
-    let seed = from_environment("SEAWALL_SEED").unwrap_or_else(|| now_ms());
+    let seed = from_environment("SEAWALL_SEED").unwrap_or_else(now_ms);
     let commands = from_environment("SEAWALL_COMMANDS").unwrap_or(COMMANDS);
     println!("SEAWALL_SEED={seed}");
     let mut rng = SmallRng::seed_from_u64(seed);
@@ -151,7 +154,7 @@ fn same(compare: &Compare, ours: &[u8], theirs: &[u8], world: &mut World) -> boo
         },
         // Any key will do, if it is there.
         Compare::Random => {
-            let keys = redis::sorted_items(&world.run("KEYS *"));
+            let keys = redis::sorted_items(world.run("KEYS *"));
             match redis::bulk(ours) {
                 Some(key) => keys.iter().any(|there| there == key) && redis::bulk(theirs).is_some(),
                 None => false,

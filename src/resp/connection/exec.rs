@@ -245,14 +245,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 discard(keyspace.take_discarded());
                 borrowed.collect();
                 if let Err(code) = done {
-                    self.daemon.stats.error(&code);
+                    self.daemon.stats.error(code.as_str());
                 }
             }
             Run::Session(run) => {
                 if let Err(refusal) = run(&mut self.session, &args, &mut reply) {
                     reply.truncate(0);
                     let code = answer(&refusal, &mut reply);
-                    self.daemon.stats.error(&code);
+                    self.daemon.stats.error(code.as_str());
                 }
             }
             // UNWATCH inside MULTI does nothing: EXEC ends the watches anyway.
@@ -270,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if let Err(refusal) = run(&mut self.session, queued.args(), reply).await {
                 reply.truncate(mark);
                 let code = answer(&refusal, reply);
-                self.daemon.stats.error(&code);
+                self.daemon.stats.error(code.as_str());
             }
         }
     }

@@ -14,12 +14,10 @@ use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::round::{Request, View, answer, execute};
-use crate::resp::table::{Command, DataFn, Family, Flags, Run};
+use crate::stats::Round;
+use crate::resp::table::{Command, DataFn, Flags, Run};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Commands per family of one round, to be recorded together.
-pub(super) type Tally = [u32; Family::ALL.len()];
 
 /// Where a command goes.
 enum Route {
@@ -34,14 +32,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn execute(&mut self, begun: Instant) -> Result<(), Closed> {
         let input = Arc::clone(&self.input);
         let mut view = self.view();
-        let mut tally = Tally::default();
+        let mut tally = Round::default();
         let mut last = None;
         for (index, request) in input.requests.iter().enumerate() {
             let args = input.args(request);
             let route = match self.admit(request, &args) {
                 Ok(command) => {
                     last = Some(command);
-                    tally[command.family as usize] += 1;
+                    tally.command(command.family);
                     self.route(command, request, &args, &view.limits).map(|route| (command, route))
                 }
                 Err(refusal) => Err(refusal),
@@ -71,9 +69,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if let Some(command) = last {
             self.session.note_round(command, self.daemon.clock.unix_ms());
         }
+        (tally.bytes_in, tally.bytes_out) = self.wire.take_traffic();
         self.daemon.stats.round(&tally, begun.elapsed());
         for code in self.pipeline.take_errors() {
-            self.daemon.stats.error(&code);
+            self.daemon.stats.error(code.as_str());
         }
         Ok(())
     }
@@ -163,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.transaction.flaw();
             reply.truncate(mark);
             let code = answer(&refusal, &mut reply);
-            self.daemon.stats.error(&code);
+            self.daemon.stats.error(code.as_str());
         }
         if !self.session.replies() {
             out.truncate(mark);
@@ -239,7 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         discard(keyspace.take_discarded());
         borrowed.collect();
         if let Err(code) = done {
-            self.daemon.stats.error(&code);
+            self.daemon.stats.error(code.as_str());
         }
         match borrowed.finish().await {
             Err(error) if command.flags.has(Flags::WRITE) => Err(outcome_unknown(&error)),

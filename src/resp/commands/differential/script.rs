@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 
+use super::words::{FLOATS, KEYS, NUMBERS, PATTERNS, VALUES};
 use crate::resp::table;
 
 /// How the two replies of a step are compared.
@@ -35,98 +36,6 @@ pub struct Script {
     given_ttls: u64,
     after: Vec<Step>,
 }
-
-const KEYS: [&str; 7] = ["a", "b", "c", "key:1", "key:2", "k[1]", "\\*"];
-const VALUES: [&str; 34] = [
-    "",
-    "0",
-    "1",
-    "-1",
-    "10",
-    "007",
-    "+5",
-    "-0",
-    " 3",
-    "3 ",
-    "12ab",
-    "hello",
-    "Hello, world",
-    "9223372036854775807",
-    "-9223372036854775808",
-    "9223372036854775808",
-    "9223372036854775806",
-    "3.14",
-    "10.5",
-    "5.0e3",
-    "-2.5",
-    ".5",
-    "1e",
-    "nan",
-    "inf",
-    "-inf",
-    "1e400",
-    "1e5000",
-    "0x1F",
-    "1e-20",
-    "123456789012345678901234567890",
-    "\r\n$5\r\nabc",
-    "\u{1F30A}",
-    "a value that is longer than forty-four bytes, so that Redis holds it apart",
-];
-const NUMBERS: [&str; 24] = [
-    "0",
-    "1",
-    "-1",
-    "2",
-    "-2",
-    "3",
-    "-3",
-    "5",
-    "-5",
-    "10",
-    "-10",
-    "100",
-    "-100",
-    "9223372036854775807",
-    "-9223372036854775808",
-    "9223372036854775808",
-    "-9223372036854775807",
-    "4294967296",
-    "1.5",
-    "abc",
-    "",
-    "01",
-    " 1",
-    "2147483648",
-];
-const FLOATS: [&str; 22] = [
-    "0.1",
-    "-0.1",
-    "1",
-    "-1",
-    "5.0e3",
-    "2.0e2",
-    "1e17",
-    "1e-17",
-    "0.3",
-    "1e30",
-    "-1e30",
-    "inf",
-    "-inf",
-    "nan",
-    "abc",
-    "",
-    "1e4931",
-    "3.0000000000000000001",
-    "0x.8p1",
-    "123456789.987654321",
-    "1 ",
-    "+2.5",
-];
-const PATTERNS: [&str; 14] = [
-    "*", "?", "a*", "*1", "key:?", "key:[12]", "key:[^1]", "k\\[1\\]", "[a-b]", "[c-a]", "\\\\\\*",
-    "", "[", "*:*",
-];
 
 impl Script {
     /// The next command.

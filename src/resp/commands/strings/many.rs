@@ -49,11 +49,14 @@ fn pairs<'a>(args: &Args<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + us
 }
 
 fn check(ks: &Keyspace<'_>, args: &Args<'_>, command: &'static str) -> Result<(), Refusal> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(Refusal::Arity(command.into()));
     }
     pairs(args).try_for_each(|(_, value)| ks.scope.limits.check_value(value.len()))
 }
+
+/// What a key held before it was set: value and expiry.
+type Before = Option<(Vec<u8>, Expiry)>;
 
 /// Sets every pair or none. A write may be refused for want of memory; where that is possible,
 /// what the keys held is kept until the last one is written.
@@ -87,7 +90,7 @@ fn may_refuse(ks: &mut Keyspace<'_>, args: &Args<'_>) -> bool {
 }
 
 /// Puts back what the keys held, the last one first: a key that was named twice ends as it began.
-fn undo(ks: &mut Keyspace<'_>, before: Vec<(Key<'_>, Option<(Vec<u8>, Expiry)>)>) {
+fn undo(ks: &mut Keyspace<'_>, before: Vec<(Key<'_>, Before)>) {
     // All out first: then what is put back finds at least the room that it had.
     for (key, _) in &before {
         ks.remove(*key);

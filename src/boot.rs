@@ -1,0 +1,320 @@
+//! Start order, stop order, exit codes.
+//!
+//! ```text
+//! start   settings → logging → dependencies (data directory, sockets) → replay → tree → serving
+//! stop    draining → front → watcher → cache → log (written, synced) → metrics → exit
+//! ```
+//!
+//! Everything that can be missing is looked for first, at once and with a time limit, so that a
+//! daemon that can't start says all that it lacks.
+
+mod apply;
+mod dependencies;
+mod recovery;
+mod signals;
+mod tree;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use seawall_actors::clock::Clock;
+use seawall_actors::metrics::Published;
+use seawall_actors::supervise::{Tree, TreeEnd, TreeOptions};
+use seawall_actors::watch::Seen;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use self::dependencies::{Dependencies, Failure, Kind};
+use self::signals::{Asked, Signals};
+use crate::cli::RunArgs;
+use crate::config::settings::{LogFormat, Settings};
+use crate::config::{ConfigControl, Loader};
+use crate::daemon::{Daemon, Life, Phase, Shards, StopMode};
+use crate::exit::Exit;
+use crate::resp::clients::Clients;
+use crate::stats::Stats;
+use crate::telemetry::{Format, Telemetry};
+
+/// Every actor has to be up by then.
+const TREE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Runs the daemon until it ends.
+#[must_use]
+pub fn run(args: RunArgs) -> ExitCode {
+    let loader = Loader::new(args.config);
+    let config = match ConfigControl::start(loader) {
+        Ok(config) => Arc::new(config),
+        Err(errors) => return wrong_configuration(&errors),
+    };
+    let settings = config.settings();
+    let telemetry = match Telemetry::install(format(settings.log.format), &settings.log.level) {
+        Ok(telemetry) => Arc::new(telemetry),
+        Err(error) => {
+            eprintln!("seawall: cannot set up logging: {error}");
+            return Exit::Internal.into();
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(kind = "startup", %error, "cannot start the runtime");
+            telemetry.finish();
+            return Exit::System.into();
+        }
+    };
+    let exit = runtime.block_on(live(config, Arc::clone(&telemetry)));
+    // A blocking task that hangs (a disk that is gone) must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    info!(code = exit.code(), "seawall ended");
+    telemetry.finish();
+    exit.into()
+}
+
+/// Says what is wrong with the configuration: for people, and as one structured line.
+fn wrong_configuration(errors: &crate::config::ConfigErrors) -> ExitCode {
+    if let Ok(telemetry) = Telemetry::install(Format::Text, "info") {
+        error!(
+            kind = "configuration",
+            problems = errors.problems().len(),
+            details = %errors,
+            "the configuration is wrong; nothing was started"
+        );
+        telemetry.finish();
+    }
+    Exit::Config.into()
+}
+
+fn format(format: LogFormat) -> Format {
+    match format {
+        LogFormat::Text => Format::Text,
+        LogFormat::Json => Format::Json,
+    }
+}
+
+/// From the first dependency to the last actor.
+async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>) -> Exit {
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            error!(kind = "startup", %error, "cannot listen for signals");
+            return Exit::System;
+        }
+    };
+    let settings = config.settings();
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "seawall starts");
+    for warning in settings.warnings() {
+        warn!("{warning}");
+    }
+    let started = tokio::select! {
+        started = start(config, telemetry, &settings) => started,
+        () = signals.stop() => {
+            info!("asked to stop while starting");
+            return Exit::Ok;
+        }
+    };
+    match started {
+        Ok(running) => running.serve(signals).await,
+        Err(failure) => {
+            report(&failure);
+            failure.exit
+        }
+    }
+}
+
+/// One structured line: the kind, the dependency, the details.
+fn report(failure: &Failure) {
+    error!(
+        kind = failure.kind.name(),
+        dependency = failure.dependency,
+        details = failure.details,
+        code = failure.exit.code(),
+        "the start failed"
+    );
+}
+
+/// A daemon that serves.
+struct Running {
+    daemon: Arc<Daemon>,
+    tree: Tree,
+    wiring: tree::Wiring,
+    /// Held until the very end: nobody else may open the log before.
+    _data: Option<seawall_actors::wal::DataDir>,
+}
+
+/// Starts everything.
+async fn start(
+    config: Arc<ConfigControl>,
+    telemetry: Arc<Telemetry>,
+    settings: &Arc<Settings>,
+) -> Result<Running, Failure> {
+    let clock = Clock::System;
+    let life = Life::new(&clock);
+    // Before anything is read: a change from now on is a change.
+    let seen = Seen::now(&config.files());
+    let mut dependencies = Dependencies::check(settings).await;
+    if settings.startup.fail_fast
+        && let Some(failure) = dependencies.take_worst()
+    {
+        return Err(failure);
+    }
+    for failure in &dependencies.failures {
+        warn!(
+            kind = failure.kind.name(),
+            dependency = failure.dependency,
+            details = failure.details,
+            "missing; going on without it (startup.fail_fast = false)"
+        );
+    }
+    let missing =
+        dependencies.failures.iter().map(|f| format!("{}: {}", f.dependency, f.details)).collect();
+    let recovered = recovery::recover(dependencies.data.as_ref(), settings, &clock).await?;
+    life.enter(Phase::Starting);
+
+    let wiring = tree::Wiring::new(settings, &recovered, dependencies.sockets, dependencies.admin);
+    let daemon = Arc::new(Daemon {
+        shards: Shards::new(wiring.shards.clone(), recovered.hasher, recovered.journal.clone()),
+        clients: Clients::new(settings.server.max_clients),
+        stats: Arc::new(Stats::new()),
+        log: Arc::clone(&recovered.log),
+        metrics: Published::new(),
+        tree: OnceLock::new(),
+        missing,
+        life,
+        generation: AtomicU64::new(1),
+        clock,
+        config: Arc::clone(&config),
+    });
+    let on_change = apply::reload_on_change(&daemon);
+    let root = wiring.root(&daemon, recovered, &telemetry, seen, on_change);
+    let options =
+        TreeOptions { watchdog: settings.supervision.watchdog, start_within: TREE_WITHIN };
+    let tree = Tree::start(root, options).await.map_err(|error| Failure {
+        kind: Kind::Startup,
+        dependency: "actors".to_owned(),
+        details: error.to_string(),
+        exit: Exit::Internal,
+    })?;
+    // Set once, here.
+    let _ = daemon.tree.set(tree.handle());
+    apply::follow_events(&daemon, &tree);
+    apply::install(&daemon, &telemetry, &wiring);
+    Ok(Running { daemon, tree, wiring, _data: dependencies.data })
+}
+
+impl Running {
+    /// Serves until asked to stop, or until a part that can't be done without gives up.
+    async fn serve(self, mut signals: Signals) -> Exit {
+        let daemon = &self.daemon;
+        daemon.life.enter(Phase::Serving);
+        info!("the tree stands\n{}", self.tree.snapshot().render());
+        self.announce();
+        let mut stop = daemon.life.stop_requested();
+        loop {
+            tokio::select! {
+                asked = signals.next() => match asked {
+                    Asked::Stop => {
+                        info!("signal received; stopping");
+                        return self.stop(&mut signals).await;
+                    }
+                    Asked::Reload => apply::reload(daemon).await,
+                    Asked::ShowTree => info!("the tree\n{}", self.tree.snapshot().render()),
+                },
+                mode = requested(&mut stop) => {
+                    info!(?mode, "SHUTDOWN received; stopping");
+                    return match mode {
+                        StopMode::Graceful => self.stop(&mut signals).await,
+                        StopMode::Now => Exit::Forced,
+                    };
+                }
+                end = self.tree.ended() => return self.gave_up(&end),
+            }
+        }
+    }
+
+    /// Says where it listens and what to try next.
+    fn announce(&self) {
+        let resp: Vec<String> = self.wiring.sockets.current().iter().map(|s| s.bound()).collect();
+        let admin = *self.wiring.admin_bound.borrow();
+        let ms = self.daemon.life.started.elapsed().as_millis();
+        info!(
+            resp = resp.join(", "),
+            admin = admin.map(|a| a.to_string()),
+            ready_in_ms = u64::try_from(ms).unwrap_or(u64::MAX),
+            "ready"
+        );
+        let mut hints = String::from("Seawall is ready.\n");
+        if let Some(address) = resp.first() {
+            let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+            let target = match (address.starts_with('/'), host) {
+                (true, _) => format!("-s {address}"),
+                (false, "127.0.0.1" | "0.0.0.0" | "[::]") => format!("-p {port}"),
+                (false, host) => format!("-h {host} -p {port}"),
+            };
+            hints += &format!("  RESP        {}\n", resp.join(", "));
+            hints += &format!("  try         redis-cli {target} set hello world ex 60\n");
+            hints += &format!("              redis-cli {target} info seawall\n");
+        }
+        if let Some(admin) = admin {
+            hints += &format!("  admin HTTP  http://{admin}/  (healthz, readyz, metrics, tree)\n");
+        }
+        eprint!("{hints}");
+        // Only systemd listens, and it does without.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    /// Stops in order, within `supervision.grace`; a second signal cuts it short.
+    async fn stop(self, signals: &mut Signals) -> Exit {
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.daemon.life.enter(Phase::Draining);
+        let grace = self.daemon.config.settings().supervision.grace;
+        let mut stop = self.daemon.life.stop_requested();
+        stop.mark_unchanged();
+        tokio::select! {
+            done = tokio::time::timeout(grace, self.tree.shutdown()) => match done {
+                Ok(report) => {
+                    self.wiring.close_log();
+                    info!(took_ms = report.took.as_millis() as u64, "every actor has stopped");
+                    Exit::Ok
+                }
+                Err(_) => {
+                    error!(grace = ?grace, "not everything stopped within supervision.grace");
+                    Exit::Forced
+                }
+            },
+            () = signals.stop() => {
+                warn!("second signal; exiting at once");
+                Exit::Forced
+            }
+            _ = stop.wait_for(|mode| *mode == Some(StopMode::Now)) => Exit::Forced,
+        }
+    }
+
+    fn gave_up(&self, end: &TreeEnd) -> Exit {
+        let TreeEnd::Failed { culprit, cause } = end else { return Exit::Ok };
+        let exit = match culprit.split('/').next() {
+            Some("wal") => Exit::WalGaveUp,
+            Some("cache") => Exit::CacheGaveUp,
+            Some("front") => Exit::FrontGaveUp,
+            _ => Exit::Internal,
+        };
+        error!(
+            kind = "supervision",
+            dependency = %culprit,
+            details = %cause,
+            code = exit.code(),
+            "a part that can't be done without gave up"
+        );
+        self.wiring.close_log();
+        exit
+    }
+}
+
+async fn requested(stop: &mut watch::Receiver<Option<StopMode>>) -> StopMode {
+    match stop.wait_for(Option::is_some).await {
+        Ok(mode) => mode.unwrap_or(StopMode::Graceful),
+        Err(_) => StopMode::Graceful,
+    }
+}

@@ -1,0 +1,296 @@
+//! From the log on the disk to filled stores, at the start and when one shard is rebuilt.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
+use seawall_actors::cache::{Cradle, Parked, Rebuild};
+use seawall_actors::clock::{Clock, UnixMs};
+use seawall_actors::journal::{Journal, Lsn, NoJournal, Record};
+use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError};
+use tracing::{info, warn};
+
+use super::dependencies::{Failure, Kind};
+use crate::config::settings::{Eviction, Fsync, Settings};
+use crate::daemon::{DaemonJournal, LogView, NoLog};
+use crate::exit::Exit;
+use crate::resp::round::DataJob;
+
+/// The log's queue of this daemon.
+pub(super) type DaemonIntake = Intake<Parked<DataJob>>;
+
+/// Time between two progress lines of a long replay.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+/// How long a rebuild waits for the log to catch up with what the shard had appended.
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Filled stores and an open log.
+pub(super) struct Recovered {
+    /// One store per shard, for the first incarnation to adopt.
+    pub cradles: Vec<Arc<Cradle>>,
+    /// Hashes and routes keys, the same way for as long as the process lives.
+    pub hasher: KeyHasher,
+    /// Where effects go.
+    pub journal: DaemonJournal,
+    /// The log's numbers.
+    pub log: Arc<dyn LogView>,
+    /// The queue and its directory; `None` for a pure cache.
+    pub wal: Option<(DaemonIntake, PathBuf)>,
+    /// How a shard is rebuilt.
+    pub rebuild: Arc<dyn Rebuild>,
+}
+
+/// The share of the daemon's limits that one shard gets. The shares add up to the limits.
+pub(super) fn store_config(settings: &Settings, shard: usize) -> StoreConfig {
+    let cache = &settings.cache;
+    let (count, shard) = (u64::from(cache.shards.max(1)), shard as u64);
+    let share = |limit: Option<u64>| {
+        limit.map_or(0, |limit| (limit / count + u64::from(shard < limit % count)).max(1))
+    };
+    StoreConfig {
+        databases: u8::try_from(settings.server.databases).unwrap_or(u8::MAX),
+        max_entries: share(cache.max_entries),
+        max_bytes: share(cache.max_memory),
+        eviction: match cache.eviction {
+            Eviction::Lru => seawall_actors::cache::store::Eviction::Lru,
+            Eviction::NoEviction => seawall_actors::cache::store::Eviction::None,
+        },
+        default_ttl_ms: cache
+            .default_ttl
+            .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// The log's part of the settings.
+pub(super) fn wal_settings(settings: &Settings) -> wal::Settings {
+    wal::Settings {
+        fsync: match settings.wal.fsync {
+            Fsync::Always => FsyncMode::Always,
+            Fsync::EverySec => FsyncMode::EverySec,
+            Fsync::No => FsyncMode::No,
+        },
+        segment_size: settings.wal.segment_size,
+    }
+}
+
+/// Opens and replays the log; without a data directory, starts empty.
+///
+/// # Errors
+/// The log can't be read, or is damaged: nothing of it may be served then.
+pub(super) async fn recover(
+    data: Option<&DataDir>,
+    settings: &Arc<Settings>,
+    clock: &Clock,
+) -> Result<Recovered, Failure> {
+    let hasher = KeyHasher::random();
+    let configs: Vec<StoreConfig> =
+        (0..usize::from(settings.cache.shards)).map(|i| store_config(settings, i)).collect();
+    let Some(data) = data else {
+        let cradles = configs.iter().map(|c| cradle(Store::new(*c), 0)).collect();
+        return Ok(Recovered {
+            cradles,
+            hasher,
+            journal: Arc::new(NoJournal),
+            log: Arc::new(NoLog),
+            wal: None,
+            rebuild: Arc::new(StartEmpty),
+        });
+    };
+    let opened = wal::open(data, clock.clone()).map_err(|e| unreadable(&e))?;
+    let mut routed = Routed::new(hasher, &configs, clock.unix_ms());
+    let replayed = tokio::task::spawn_blocking(move || {
+        let mut said = Instant::now();
+        let report = opened.replay(
+            |record| routed.apply(&record),
+            |progress| {
+                if said.elapsed() >= PROGRESS_EVERY {
+                    said = Instant::now();
+                    log_progress(progress);
+                }
+            },
+        )?;
+        routed.settle();
+        Ok((report, routed.stores))
+    })
+    .await;
+    let (report, stores) = match replayed {
+        Ok(Ok(done)) => done,
+        Ok(Err(error)) => return Err(unreadable(&error)),
+        Err(panicked) => {
+            return Err(Failure {
+                kind: Kind::Startup,
+                dependency: "log".to_owned(),
+                details: format!("replay failed: {panicked}"),
+                exit: Exit::Internal,
+            });
+        }
+    };
+    if let Some(torn) = &report.torn {
+        warn!("{torn}");
+    }
+    info!(
+        records = report.records,
+        segments = report.segments,
+        bytes = report.bytes,
+        entries = stores.iter().map(Store::entries).sum::<u64>(),
+        took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
+        "log replayed"
+    );
+    let intake = DaemonIntake::new(report.last_lsn, &wal_settings(settings));
+    let dir = data.path().to_owned();
+    Ok(Recovered {
+        cradles: stores.into_iter().map(|store| cradle(store, report.last_lsn)).collect(),
+        hasher,
+        journal: Arc::new(intake.clone()),
+        log: Arc::new(IntakeView(intake.clone())),
+        rebuild: Arc::new(FromLog {
+            dir: dir.clone(),
+            intake: intake.clone(),
+            hasher,
+            shards: configs.len(),
+            clock: clock.clone(),
+        }),
+        wal: Some((intake, dir)),
+    })
+}
+
+fn cradle(store: Store, last_lsn: Lsn) -> Arc<Cradle> {
+    Arc::new(Cradle::with(Box::new(store), last_lsn))
+}
+
+fn unreadable(error: &OpenError) -> Failure {
+    let (kind, exit) = match error {
+        OpenError::Io { .. } => (Kind::Dependency, Exit::System),
+        OpenError::Corrupt(_) | OpenError::TooNew { .. } => (Kind::Corrupt, Exit::Corrupt),
+    };
+    Failure { kind, dependency: "log".to_owned(), details: error.to_string(), exit }
+}
+
+fn log_progress(progress: &wal::Progress) {
+    let seconds = progress.took.as_secs_f64().max(0.001);
+    let rate = progress.bytes as f64 / seconds;
+    let left = progress.total_bytes.saturating_sub(progress.bytes) as f64 / rate.max(1.0);
+    info!(
+        records = progress.records,
+        bytes = progress.bytes,
+        of_bytes = progress.total_bytes,
+        records_per_s = (progress.records as f64 / seconds) as u64,
+        seconds_left = left.ceil() as u64,
+        "replaying the log"
+    );
+}
+
+/// Stores that records are routed to while replaying.
+struct Routed {
+    stores: Vec<Store>,
+    hasher: KeyHasher,
+    now: UnixMs,
+}
+
+impl Routed {
+    fn new(hasher: KeyHasher, configs: &[StoreConfig], now: UnixMs) -> Self {
+        Self { stores: configs.iter().map(|c| Store::new(*c)).collect(), hasher, now }
+    }
+
+    fn apply(&mut self, record: &Record<'_>) {
+        let Some(key) = key_of(record) else {
+            for store in &mut self.stores {
+                apply_to(store, record, 0, self.now);
+            }
+            return;
+        };
+        let hash = self.hasher.hash(key);
+        let count = u32::try_from(self.stores.len()).unwrap_or(u32::MAX);
+        if let Some(store) = self.stores.get_mut(KeyHasher::shard_of(hash, count) as usize) {
+            apply_to(store, record, hash, self.now);
+        }
+    }
+
+    /// Drops what has expired meanwhile; the records of that come with the first sweep.
+    fn settle(&mut self) {
+        for store in &mut self.stores {
+            while store.expire_due(100_000, self.now).more {}
+        }
+    }
+}
+
+/// The key of a record; `None` for one that concerns every shard.
+fn key_of<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
+    match *record {
+        Record::Set { key, .. }
+        | Record::Delete { key, .. }
+        | Record::Expire { key, .. }
+        | Record::Evict { key, .. } => Some(key),
+        Record::Flush { .. } | Record::SwapDb { .. } => None,
+    }
+}
+
+fn apply_to(store: &mut Store, record: &Record<'_>, hash: u64, now: UnixMs) {
+    if let Err(refusal) = store.apply(record, hash, now) {
+        // Only smaller limits than the log was written under bring this about.
+        warn!(%refusal, "a record of the log does not fit the present limits and was left out");
+    }
+}
+
+/// A pure cache has nothing to rebuild from.
+struct StartEmpty;
+
+impl Rebuild for StartEmpty {
+    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+        warn!(shard, "no log: the shard starts empty");
+        Ok((Box::new(Store::new(config)), 0))
+    }
+}
+
+/// Rebuilds one shard from the log while the others go on.
+struct FromLog {
+    dir: PathBuf,
+    intake: DaemonIntake,
+    hasher: KeyHasher,
+    shards: usize,
+    clock: Clock,
+}
+
+impl Rebuild for FromLog {
+    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+        let upto = self.intake.stats().lsn;
+        let deadline = Instant::now() + SETTLE_WITHIN;
+        while Journal::<Parked<DataJob>>::settled(&self.intake) < upto {
+            if Instant::now() > deadline {
+                return Err(format!("the log has not reached LSN {upto} within {SETTLE_WITHIN:?}"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let now = self.clock.unix_ms();
+        let mut store = Box::new(Store::new(config));
+        let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
+        let mut visit = |_: Lsn, record: Record<'_>| {
+            let hash = key_of(&record).map_or(0, |key| self.hasher.hash(key));
+            let ours = key_of(&record).is_none()
+                || KeyHasher::shard_of(hash, count) as usize == shard;
+            if ours {
+                apply_to(&mut store, &record, hash, now);
+            }
+            ControlFlow::Continue(())
+        };
+        wal::read_range(&self.dir, upto, &mut visit).map_err(|e| e.to_string())?;
+        while store.expire_due(100_000, now).more {}
+        store.effects_mut().clear();
+        Ok((store, upto))
+    }
+}
+
+struct IntakeView(DaemonIntake);
+
+impl LogView for IntakeView {
+    fn status(&self) -> Option<(&'static str, wal::Stats)> {
+        let fsync = match self.0.settings().fsync {
+            FsyncMode::Always => "always",
+            FsyncMode::EverySec => "everysec",
+            FsyncMode::No => "no",
+        };
+        Some((fsync, self.0.stats()))
+    }
+}

@@ -1,0 +1,142 @@
+//! The daemon as the admin HTTP sees it, and its readings for the metrics aggregator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use seawall_actors::cache::store::StoreStats;
+use seawall_actors::metrics::{Sample, Snapshot, Source};
+use seawall_actors::supervise::{Kind, NodeSnapshot};
+
+use super::Daemon;
+use crate::http::metrics::{self, DaemonFigures, ShardFigures};
+use crate::http::{Degraded, Node, TreeView, View};
+use crate::telemetry::Telemetry;
+
+/// How long one shard may take to report its numbers.
+const SHARD_WITHIN: Duration = Duration::from_millis(500);
+
+impl View for Daemon {
+    fn ready(&self) -> Result<(), Vec<String>> {
+        self.life.ready()
+    }
+
+    fn degraded(&self) -> Vec<Degraded> {
+        let missing = self.missing().map(|what| Degraded {
+            path: "startup".to_owned(),
+            cause: Some(what),
+            age_seconds: self.life.started.elapsed().as_secs_f64(),
+        });
+        let given_up = self.given_up().map(|reason| Degraded {
+            path: reason.path.to_string(),
+            cause: reason.cause.as_ref().map(ToString::to_string),
+            age_seconds: reason.age.as_secs_f64(),
+        });
+        missing.chain(given_up).collect()
+    }
+
+    fn tree(&self) -> Option<TreeView> {
+        let snapshot = self.tree.get()?.snapshot();
+        Some(TreeView { text: snapshot.render(), root: node(&snapshot.root) })
+    }
+
+    fn metrics(&self) -> Arc<Snapshot> {
+        self.metrics.newest()
+    }
+}
+
+fn node(of: &NodeSnapshot) -> Node {
+    Node {
+        path: of.path.to_string(),
+        id: of.id.clone(),
+        kind: match of.kind {
+            Kind::Worker => "worker",
+            Kind::Supervisor => "supervisor",
+        },
+        state: of.state.name(),
+        age_seconds: of.age.as_secs_f64(),
+        restarts: of.restarts,
+        last_exit: of.last_exit.as_ref().map(ToString::to_string),
+        next_in_seconds: of.next_in.map(|d| d.as_secs_f64()),
+        mailbox: of.mailbox,
+        breaker: of.breaker,
+        children: of.children.iter().map(node).collect(),
+    }
+}
+
+/// One part of the daemon that the aggregator reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Cache,
+    Server,
+    Log,
+    Tree,
+    Daemon,
+    Process,
+}
+
+struct Reading {
+    part: Part,
+    daemon: Arc<Daemon>,
+    telemetry: Arc<Telemetry>,
+}
+
+/// Everything the aggregator reads of this daemon.
+#[must_use]
+pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn Source>> {
+    [Part::Cache, Part::Server, Part::Log, Part::Tree, Part::Daemon, Part::Process]
+        .map(|part| {
+            let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
+            Arc::new(Reading { part, daemon, telemetry }) as Arc<dyn Source>
+        })
+        .into()
+}
+
+#[async_trait]
+impl Source for Reading {
+    fn name(&self) -> &str {
+        match self.part {
+            Part::Cache => "cache",
+            Part::Server => "server",
+            Part::Log => "log",
+            Part::Tree => "tree",
+            Part::Daemon => "daemon",
+            Part::Process => "process",
+        }
+    }
+
+    async fn collect(&self) -> Sample {
+        let daemon = &self.daemon;
+        match self.part {
+            Part::Cache => {
+                let shards = daemon.shards.stats(SHARD_WITHIN).await;
+                let figures: Vec<_> = shards
+                    .into_iter()
+                    .map(|shard| {
+                        shard.map(|s| ShardFigures {
+                            entries: s.entries,
+                            expires: s.databases.iter().map(|d| d.expires).sum(),
+                            bytes: s.bytes,
+                            counters: StoreStats::clone(&s.counters),
+                        })
+                    })
+                    .collect();
+                metrics::cache(&figures)
+            }
+            Part::Server => metrics::server(&daemon.stats.snapshot()),
+            Part::Log => daemon
+                .log
+                .status()
+                .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
+            Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
+                metrics::tree(&tree.root, &View::degraded(&**daemon))
+            }),
+            Part::Daemon => metrics::daemon(DaemonFigures {
+                ready: daemon.life.ready().is_ok(),
+                config_generation: daemon.config_generation(),
+                dropped_lines: self.telemetry.dropped_lines() as u64,
+            }),
+            Part::Process => metrics::process::read(daemon.life.started_ms).await,
+        }
+    }
+}
