@@ -59,7 +59,7 @@ pub(super) fn client(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    let name = subcommand::find("client", SUBCOMMANDS, args)?;
+    let name = subcommand::find("client", SUBCOMMANDS, args)?.name;
     session.client().note_round(session.daemon.now(), CommandName::of_sub("client", name));
     match name {
         "caching" => {

@@ -34,7 +34,7 @@ pub(super) fn command(
         info_of_all(reply);
         return Ok(());
     }
-    match subcommand::find("command", SUBCOMMANDS, args)? {
+    match subcommand::find("command", SUBCOMMANDS, args)?.name {
         "count" => reply.count(commands::all().count()),
         "docs" => docs::docs(args, reply),
         "getkeys" => keys(args, false, reply)?,

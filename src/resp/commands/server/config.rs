@@ -28,7 +28,7 @@ pub(super) fn config<'a>(
     reply: &'a mut Reply<'_>,
 ) -> BoxFuture<'a, Result<(), Refusal>> {
     Box::pin(async move {
-        match subcommand::find("config", SUBCOMMANDS, &args)? {
+        match subcommand::find("config", SUBCOMMANDS, &args)?.name {
             "get" => get(session.daemon.config(), &args, reply),
             "set" => set(Arc::clone(session.daemon.config()), &args, reply).await?,
             "rewrite" => {

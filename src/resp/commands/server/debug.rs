@@ -36,7 +36,7 @@ pub(super) fn debug<'a>(
         if !session.daemon.config().settings().debug.commands {
             return Err(Refusal::other(NOT_ALLOWED));
         }
-        match subcommand::find("debug", SUBCOMMANDS, &args)? {
+        match subcommand::find("debug", SUBCOMMANDS, &args)?.name {
             "jmap" => return Err(Refusal::other("ERR DEBUG JMAP is not allowed")),
             "quicklist-packed-threshold" => reply.ok(),
             "set-active-expire" => {

@@ -34,7 +34,7 @@ pub(super) fn acl(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    match subcommand::find("acl", ACL, args)? {
+    match subcommand::find("acl", ACL, args)?.name {
         "whoami" => reply.bulk(b"default"),
         _ => subcommand::help("acl", ACL, reply),
     }
@@ -46,7 +46,7 @@ pub(super) fn module(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    match subcommand::find("module", MODULE, args)? {
+    match subcommand::find("module", MODULE, args)?.name {
         "list" => reply.array(0),
         _ => subcommand::help("module", MODULE, reply),
     }
