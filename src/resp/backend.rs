@@ -3,6 +3,10 @@
 //! The one seam between the commands (which format) and shards, log, statistics and tree (which
 //! know). Commands are tested against an in-memory backend.
 
+#[cfg(test)]
+#[allow(missing_docs, clippy::expect_used, clippy::panic, reason = "only tests use it")]
+pub mod fake;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;

@@ -213,3 +213,6 @@ pub(super) fn write(arguments: &[Argument], reply: &mut Reply<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,8 @@ pub(super) fn clients(r: &Report, out: &mut String) {
     );
 }
 
+/// `used_memory` is what the stores allocated; the peak is that of the whole process, the only
+/// one that is measured.
 pub(super) fn memory(r: &Report, out: &mut String) {
     let (used, rss) = (r.sum(|s| s.bytes), r.process.resident_bytes);
     let peak = r.process.peak_resident_bytes;
