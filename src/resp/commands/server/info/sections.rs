@@ -53,7 +53,7 @@ pub(super) fn server(r: &Report, out: &mut String) {
         "uptime_in_days" => uptime / 86_400,
         "hz" => sweeps_per_second(r),
         "configured_hz" => sweeps_per_second(r),
-        "lru_clock" => r.now / 1000 & 0x00ff_ffff,
+        "lru_clock" => (r.now / 1000) & 0x00ff_ffff,
         "executable" => r.process.executable,
         "config_file" => r.config_file,
         "io_threads_active" => 0,
