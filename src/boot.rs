@@ -78,7 +78,7 @@ fn wrong_configuration(errors: &crate::config::ConfigErrors) -> ExitCode {
     if let Ok(telemetry) = Telemetry::install(Format::Text, "info") {
         error!(
             kind = "configuration",
-            problems = errors.problems().len(),
+            problems = errors.0.len(),
             details = %errors,
             "the configuration is wrong; nothing was started"
         );

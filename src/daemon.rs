@@ -226,8 +226,9 @@ impl Life {
     /// A life that starts now.
     #[must_use]
     pub fn new(clock: &Clock) -> Self {
+        use rand::Rng as _;
         use std::fmt::Write as _;
-        let run_id = rand::random::<[u8; 20]>().iter().fold(String::new(), |mut id, byte| {
+        let run_id = rand::rng().random::<[u8; 20]>().iter().fold(String::new(), |mut id, byte| {
             // Writing to a String never fails.
             let _ = write!(id, "{byte:02x}");
             id

@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
+/// The system's allocator serves small blocks from many threads slowly.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
-    seawall::cli::main(|_| {
-        eprintln!("seawall: this build has no daemon; `seawall check` validates a configuration");
-        seawall::exit::Exit::Unavailable.into()
-    })
+    seawall::cli::main(seawall::boot::run)
 }

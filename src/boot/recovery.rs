@@ -128,7 +128,14 @@ pub(super) async fn recover(
         }
     };
     if let Some(torn) = &report.torn {
-        warn!("{torn}");
+        warn!(
+            file = %torn.path.display(),
+            offset = torn.offset,
+            bytes = torn.bytes,
+            copy = %torn.copy.display(),
+            why = torn.what,
+            "the log's end was torn by a crash; it was cut off, nothing acknowledged was in it"
+        );
     }
     info!(
         records = report.records,
@@ -268,8 +275,8 @@ impl Rebuild for FromLog {
         let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
         let mut visit = |_: Lsn, record: Record<'_>| {
             let hash = key_of(&record).map_or(0, |key| self.hasher.hash(key));
-            let ours = key_of(&record).is_none()
-                || KeyHasher::shard_of(hash, count) as usize == shard;
+            let ours =
+                key_of(&record).is_none() || KeyHasher::shard_of(hash, count) as usize == shard;
             if ours {
                 apply_to(&mut store, &record, hash, now);
             }

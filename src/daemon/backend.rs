@@ -87,7 +87,7 @@ impl Backend for Daemon {
                 .map(|(family, calls, h)| FamilyNumbers {
                     name: family.name(),
                     calls,
-                    total_ns: h.sum(),
+                    total_ns: h.sum_ns(),
                     percentiles_ns: [quantile(h, 0.5), quantile(h, 0.99), quantile(h, 0.999)],
                 })
                 .collect(),

@@ -6,11 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seawall_actors::cache::store::StoreStats;
 use seawall_actors::metrics::{Sample, Snapshot, Source};
-use seawall_actors::supervise::{Kind, NodeSnapshot};
 
 use super::Daemon;
 use crate::http::metrics::{self, DaemonFigures, ShardFigures};
-use crate::http::{Degraded, Node, TreeView, View};
+use crate::http::{Degraded, TreeView, View};
 use crate::telemetry::Telemetry;
 
 /// How long one shard may take to report its numbers.
@@ -27,40 +26,16 @@ impl View for Daemon {
             cause: Some(what),
             age_seconds: self.life.started.elapsed().as_secs_f64(),
         });
-        let given_up = self.given_up().map(|reason| Degraded {
-            path: reason.path.to_string(),
-            cause: reason.cause.as_ref().map(ToString::to_string),
-            age_seconds: reason.age.as_secs_f64(),
-        });
+        let given_up = self.given_up().map(|reason| Degraded::from(&reason));
         missing.chain(given_up).collect()
     }
 
     fn tree(&self) -> Option<TreeView> {
-        let snapshot = self.tree.get()?.snapshot();
-        Some(TreeView { text: snapshot.render(), root: node(&snapshot.root) })
+        Some(TreeView::from(&self.tree.get()?.snapshot()))
     }
 
     fn metrics(&self) -> Arc<Snapshot> {
         self.metrics.newest()
-    }
-}
-
-fn node(of: &NodeSnapshot) -> Node {
-    Node {
-        path: of.path.to_string(),
-        id: of.id.clone(),
-        kind: match of.kind {
-            Kind::Worker => "worker",
-            Kind::Supervisor => "supervisor",
-        },
-        state: of.state.name(),
-        age_seconds: of.age.as_secs_f64(),
-        restarts: of.restarts,
-        last_exit: of.last_exit.as_ref().map(ToString::to_string),
-        next_in_seconds: of.next_in.map(|d| d.as_secs_f64()),
-        mailbox: of.mailbox,
-        breaker: of.breaker,
-        children: of.children.iter().map(node).collect(),
     }
 }
 
@@ -134,7 +109,7 @@ impl Source for Reading {
             Part::Daemon => metrics::daemon(DaemonFigures {
                 ready: daemon.life.ready().is_ok(),
                 config_generation: daemon.config_generation(),
-                dropped_lines: self.telemetry.dropped_lines() as u64,
+                dropped_lines: self.telemetry.dropped_lines(),
             }),
             Part::Process => metrics::process::read(daemon.life.started_ms).await,
         }

@@ -139,7 +139,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn serve_rounds(&mut self, mut draining: watch::Receiver<bool>) -> Closed {
         let client = Arc::clone(self.session.client());
         let mut killed = pin!(client.killed());
-        let mut drained = pin!(draining.wait_for(|on| *on));
+        // The guard that `wait_for` returns must not live across an await.
+        let mut drained = pin!(async move { drop(draining.wait_for(|on| *on).await) });
         loop {
             loop {
                 match self.round().await {
@@ -154,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 biased;
                 turn = self.wire.turn(&mut input.bytes) => turn,
                 () = &mut killed => return Closed::Killed,
-                _ = &mut drained => return self.drain().await,
+                () = &mut drained => return self.drain().await,
             };
             match turn {
                 Ok(Turn::Read) => {}

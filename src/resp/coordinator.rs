@@ -149,7 +149,8 @@ impl<'a> Borrowed<'a> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        for ((loan, store), slip) in self.loans.iter_mut().zip(&mut self.stores).zip(&mut self.slips)
+        for ((loan, store), slip) in
+            self.loans.iter_mut().zip(&mut self.stores).zip(&mut self.slips)
         {
             if let (Some(loan), Some(store), Some(slip)) = (loan, store.take(), slip.take()) {
                 loan.put(store, slip);

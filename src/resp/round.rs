@@ -243,8 +243,7 @@ impl Job for DataJob {
                 let mut keyspace = Keyspace::new(stores, view.scope(now), Some(request.hash));
                 let mut reply = Reply::new(&mut self.out, view.proto);
                 let args = self.input.args(request);
-                if let Err(code) =
-                    execute(command, run, &args, &mut keyspace, &mut reply, writable)
+                if let Err(code) = execute(command, run, &args, &mut keyspace, &mut reply, writable)
                 {
                     self.errors.push(code);
                 }

@@ -317,6 +317,12 @@ impl<P: Release> Intake<P> {
         true
     }
 
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings { fsync: self.fsync(), segment_size: self.segment_size() }
+    }
+
     pub(super) fn configure(&self, settings: &Settings) {
         let fsync = match settings.fsync {
             FsyncMode::Always => 0,

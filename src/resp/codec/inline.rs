@@ -39,9 +39,8 @@ pub(super) fn decode(
 
 /// Browsers can be made to POST to any port; what they send must never run as commands.
 fn speaks_http(line: &[u8]) -> bool {
-    let starts = |word: &[u8]| {
-        line.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
-    };
+    let starts =
+        |word: &[u8]| line.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     starts(b"post ") || starts(b"host:")
 }
 

@@ -30,9 +30,19 @@ pub const COMMANDS: &[Command] = &[
         Family::Transaction,
         step(TransactionStep::Discard),
     )
-    .doc("2.0.0", "Drops the queued commands and ends all watches.", "", "O(N) in watched keys"),
+    .doc(
+        "2.0.0",
+        "Drops the queued commands and ends all watches.",
+        "",
+        "O(N) in watched keys",
+    ),
     Command::new("watch", -2, FLAGS, Keys::ALL, Family::Transaction, step(TransactionStep::Watch))
-        .doc("2.2.0", "Makes EXEC fail if one of the keys changes before it.", "key [key ...]", "O(1) per key"),
+        .doc(
+            "2.2.0",
+            "Makes EXEC fail if one of the keys changes before it.",
+            "key [key ...]",
+            "O(1) per key",
+        ),
     Command::new(
         "unwatch",
         1,

@@ -164,11 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         result
     }
 
-    async fn run_queue(
-        &mut self,
-        queue: &[Queued],
-        reply: &mut Reply<'_>,
-    ) -> Result<(), Refusal> {
+    async fn run_queue(&mut self, queue: &[Queued], reply: &mut Reply<'_>) -> Result<(), Refusal> {
         let daemon = std::sync::Arc::clone(&self.daemon);
         let mut wanted = ShardSet::none(daemon.shards.len());
         for queued in queue {

@@ -49,8 +49,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     pub fn new(shards: usize) -> Self {
-        let lane =
-            || Lane { job: DataJob::empty(), answer: None, passed: 0, broken: None };
+        let lane = || Lane { job: DataJob::empty(), answer: None, passed: 0, broken: None };
         Self {
             lanes: (0..shards).map(|_| lane()).collect(),
             slots: Vec::new(),

@@ -14,8 +14,8 @@ use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::round::{Request, View, answer, execute};
-use crate::stats::Round;
 use crate::resp::table::{Command, DataFn, Flags, Run};
+use crate::stats::Round;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

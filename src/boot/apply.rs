@@ -1,0 +1,208 @@
+//! New settings on a running daemon: who prepares, who follows, who is told.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use seawall_actors::cache::ShardMsg;
+use seawall_actors::supervise::{Handle, Tree};
+use seawall_actors::wal::WalMsg;
+use seawall_actors::watch::OnChange;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::format;
+use super::recovery::{store_config, wal_settings};
+use super::tree::Wiring;
+use crate::config::settings::Settings;
+use crate::config::{Applier, Change, Commit};
+use crate::daemon::{Daemon, ShardHandle};
+use crate::resp::front::FrontMsg;
+use crate::resp::sockets::{Socket, Sockets};
+use crate::telemetry::Telemetry;
+
+/// Called by the watcher when a configuration file has changed.
+pub(super) fn reload_on_change(daemon: &Arc<Daemon>) -> OnChange {
+    let daemon = Arc::clone(daemon);
+    Arc::new(move || {
+        let daemon = Arc::clone(&daemon);
+        tokio::spawn(async move { reload(&daemon).await });
+    })
+}
+
+/// Loads the configuration again and says what came of it. A bad one changes nothing.
+pub(super) async fn reload(daemon: &Arc<Daemon>) {
+    let config = Arc::clone(&daemon.config);
+    let outcome = tokio::task::spawn_blocking(move || config.reload()).await;
+    match outcome {
+        Ok(Ok(outcome)) => {
+            daemon.stats.reloaded(true);
+            for change in &outcome.changes {
+                info!(key = change.key, from = %change.from, to = %change.to, "setting changed");
+            }
+            for change in &outcome.needs_restart {
+                warn!(
+                    key = change.key,
+                    running = %change.from,
+                    configured = %change.to,
+                    "setting waits for a restart"
+                );
+            }
+            info!(changes = outcome.changes.len(), "configuration reloaded");
+        }
+        Ok(Err(why)) => {
+            daemon.stats.reloaded(false);
+            error!(kind = "configuration", details = %why, "reload refused; nothing changed");
+        }
+        Err(panicked) => {
+            daemon.stats.reloaded(false);
+            error!(kind = "configuration", details = %panicked, "reload failed; nothing changed");
+        }
+    }
+}
+
+/// Counts what happens in the tree.
+pub(super) fn follow_events(daemon: &Arc<Daemon>, tree: &Tree) {
+    let (stats, events) = (Arc::clone(&daemon.stats), tree.subscribe());
+    tokio::spawn(async move { stats.follow(events).await });
+}
+
+/// Registers everybody who has a say in new settings.
+pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: &Wiring) {
+    let config = &daemon.config;
+    config.add_applier(Arc::new(Logging(Arc::clone(telemetry))));
+    config.add_applier(Arc::new(Listeners {
+        sockets: wiring.sockets.clone(),
+        front: wiring.front.clone(),
+    }));
+    config.add_applier(Arc::new(Actors {
+        daemon: Arc::clone(daemon),
+        shards: wiring.shards.clone(),
+        store_configs: wiring.store_configs.clone(),
+        sweep_interval: wiring.sweep_interval.clone(),
+        wal: wiring.wal.clone(),
+    }));
+}
+
+fn touches(changes: &[Change], keys: &[&str]) -> bool {
+    changes.iter().any(|c| keys.iter().any(|key| c.key.starts_with(key)))
+}
+
+/// `[log]`.
+struct Logging(Arc<Telemetry>);
+
+impl Applier for Logging {
+    fn name(&self) -> &str {
+        "logging"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        changes: &[Change],
+    ) -> Result<Commit, String> {
+        if !touches(changes, &["log."]) {
+            return Ok(Box::new(|| {}));
+        }
+        crate::telemetry::check_level(&new.log.level)?;
+        let (telemetry, log) = (Arc::clone(&self.0), new.log.clone());
+        Ok(Box::new(move || {
+            let done = telemetry
+                .set_level(&log.level)
+                .and_then(|()| telemetry.set_format(format(log.format)));
+            if let Err(error) = done {
+                warn!(%error, "the new logging settings did not take effect");
+            }
+        }))
+    }
+}
+
+/// `server.bind` and `server.unix_socket`: what is new is bound before anything is let go.
+struct Listeners {
+    sockets: Sockets,
+    front: Handle<FrontMsg>,
+}
+
+impl Applier for Listeners {
+    fn name(&self) -> &str {
+        "listeners"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        changes: &[Change],
+    ) -> Result<Commit, String> {
+        if !touches(changes, &["server.bind", "server.unix_socket"]) {
+            return Ok(Box::new(|| {}));
+        }
+        let current = self.sockets.current();
+        let known = |name: &str| current.iter().find(|s| s.name() == name).cloned();
+        let mut sockets = Vec::new();
+        for address in &new.server.bind {
+            sockets.push(match known(&address.to_string()) {
+                Some(socket) => socket,
+                None => Arc::new(Socket::tcp(address)?),
+            });
+        }
+        if let Some(path) = &new.server.unix_socket {
+            sockets.push(match known(&path.display().to_string()) {
+                Some(socket) => socket,
+                None => Arc::new(Socket::unix(path)?),
+            });
+        }
+        let (shared, front) = (self.sockets.clone(), self.front.clone());
+        Ok(Box::new(move || {
+            shared.replace(sockets);
+            // A front that is down reads the list when it starts.
+            let _ = front.cast(FrontMsg::SocketsChanged);
+        }))
+    }
+}
+
+/// Limits of the cache, of clients, of the log; the watchdog.
+struct Actors {
+    daemon: Arc<Daemon>,
+    shards: Vec<ShardHandle>,
+    store_configs: Vec<watch::Sender<seawall_actors::cache::store::StoreConfig>>,
+    sweep_interval: watch::Sender<std::time::Duration>,
+    wal: Handle<WalMsg>,
+}
+
+impl Applier for Actors {
+    fn name(&self) -> &str {
+        "actors"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        changes: &[Change],
+    ) -> Result<Commit, String> {
+        let (daemon, new) = (Arc::clone(&self.daemon), Arc::clone(new));
+        let (shards, configs) = (self.shards.clone(), self.store_configs.clone());
+        let (interval, wal) = (self.sweep_interval.clone(), self.wal.clone());
+        let log_changes = touches(changes, &["wal."]);
+        Ok(Box::new(move || {
+            daemon.generation.fetch_add(1, Ordering::Relaxed);
+            daemon.clients.set_max(new.server.max_clients);
+            for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
+                let fresh = store_config(&new, index);
+                if *config.borrow() != fresh {
+                    config.send_replace(fresh);
+                    // A shard that is down reads it when it starts.
+                    let _ = shard.cast(ShardMsg::Reconfigure(fresh));
+                }
+            }
+            interval.send_replace(new.cache.sweep_interval);
+            if log_changes {
+                let _ = wal.cast(WalMsg::Configure(wal_settings(&new)));
+            }
+            if let Some(tree) = daemon.tree.get() {
+                tree.set_watchdog(new.supervision.watchdog);
+            }
+        }))
+    }
+}

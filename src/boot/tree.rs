@@ -1,0 +1,221 @@
+//! The supervision tree: who is started, in which order, and what happens when one gives up.
+//!
+//! Children stop in the reverse of this order, so the log is closed after everything that writes
+//! to it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_actors::cache::store::StoreConfig;
+use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
+use seawall_actors::metrics::{self as aggregator, Aggregator};
+use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
+use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
+use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
+use tokio::sync::watch;
+
+use super::recovery::{DaemonIntake, Recovered, store_config};
+use crate::config::settings::Settings;
+use crate::daemon::{Daemon, ShardHandle, sources};
+use crate::http::{self, AdminHttp, Listen};
+use crate::resp::front::{Front, FrontArgs, FrontMsg};
+use crate::resp::round::DataJob;
+use crate::resp::sockets::{Socket, Sockets};
+use crate::telemetry::Telemetry;
+
+/// Of `supervision.grace`, what the front may use to let connections finish; the rest is for the
+/// log and everything else.
+const FRONT_SHARE: u32 = 60;
+
+/// Handles and channels between the tree and the rest of the daemon.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    /// The shards.
+    pub shards: Vec<ShardHandle>,
+    /// The log's actor.
+    pub wal: Handle<WalMsg>,
+    /// The RESP front.
+    pub front: Handle<FrontMsg>,
+    /// RESP sockets.
+    pub sockets: Sockets,
+    /// Where the admin HTTP listens now.
+    pub admin_bound: watch::Receiver<Option<SocketAddr>>,
+    admin_announce: watch::Sender<Option<SocketAddr>>,
+    admin: Option<std::net::TcpListener>,
+    /// Limits of each shard, read by its incarnations when they start.
+    pub store_configs: Vec<watch::Sender<StoreConfig>>,
+    /// Time between two sweeps.
+    pub sweep_interval: watch::Sender<Duration>,
+    intake: Option<DaemonIntake>,
+    grace: Duration,
+}
+
+impl Wiring {
+    /// Wiring for these settings.
+    pub fn new(
+        settings: &Settings,
+        recovered: &Recovered,
+        sockets: Vec<Socket>,
+        admin: Option<Listen>,
+    ) -> Self {
+        let shards = usize::from(settings.cache.shards);
+        let admin_announce = watch::Sender::new(None);
+        Self {
+            shards: (0..shards).map(|_| Handle::new()).collect(),
+            wal: Handle::new(),
+            front: Handle::new(),
+            sockets: Sockets::new(sockets),
+            admin_bound: admin_announce.subscribe(),
+            admin_announce,
+            admin: match admin {
+                Some(Listen::Prepared(listener)) => Some(listener),
+                _ => None,
+            },
+            store_configs: (0..shards)
+                .map(|i| watch::Sender::new(store_config(settings, i)))
+                .collect(),
+            sweep_interval: watch::Sender::new(settings.cache.sweep_interval),
+            intake: recovered.wal.as_ref().map(|(intake, _)| intake.clone()),
+            grace: settings.supervision.grace,
+        }
+    }
+
+    /// Whoever still waits for the log is told that it is closed.
+    pub fn close_log(&self) {
+        if let Some(intake) = &self.intake {
+            intake.close();
+        }
+    }
+
+    /// The root and everything below it.
+    pub fn root(
+        &self,
+        daemon: &Arc<Daemon>,
+        recovered: Recovered,
+        telemetry: &Arc<Telemetry>,
+        seen: Seen,
+        on_change: OnChange,
+    ) -> SupervisorSpec {
+        let mut root =
+            SupervisorSpec::new("root", Strategy::OneForOne).child(metrics(daemon, telemetry));
+        if let Some((intake, dir)) = &recovered.wal {
+            root = root.child(self.wal(daemon, intake, dir));
+        }
+        root.child(ChildSpec::supervisor(self.cache(daemon, recovered)))
+            .child(watcher(daemon, seen, on_change))
+            .child(ChildSpec::supervisor(self.front(daemon)))
+    }
+
+    fn wal(&self, daemon: &Arc<Daemon>, intake: &DaemonIntake, dir: &std::path::Path) -> ChildSpec {
+        let (intake, data, clock) = (intake.clone(), dir.to_owned(), daemon.clock.clone());
+        ChildSpec::worker("wal", self.wal.clone(), Restart::default(), move || {
+            let args = WalArgs { data: data.clone(), intake: intake.clone(), clock: clock.clone() };
+            (WalActor::default(), args)
+        })
+        .grace(self.grace)
+    }
+
+    fn cache(&self, daemon: &Arc<Daemon>, recovered: Recovered) -> SupervisorSpec {
+        let mut cache = SupervisorSpec::new("cache", Strategy::OneForOne);
+        let shards = self.shards.iter().zip(recovered.cradles).zip(&self.store_configs);
+        for (index, ((handle, cradle), config)) in shards.enumerate() {
+            let (journal, rebuild) =
+                (Arc::clone(&recovered.journal), Arc::clone(&recovered.rebuild));
+            let (config, clock) = (config.subscribe(), daemon.clock.clone());
+            let make = move || {
+                let args = ShardArgs {
+                    index,
+                    cradle: Arc::clone(&cradle),
+                    journal: Arc::clone(&journal),
+                    rebuild: Arc::clone(&rebuild),
+                    config: config.clone(),
+                    clock: clock.clone(),
+                };
+                (Shard::<DataJob>::default(), args)
+            };
+            let id = format!("shard-{index}");
+            cache = cache.child(ChildSpec::worker(id, handle.clone(), Restart::default(), make));
+        }
+        let targets: Arc<[Arc<dyn SweepTarget>]> =
+            self.shards.iter().map(|h| Arc::new(h.clone()) as Arc<dyn SweepTarget>).collect();
+        let interval = self.sweep_interval.subscribe();
+        let make = move || {
+            let args = SweeperArgs { targets: Arc::clone(&targets), interval: interval.clone() };
+            (Sweeper, args)
+        };
+        // Without sweeps, what is due still expires when it is asked for.
+        cache.child(
+            ChildSpec::worker("sweeper", Handle::new(), Restart::default(), make)
+                .gives_up(GivesUp::Degrade),
+        )
+    }
+
+    fn front(&self, daemon: &Arc<Daemon>) -> SupervisorSpec {
+        let draining = Arc::new(watch::Sender::new(false));
+        let (shared, sockets) = (Arc::clone(daemon), self.sockets.clone());
+        let grace = self.grace * FRONT_SHARE / 100;
+        let make = move || {
+            let args = FrontArgs {
+                daemon: Arc::clone(&shared),
+                sockets: sockets.clone(),
+                draining: Arc::clone(&draining),
+                grace,
+            };
+            (Front, args)
+        };
+        let front = SupervisorSpec::new("front", Strategy::OneForOne).child(
+            ChildSpec::worker("resp", self.front.clone(), Restart::default(), make).grace(grace),
+        );
+        let Some(listener) = &self.admin else { return front };
+        let Ok(listener) = listener.try_clone() else { return front };
+        let (view, bound) = (Arc::clone(daemon), self.admin_announce.clone());
+        let make = move || {
+            let listen = listener.try_clone().map_or_else(
+                // Out of file descriptors: the start fails, and is tried again.
+                |_| Listen::Bind(SocketAddr::from(([0, 0, 0, 0], 0))),
+                Listen::Prepared,
+            );
+            let args = http::Args {
+                listen,
+                view: Arc::clone(&view) as _,
+                limits: http::Limits::default(),
+                bound: bound.clone(),
+            };
+            (AdminHttp, args)
+        };
+        // Clients are served without it.
+        front.child(
+            ChildSpec::worker("admin", Handle::new(), Restart::default(), make)
+                .gives_up(GivesUp::Degrade),
+        )
+    }
+}
+
+fn metrics(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> ChildSpec {
+    let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
+    let make = move || {
+        let args = aggregator::Args {
+            sources: sources(&daemon, &telemetry),
+            published: daemon.metrics.clone(),
+            settings: aggregator::Settings::default(),
+        };
+        (Aggregator, args)
+    };
+    ChildSpec::worker("metrics", Handle::new(), Restart::default(), make).gives_up(GivesUp::Degrade)
+}
+
+fn watcher(daemon: &Arc<Daemon>, seen: Seen, on_change: OnChange) -> ChildSpec {
+    let daemon = Arc::clone(daemon);
+    let make = move || {
+        let config = Arc::clone(&daemon.config);
+        let args = watcher::Args {
+            files: Arc::new(move || config.files()),
+            seen: seen.clone(),
+            on_change: Arc::clone(&on_change),
+        };
+        (Watcher, args)
+    };
+    // SIGHUP and CONFIG SET work without it.
+    ChildSpec::worker("watcher", Handle::new(), Restart::default(), make).gives_up(GivesUp::Degrade)
+}
