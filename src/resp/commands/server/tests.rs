@@ -110,7 +110,10 @@ async fn debug_is_refused_unless_it_is_switched_on() {
     let mut client = Client::alone();
     for line in ["debug sleep 0", "debug help", "debug jmap", "debug nosuch"] {
         let refused = client.run(line).await;
-        assert!(refused.starts_with("-ERR DEBUG command not allowed. If the enable-debug"), "{line}");
+        assert!(
+            refused.starts_with("-ERR DEBUG command not allowed. If the enable-debug"),
+            "{line}"
+        );
     }
     let daemon = Arc::new(FakeBackend::new(&[("DEBUG__COMMANDS", "true")]));
     let mut client = Client::connect(&daemon);
@@ -212,7 +215,10 @@ async fn command_lists_counts_and_finds_keys() {
             ("command list x", "-ERR syntax error"),
             ("command list filterby aclcat nosuch", "*0"),
             ("command list filterby module x", "*0"),
-            ("command list filterby pattern config|re*", "*2 $16 config|resetstat $14 config|rewrite"),
+            (
+                "command list filterby pattern config|re*",
+                "*2 $16 config|resetstat $14 config|rewrite",
+            ),
             ("command list filterby pattern INCRBY*", "*2 $6 incrby $11 incrbyfloat"),
             ("command getkeys mset a 1 b 2", "*2 $1 a $1 b"),
             ("command getkeys", "-ERR wrong number of arguments for 'command|getkeys' command"),
@@ -220,7 +226,10 @@ async fn command_lists_counts_and_finds_keys() {
             ("command getkeys get a b", "-ERR Invalid number of arguments specified for command"),
             ("command getkeys ping x", "-ERR The command has no key arguments"),
             ("command getkeys nosuch x", "-ERR Invalid command specified"),
-            ("command getkeysandflags mget a b", "*2 *2 $1 a *2 +RO +access *2 $1 b *2 +RO +access"),
+            (
+                "command getkeysandflags mget a b",
+                "*2 *2 $1 a *2 +RO +access *2 $1 b *2 +RO +access",
+            ),
             ("command getkeysandflags del b", "*1 *2 $1 b *2 +RM +delete"),
             ("command getkeysandflags incr b", "*1 *2 $1 b *3 +RW +access +update"),
         ],
@@ -248,7 +257,8 @@ async fn command_docs_document_commands_and_subcommands() {
 #[test]
 fn no_command_is_in_the_table_twice() {
     let mut seen = std::collections::HashSet::new();
-    let twice: Vec<_> = commands::all().map(|c| c.name).filter(|name| !seen.insert(*name)).collect();
+    let twice: Vec<_> =
+        commands::all().map(|c| c.name).filter(|name| !seen.insert(*name)).collect();
     assert!(twice.is_empty(), "{twice:?}");
 }
 

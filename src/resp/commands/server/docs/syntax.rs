@@ -8,6 +8,9 @@
 //! choice  = line ("|" line)*           one of several lines
 //! ```
 //!
+//! In brackets a bar without spaces may part lines (`EX seconds|PX milliseconds`) or words
+//! (`SKIPME YES|NO`); [`parts_lines`] tells them apart.
+//!
 //! A word in capitals is a token; a token followed by a value is one argument with that token.
 
 use crate::resp::reply::Reply;
@@ -39,7 +42,7 @@ enum Kind {
 
 /// Reads a syntax line. Any text gives some arguments; nothing is refused.
 pub(super) fn parse(line: &str) -> Vec<Argument> {
-    let spaced = line.replace('[', " [ ").replace(']', " ] ").replace(" | ", "| ");
+    let spaced = space_out(line, 0).replace('[', " [ ").replace(']', " ] ").replace(" | ", "| ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut at = 0;
     let alternatives = choice(&words, &mut at, 0);
@@ -47,6 +50,61 @@ pub(super) fn parse(line: &str) -> Vec<Argument> {
         Ok([only]) => only,
         Err(several) => vec![one_of(several)],
     }
+}
+
+/// Puts spaces around the bars that part lines inside brackets.
+fn space_out(line: &str, depth: usize) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, from)) = rest.split_once('[') {
+        let (inner, after) = from.split_at(closing(from));
+        out.push_str(before);
+        out.push('[');
+        if depth < MAX_DEPTH {
+            let inner =
+                if parts_lines(inner) { inner.replace('|', " | ") } else { inner.to_owned() };
+            out.push_str(&space_out(&inner, depth + 1));
+        } else {
+            out.push_str(inner);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Where the bracket that was opened before `text` closes; its end if it does not.
+fn closing(text: &str) -> usize {
+    let mut open = 1usize;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            '[' => open += 1,
+            ']' if open == 1 => return at,
+            ']' => open -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Whether the bars part lines: one of the parts behind the first has several words, or a value
+/// stands beside a token.
+fn parts_lines(inner: &str) -> bool {
+    // Bars of inner brackets are theirs.
+    if inner.contains('[') {
+        return false;
+    }
+    let parts: Vec<&str> = inner.split('|').map(str::trim).collect();
+    let words = |part: &str| part.split_whitespace().count();
+    let last_word = |part: &str| part.split_whitespace().last().is_some_and(is_token);
+    parts.len() > 1
+        && (parts.iter().skip(1).any(|part| words(part) > 1)
+            || (parts.first().is_some_and(|first| words(first) > 1 && !last_word(first))
+                && parts.iter().skip(1).any(|part| is_token(part))))
+}
+
+fn is_token(word: &str) -> bool {
+    word.chars().all(|c| c.is_ascii_uppercase() || c == '-' || c.is_ascii_digit())
 }
 
 /// Reads alternatives up to the closing bracket.
@@ -119,7 +177,7 @@ fn add_word(line: &mut Vec<Argument>, word: &str) {
 }
 
 fn single(word: &str) -> Argument {
-    let token = word.chars().all(|c| c.is_ascii_uppercase() || c == '-' || c.is_ascii_digit());
+    let token = is_token(word);
     Argument {
         name: word.to_ascii_lowercase(),
         kind: if token { Kind::PureToken } else { Kind::Value(kind_of(word)) },

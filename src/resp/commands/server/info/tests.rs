@@ -1,13 +1,12 @@
 use std::sync::Arc;
 
 use crate::resp::backend::fake::{Client, FakeBackend};
-use crate::resp::backend::{
-    DatabaseNumbers, FamilyNumbers, LogNumbers, ShardNumbers, Traffic,
-};
+use crate::resp::backend::{DatabaseNumbers, FamilyNumbers, LogNumbers, ShardNumbers, Traffic};
 
 fn busy() -> FakeBackend {
     let mut daemon = FakeBackend::new(&[("CACHE__MAX_MEMORY", "1MiB")]);
-    let database = |db, keys, expires, avg_ttl_ms| DatabaseNumbers { db, keys, expires, avg_ttl_ms };
+    let database =
+        |db, keys, expires, avg_ttl_ms| DatabaseNumbers { db, keys, expires, avg_ttl_ms };
     let shard = ShardNumbers {
         entries: 3,
         bytes: 1_536,

@@ -15,8 +15,10 @@ fn show(arguments: &[Argument]) -> String {
                     format!("{token}{}:{kind}", a.name)
                 }
                 Kind::OneOf(parts) => {
-                    let parts: Vec<_> = parts.iter().map(|p| show(std::slice::from_ref(p))).collect();
-                    format!("<{}>", parts.join("|"))
+                    let parts: Vec<_> =
+                        parts.iter().map(|p| show(std::slice::from_ref(p))).collect();
+                    let token = a.token.as_ref().map_or_else(String::new, |t| format!("{t} "));
+                    format!("{token}<{}>", parts.join("|"))
                 }
                 Kind::Block(parts) => format!("({})", show(parts)),
             };
@@ -36,13 +38,26 @@ fn syntax_lines_are_read_as_redis_documents_them() {
         ("key value [key value …]", "(key:key value:string)…"),
         ("[message]", "[message:string]"),
         ("key [NX|XX] [GET]", "key:key [<NX|XX>] [GET]"),
-        ("key [EX seconds | PX milliseconds | KEEPTTL]",
-         "key:key [<EX seconds:integer|PX milliseconds:integer|KEEPTTL>]"),
+        (
+            "key [EX seconds | PX milliseconds | KEEPTTL]",
+            "key:key [<EX seconds:integer|PX milliseconds:integer|KEEPTTL>]",
+        ),
+        (
+            "key value [NX|XX|IFEQ comparison-value] [EX seconds|PX milliseconds|KEEPTTL]",
+            "key:key value:string [<NX|XX|IFEQ comparison-value:string>] \
+             [<EX seconds:integer|PX milliseconds:integer|KEEPTTL>]",
+        ),
+        (
+            "[SKIPME YES|NO] [EX seconds|PERSIST]",
+            "[SKIPME <YES|NO>] [<EX seconds:integer|PERSIST>]",
+        ),
         ("NO ONE | host port", "<(NO ONE)|(host:string port:string)>"),
         ("ON|OFF", "<ON|OFF>"),
         ("[section [section …]]", "[section:string]…"),
-        ("cursor [MATCH pattern] [COUNT count]",
-         "cursor:integer [MATCH pattern:pattern] [COUNT count:integer]"),
+        (
+            "cursor [MATCH pattern] [COUNT count]",
+            "cursor:integer [MATCH pattern:pattern] [COUNT count:integer]",
+        ),
     ] {
         assert_eq!(show(&parse(line)), expected, "{line}");
     }
