@@ -8,8 +8,13 @@
 
 mod support;
 
+mod admin_http;
+mod clients;
+mod configuration;
 mod differential;
 mod durability;
 mod lifecycle;
 mod limits;
 mod protocol;
+mod supervision;
+mod transactions;

@@ -55,6 +55,21 @@ fn a_client_that_never_reads_cannot_keep_it_from_stopping() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once_with_1() {
+    let mut daemon = Daemon::start();
+    let mut client = daemon.connect();
+    client.call(&["SET", "k", &"x".repeat(1_000_000)]);
+    // It takes no replies, so the drain waits for it.
+    for _ in 0..50 {
+        client.send(&["GET", "k"]);
+    }
+    daemon.signal(Signal::TERM);
+    daemon.wait_log("the drain", |line| line["event"] == "stopping");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_exit().code(), Some(1), "{}", daemon.log_text());
+}
+
+#[test]
 fn an_open_connection_does_not_delay_the_stop() {
     let mut daemon = Daemon::start();
     let mut idle = daemon.connect();

@@ -252,10 +252,22 @@ impl Daemon {
         status
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Starts it again after its end, on the same data; waits until it serves.
     #[track_caller]
     pub fn restart(&mut self) {
         self.relaunch();
+        self.wait_ready();
+    }
+
+    /// Starts it again with the configuration file that it may have rewritten.
+    #[track_caller]
+    pub fn restart_with_file_as_it_is(&mut self) {
+        self.launch(None);
         self.wait_ready();
     }
 
@@ -277,7 +289,7 @@ impl Daemon {
         let start = std::time::Instant::now();
         let mut seen = 0;
         loop {
-            let ended = self.child.as_mut().is_none_or(|c| !matches!(c.try_wait(), Ok(None)));
+            let ended = self.has_ended();
             let lines = self.log.lock().expect("no test panics with the log")[seen..].to_vec();
             seen += lines.len();
             for line in lines {
