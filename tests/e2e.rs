@@ -13,6 +13,8 @@ mod clients;
 mod configuration;
 mod differential;
 mod durability;
+mod fuzzing;
+mod licences;
 mod lifecycle;
 mod limits;
 mod protocol;
