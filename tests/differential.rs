@@ -43,7 +43,7 @@ fn line(rng: &mut SmallRng) -> Line {
     let other = pick(rng, &NUMBERS);
     // A year from now and more; absolute, so that both servers hold the same time.
     let at = (2_100_000_000 + rng.random_range(0..1000)).to_string();
-    let words: &[&str] = match rng.random_range(0..46) {
+    let words: &[&str] = match rng.random_range(0..47) {
         0..=4 => &["SET", &one, &first],
         5 => &["SET", &one, &first, "NX"],
         6 => &["SET", &one, &first, "XX", "GET"],
@@ -83,6 +83,7 @@ fn line(rng: &mut SmallRng) -> Line {
         42 => &["NOSUCH", &one, &first],
         43 => &["GET", &one, &two],
         44 => &["ECHO", &first],
+        45 => &["OBJECT", ["REFCOUNT", "nosuch"][rng.random_range(0..2)]],
         _ => &["PING", &first],
     };
     words.iter().map(|&word| word.to_owned()).collect()

@@ -150,3 +150,17 @@ fn a_client_that_leaves_in_multi_changes_nothing() {
     assert_eq!(client.run("WATCH a").text(), "ERR WATCH inside MULTI is not allowed");
     assert_eq!(client.run("DISCARD"), Reply::ok());
 }
+
+#[test]
+fn a_wrong_subcommand_is_found_when_it_is_queued() {
+    let daemon = sharded();
+    let mut client = daemon.connect();
+    for line in ["OBJECT REFCOUNT", "OBJECT NOSUCH a", "CONFIG GET"] {
+        queue(&mut client, &["SET a 1"]);
+        assert!(client.run(line).is_error(), "{line}");
+        assert!(client.run("EXEC").text().starts_with("EXECABORT"), "{line}");
+    }
+    // These families may also be called without a subcommand.
+    queue(&mut client, &["COMMAND COUNT", "OBJECT HELP"]);
+    assert_eq!(client.run("EXEC").items().len(), 2);
+}

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::store::Store;
 use crate::journal::Lsn;
 
-/// Where a store and the LSN of its last record are given back.
+/// How a store gets back to its shard.
 type WayHome = oneshot::Sender<(Box<Store>, Lsn)>;
 
 /// A borrowed store. The shard stands still until it is back.
@@ -40,7 +40,7 @@ impl Loan {
 /// The way home of a store that was taken out of its loan.
 #[derive(Debug)]
 pub struct LoanSlip {
-    back: oneshot::Sender<(Box<Store>, Lsn)>,
+    back: WayHome,
 }
 
 impl Drop for Loan {
