@@ -1,4 +1,4 @@
-//! Fuzzes the request decoder: `cargo +nightly fuzz run decode` in `tests/`.
+//! Fuzzes the request decoder: see `tests/fuzz/README.md`.
 
 #![no_main]
 
