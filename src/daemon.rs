@@ -1,5 +1,6 @@
 //! What connections, commands and the admin HTTP share: handles, settings, numbers. No logic.
 
+mod backend;
 mod view;
 
 pub use view::sources;

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod args;
+pub mod backend;
 pub mod clients;
 pub mod codec;
 pub mod commands;

@@ -6,11 +6,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::backend::Backend;
 use super::clients::{ClientInfo, CommandName, Registration, Traits};
 use super::refusal::Refusal;
 use super::reply::Proto;
 use super::table::{Command, Flags};
-use crate::daemon::Daemon;
 
 pub use admission::{DENIED, protected_mode_admits};
 
@@ -32,7 +32,7 @@ pub enum ReplyMode {
 #[derive(Debug)]
 pub struct Session {
     /// The daemon around it.
-    pub daemon: Arc<Daemon>,
+    pub daemon: Arc<dyn Backend>,
     /// Selected database. Change it with [`Session::select`].
     pub db: u8,
     /// Protocol version. Change it with [`Session::speak`].
@@ -53,8 +53,8 @@ impl Session {
     /// A fresh session. It counts as authenticated if no password is configured now, and stays
     /// so when one is set later, as in Redis.
     #[must_use]
-    pub fn new(daemon: Arc<Daemon>, registration: Registration) -> Self {
-        let authenticated = !password_set(&daemon);
+    pub fn new(daemon: Arc<dyn Backend>, registration: Registration) -> Self {
+        let authenticated = !password_set(&*daemon);
         Self {
             daemon,
             db: 0,
@@ -84,7 +84,7 @@ impl Session {
     #[must_use]
     pub fn authenticated(&self) -> bool {
         // The flag decides for all but those who wait before a password that may be gone by now.
-        self.authenticated || !password_set(&self.daemon)
+        self.authenticated || !password_set(&*self.daemon)
     }
 
     /// The client has given the right password.
@@ -140,7 +140,7 @@ impl Session {
         self.speak(Proto::V2);
         self.set_traits(Traits::default());
         self.reply_mode = ReplyMode::On;
-        self.authenticated = !password_set(&self.daemon);
+        self.authenticated = !password_set(&*self.daemon);
         self.registration.set_name("");
         self.registration.note_transaction(None, 0);
     }
@@ -178,7 +178,7 @@ impl Session {
     ///
     /// CLIENT itself is never held back (Redis holds it), or CLIENT UNPAUSE could not be heard.
     pub async fn wait_while_paused(&self, command: &Command) {
-        let gate = self.daemon.clients.pause();
+        let gate = self.daemon.clients().pause();
         let writes = command.flags.has(Flags::WRITE);
         if gate.holds(writes) && command.name != "client" {
             gate.pass(writes).await;
@@ -186,6 +186,6 @@ impl Session {
     }
 }
 
-fn password_set(daemon: &Daemon) -> bool {
-    daemon.config.settings().server.password.is_some()
+fn password_set(daemon: &dyn Backend) -> bool {
+    daemon.config().settings().server.password.is_some()
 }

@@ -9,7 +9,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
 
 use super::pending::Pending;
 use super::settings::{FsyncMode, MAX_PENDING, Settings};
@@ -37,10 +39,15 @@ impl<P: Release> Clone for Intake<P> {
     }
 }
 
+/// A bell that has not rung by then is lost.
+const BELL_LATE: Duration = Duration::from_millis(5);
+
 #[derive(Debug)]
 struct Shared<P> {
     queue: Mutex<Queue<P>>,
     arrived: Condvar,
+    /// Where replies are released; `None` outside of a runtime.
+    runtime: Option<Handle>,
     /// What the writer is writing. It holds this lock for its whole life: there is one writer.
     seat: Mutex<Pending>,
     /// `OPEN` and the others; changes under the queue's lock, is read without.
@@ -63,8 +70,10 @@ struct Queue<P> {
     parked: VecDeque<Parked<P>>,
     /// Why the log cannot be written.
     blocked: Option<Arc<str>>,
-    /// The writer waits for records.
-    sleeping: bool,
+    /// A bell for what waits is on its way.
+    belled: bool,
+    /// The bell has rung: the writer is to take what waits.
+    rung: bool,
     /// The writer is to look around, records or not.
     poked: bool,
 }
@@ -77,6 +86,16 @@ struct Parked<P> {
     reply: P,
 }
 
+impl<P> Shared<P> {
+    fn bell(&self) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.belled = false;
+        queue.rung = true;
+        drop(queue);
+        self.arrived.notify_one();
+    }
+}
+
 impl<P: Release> Intake<P> {
     /// An intake that goes on behind `last_lsn`, which replay found; all before it is durable.
     #[must_use]
@@ -87,10 +106,12 @@ impl<P: Release> Intake<P> {
                 last_lsn,
                 parked: VecDeque::new(),
                 blocked: None,
-                sleeping: false,
+                belled: false,
+                rung: false,
                 poked: false,
             }),
             arrived: Condvar::new(),
+            runtime: Handle::try_current().ok(),
             seat: Mutex::new(Pending::default()),
             gate: AtomicU8::new(OPEN),
             settled: AtomicU64::new(last_lsn),
@@ -138,6 +159,19 @@ impl<P: Release> Intake<P> {
         self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wakes the writer, after everybody who is about to append has done so.
+    ///
+    /// On the runtime that is one turn of its loop later: what one poll of the sockets brought in
+    /// becomes one frame, and one wake of the writer's thread, instead of several.
+    fn ring(&self) {
+        let Ok(runtime) = Handle::try_current() else { return self.shared.bell() };
+        let shared = Arc::clone(&self.shared);
+        runtime.spawn(async move {
+            tokio::task::yield_now().await;
+            shared.bell();
+        });
+    }
+
     fn full() -> JournalError {
         JournalError::Failed("the log's queue is full; it drains as the disk keeps up".into())
     }
@@ -172,10 +206,10 @@ impl<P: Release> Journal<P> for Intake<P> {
                 Some(why) => refused = Some((reply, JournalError::Failed(Arc::clone(why)))),
             }
         }
-        let wake = std::mem::take(&mut queue.sleeping);
+        let ring = !std::mem::replace(&mut queue.belled, true);
         drop(queue);
-        if wake {
-            self.shared.arrived.notify_one();
+        if ring {
+            self.ring();
         }
         batch.clear();
         if let Some((reply, why)) = refused {
@@ -231,6 +265,7 @@ impl<P: Release> Intake<P> {
     /// Swaps what waits into the empty `flight`.
     pub(super) fn take(&self, flight: &mut Pending) {
         let mut queue = self.queue();
+        queue.rung = false;
         std::mem::swap(&mut queue.pending, flight);
         if self.shared.gate.load(Ordering::Relaxed) == FULL {
             self.shared.gate.store(OPEN, Ordering::Release);
@@ -245,12 +280,15 @@ impl<P: Release> Intake<P> {
     /// Sleeps until a poke, `until`, or, if `for_work`, records.
     pub(super) fn wait(&self, until: Option<Instant>, for_work: bool) {
         let mut queue = self.queue();
+        let mut belated = None;
         loop {
-            if std::mem::take(&mut queue.poked) || (for_work && !queue.pending.is_empty()) {
+            if std::mem::take(&mut queue.poked) || (for_work && queue.rung) {
                 break;
             }
-            queue.sleeping = for_work;
-            queue = match until {
+            // A bell may be lost with its runtime; the records must not be.
+            let waiting = for_work && !queue.pending.is_empty();
+            let late = waiting.then(|| *belated.get_or_insert_with(|| Instant::now() + BELL_LATE));
+            queue = match [until, late].into_iter().flatten().min() {
                 None => self.shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -262,7 +300,6 @@ impl<P: Release> Intake<P> {
                 }
             };
         }
-        queue.sleeping = false;
     }
 
     /// Makes the writer look around.
@@ -282,8 +319,14 @@ impl<P: Release> Intake<P> {
             due.extend(queue.parked.pop_front().map(|parked| parked.reply));
         }
         drop(queue);
-        for reply in due.drain(..) {
-            reply.release(Ok(()));
+        match &self.shared.runtime {
+            // One wake of the runtime for all of them: each release wakes its own task, and that
+            // is cheap only from the inside.
+            Some(runtime) if due.len() > 1 => {
+                let due = std::mem::take(due);
+                runtime.spawn(async move { due.into_iter().for_each(|r| r.release(Ok(()))) });
+            }
+            _ => due.drain(..).for_each(|reply| reply.release(Ok(()))),
         }
     }
 

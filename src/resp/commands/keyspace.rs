@@ -1,7 +1,7 @@
 //! Keys, whatever their value.
 
 mod database;
-mod glob;
+pub(super) mod glob;
 mod key;
 mod listing;
 mod memory;

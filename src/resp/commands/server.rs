@@ -1,6 +1,155 @@
 //! The server: INFO, CONFIG, COMMAND, ….
 
-use crate::resp::table::Command;
+mod command;
+mod config;
+mod debug;
+mod docs;
+mod info;
+mod replication;
+mod shutdown;
+mod small;
+mod sw;
+#[cfg(test)]
+mod tests;
+
+use crate::resp::table::{Command, Family, Flags, Keys, Run, Subcommand};
+
+const ADMIN: Flags = Flags::ADMIN.and(Flags::LOADING);
+const FREE: Flags = Flags::FAST.and(Flags::LOADING);
 
 /// The commands of this family.
-pub const COMMANDS: &[Command] = &[];
+pub const COMMANDS: &[Command] = &[
+    command("acl", -2, Flags::LOADING, Run::Session(small::acl))
+        .doc("6.0.0", "Answers who the connection is.", "WHOAMI", "O(1)")
+        .with(small::ACL),
+    command("command", -1, Flags::LOADING, Run::Session(command::command))
+        .doc(
+            "2.8.13",
+            "Describes the commands.",
+            "[subcommand [argument …]]",
+            "O(n) over the commands described",
+        )
+        .with(command::SUBCOMMANDS),
+    command("config", -2, ADMIN, Run::Async(config::config))
+        .doc(
+            "2.0.0",
+            "Reads and changes settings.",
+            "subcommand [argument …]",
+            "O(n) over the settings",
+        )
+        .with(config::SUBCOMMANDS),
+    command("debug", -2, ADMIN, Run::Async(debug::debug))
+        .doc(
+            "1.0.0",
+            "For tests of clients and of the server; needs `debug.commands`.",
+            "subcommand [argument …]",
+            "Depends on the subcommand",
+        )
+        .with(debug::SUBCOMMANDS),
+    command("info", -1, Flags::LOADING, Run::Async(info::info)).doc(
+        "1.0.0",
+        "Reports on the server, section by section.",
+        "[section [section …]]",
+        "O(n) over the shards",
+    ),
+    command("lolwut", -1, FREE.and(Flags::READONLY), Run::Session(small::lolwut)).doc(
+        "5.0.0",
+        "Draws a seawall and tells the version.",
+        "[VERSION version]",
+        "O(1)",
+    ),
+    command("module", -2, ADMIN, Run::Session(small::module))
+        .doc("4.0.0", "Answers that there are no modules.", "LIST", "O(1)")
+        .with(small::MODULE),
+    command("psync", -3, ADMIN, Run::Session(replication::refused)).doc(
+        "2.8.0",
+        "Refused: there are no replicas.",
+        "replicationid offset",
+        "O(1)",
+    ),
+    command("replconf", -1, ADMIN, Run::Session(replication::refused)).doc(
+        "3.0.0",
+        "Refused: there are no replicas.",
+        "[argument …]",
+        "O(1)",
+    ),
+    command("replicaof", 3, ADMIN, Run::Session(replication::replica_of)).doc(
+        "5.0.0",
+        "Takes NO ONE; refuses to follow a server.",
+        "host port | NO ONE",
+        "O(1)",
+    ),
+    command("role", 1, FREE, Run::Session(replication::role)).doc(
+        "2.8.12",
+        "Answers the role in replication: master, without replicas.",
+        "",
+        "O(1)",
+    ),
+    command("shutdown", -1, ADMIN.and(Flags::NO_MULTI), Run::Session(shutdown::shutdown)).doc(
+        "1.0.0",
+        "Stops the daemon in order.",
+        "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]",
+        "O(1)",
+    ),
+    command("slaveof", 3, ADMIN, Run::Session(replication::replica_of)).doc(
+        "1.0.0",
+        "An old name of REPLICAOF.",
+        "host port | NO ONE",
+        "O(1)",
+    ),
+    command("sw.drill", 3, ADMIN, Run::Async(sw::drill)).doc(
+        "0.1.0",
+        "Makes one actor fail, to watch the tree heal; needs `debug.drills`.",
+        "PANIC|ERROR|HANG|KILL path",
+        "O(n) over the actors",
+    ),
+    command("sw.help", 1, FREE, Run::Session(sw::help)).doc(
+        "0.1.0",
+        "Lists the commands that only Seawall has.",
+        "",
+        "O(n) over the commands",
+    ),
+    command("sw.tree", 1, Flags::LOADING, Run::Async(sw::tree)).doc(
+        "0.1.0",
+        "Draws the supervision tree as it stands.",
+        "",
+        "O(n) over the actors",
+    ),
+    command("sw.version", 1, FREE, Run::Session(sw::version)).doc(
+        "0.1.0",
+        "Answers Seawall's own version.",
+        "",
+        "O(1)",
+    ),
+    command("sync", 1, ADMIN, Run::Session(replication::refused)).doc(
+        "1.0.0",
+        "Refused: there are no replicas.",
+        "",
+        "O(1)",
+    ),
+    command("time", 1, FREE, Run::Session(small::time)).doc(
+        "2.6.0",
+        "Answers the wall time: seconds, and microseconds (in steps of 1000).",
+        "",
+        "O(1)",
+    ),
+    command("wait", 3, Flags::LOADING, Run::Session(replication::wait)).doc(
+        "3.0.0",
+        "Answers 0: there are no replicas to wait for.",
+        "numreplicas timeout",
+        "O(1)",
+    ),
+];
+
+const fn command(name: &'static str, arity: i8, flags: Flags, run: Run) -> Command {
+    Command::new(name, arity, flags, Keys::NONE, Family::Server, run)
+}
+
+const fn sub(
+    name: &'static str,
+    arity: i8,
+    syntax: &'static str,
+    summary: &'static str,
+) -> Subcommand {
+    Subcommand { name, arity, syntax, summary }
+}

@@ -1,53 +1,59 @@
-//! What commands with subcommands share: HELP, and refusals that name the subcommand.
+//! Commands that are families of subcommands: dispatch, arity and HELP, all from the table.
 
 use crate::resp::args::Args;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::table::Subcommand;
 
-/// Finds the subcommand that argument 1 names and checks its arity; `parent` in lower case.
+/// How much of a name that a client made up is shown back to it, in bytes; Redis' number.
+const SHOWN: usize = 128;
+
+/// Finds the subcommand that argument 1 names and checks its arity.
 ///
 /// # Errors
 /// Redis' texts for an unknown subcommand and for a wrong number of arguments.
 pub fn find(
-    parent: &str,
+    parent: &'static str,
     subcommands: &'static [Subcommand],
     args: &Args<'_>,
-) -> Result<&'static str, Refusal> {
-    let Some(found) = subcommands.iter().find(|s| args.is(1, s.name)) else {
-        let name = String::from_utf8_lossy(args.get(1));
-        let name: String = name.chars().take(128).collect();
-        return Err(Refusal::other(format!(
-            "ERR unknown subcommand '{name}'. Try {} HELP.",
-            parent.to_ascii_uppercase()
-        )));
+) -> Result<&'static Subcommand, Refusal> {
+    let Some(sub) = subcommands.iter().find(|sub| args.is(1, sub.name)) else {
+        return Err(unknown(parent, args));
     };
-    let arity = usize::from(found.arity.unsigned_abs());
-    let fits = if found.arity < 0 { args.len() >= arity } else { args.len() == arity };
-    if fits {
-        Ok(found.name)
-    } else {
-        Err(Refusal::Arity(format!("{parent}|{}", found.name).into()))
-    }
+    let arity = usize::from(sub.arity.unsigned_abs());
+    let fits = if sub.arity < 0 { args.len() >= arity } else { args.len() == arity };
+    if fits { Ok(sub) } else { Err(Refusal::Arity(format!("{parent}|{}", sub.name).into())) }
 }
 
-/// Answers HELP as Redis lays it out: each subcommand with its arguments, then what it does.
+/// Redis' refusal of a subcommand that does not exist.
+#[must_use]
+pub fn unknown(parent: &str, args: &Args<'_>) -> Refusal {
+    Refusal::other(format!(
+        "ERR unknown subcommand '{}'. Try {} HELP.",
+        shown(args.get(1)),
+        parent.to_ascii_uppercase()
+    ))
+}
+
+/// What a client sent, bounded and fit for an error line.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..SHOWN).unwrap_or(bytes)).into_owned()
+}
+
+/// `<parent> HELP`: every subcommand with its syntax and its sentence.
 pub fn help(parent: &str, subcommands: &[Subcommand], reply: &mut Reply<'_>) {
-    reply.array(1 + subcommands.len() * 2);
+    let listed = subcommands.iter().filter(|sub| sub.name != "help");
+    reply.array(1 + 2 * (listed.clone().count() + 1));
     reply.simple(&format!(
         "{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
         parent.to_ascii_uppercase()
     ));
-    for subcommand in subcommands {
-        let space = if subcommand.syntax.is_empty() { "" } else { " " };
-        let name = subcommand.name.to_ascii_uppercase();
-        reply.simple(&format!("{name}{space}{}", subcommand.syntax));
-        reply.simple(&format!("    {}", subcommand.summary));
+    for sub in listed {
+        let name = sub.name.to_ascii_uppercase();
+        reply.simple(format!("{name} {}", sub.syntax).trim_end());
+        reply.simple(&format!("    {}", sub.summary));
     }
-}
-
-/// What a client sent, shortened to what Redis shows of it (128 bytes) and fit for an error line.
-#[must_use]
-pub fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes.get(..128).unwrap_or(bytes)).into_owned()
+    reply.simple("HELP");
+    reply.simple("    Print this help.");
 }

@@ -24,7 +24,7 @@ pub(super) fn auth(
         3 => (args.get(1), args.get(2)),
         _ => return Err(Refusal::Syntax),
     };
-    if args.len() == 2 && session.daemon.config.settings().server.password.is_none() {
+    if args.len() == 2 && session.daemon.config().settings().server.password.is_none() {
         return Err(Refusal::other(NO_PASSWORD));
     }
     log_in(session, user, password)?;
@@ -38,7 +38,7 @@ pub(super) fn auth(
 /// # Errors
 /// `WRONGPASS`. An authenticated session stays so.
 pub(super) fn log_in(session: &mut Session, user: &[u8], given: &[u8]) -> Result<(), Refusal> {
-    let settings = session.daemon.config.settings();
+    let settings = session.daemon.config().settings();
     let right = match &settings.server.password {
         Some(password) => same(password.expose().as_bytes(), given),
         None => true,

@@ -34,7 +34,7 @@ pub(super) fn select(
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
     let index = integer::argument_i32(args.get(1))?;
-    let databases = i32::from(session.daemon.config.settings().server.databases);
+    let databases = i32::from(session.daemon.config().settings().server.databases);
     match u8::try_from(index) {
         Ok(db) if index < databases => session.select(db),
         _ => return Err(Refusal::DbOutOfRange),

@@ -59,10 +59,8 @@ pub(super) fn client(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    let name = subcommand::find("client", SUBCOMMANDS, args)?;
-    session
-        .client()
-        .note_round(session.daemon.clock.unix_ms(), CommandName::of_sub("client", name));
+    let name = subcommand::find("client", SUBCOMMANDS, args)?.name;
+    session.client().note_round(session.daemon.now(), CommandName::of_sub("client", name));
     match name {
         "caching" => {
             return Err(Refusal::other(
@@ -106,7 +104,7 @@ pub(super) fn client(
             reply.int(0);
         }
         "unpause" => {
-            session.daemon.clients.pause().open();
+            session.daemon.clients().pause().open();
             reply.ok();
         }
         _ => subcommand::help("client", SUBCOMMANDS, reply),
@@ -132,7 +130,7 @@ fn pause(session: &Session, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<()
     let ms = integer::parse(args.get(2))
         .ok_or_else(|| Refusal::other("ERR timeout is not an integer or out of range"))?;
     let ms = u64::try_from(ms).map_err(|_| Refusal::other("ERR timeout is negative"))?;
-    session.daemon.clients.pause().close(what, Duration::from_millis(ms));
+    session.daemon.clients().pause().close(what, Duration::from_millis(ms));
     reply.ok();
     Ok(())
 }

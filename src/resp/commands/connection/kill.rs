@@ -41,9 +41,9 @@ pub(super) fn kill(
 ) -> Result<(), Refusal> {
     let old_form = args.len() == 3;
     let filter = if old_form { by_address(args) } else { by_filters(args)? };
-    let (me, now) = (session.id(), session.daemon.clock.unix_ms());
+    let (me, now) = (session.id(), session.daemon.now());
     let mut killed = 0;
-    for client in session.daemon.clients.all() {
+    for client in session.daemon.clients().all() {
         if filter.takes(&client, me, now) {
             killed += 1;
             if client.id == me {

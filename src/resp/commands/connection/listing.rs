@@ -34,7 +34,7 @@ pub(super) fn kind(args: &Args<'_>, at: usize) -> Result<Kind, Refusal> {
 
 pub(super) fn info(session: &Session, reply: &mut Reply<'_>) {
     let mut line = String::new();
-    session.client().describe(session.daemon.clock.unix_ms(), &mut line);
+    session.client().describe(session.daemon.now(), &mut line);
     line.push('\n');
     reply.verbatim(&line);
 }
@@ -44,7 +44,7 @@ pub(super) fn list(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    let clients = &session.daemon.clients;
+    let clients = session.daemon.clients();
     let listed = match args.len() {
         2 => clients.all(),
         4 if args.is(2, "type") => match kind(args, 3)? {
@@ -58,7 +58,7 @@ pub(super) fn list(
         }
         _ => return Err(Refusal::Syntax),
     };
-    let now = session.daemon.clock.unix_ms();
+    let now = session.daemon.now();
     let mut text = String::new();
     for client in listed {
         client.describe(now, &mut text);

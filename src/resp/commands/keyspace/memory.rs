@@ -49,7 +49,7 @@ pub fn memory(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    match subcommand::find("memory", SUBCOMMANDS, args)? {
+    match subcommand::find("memory", SUBCOMMANDS, args)?.name {
         "usage" => return usage(ks, args, reply),
         "stats" => stats(ks, reply),
         "doctor" => doctor(ks, reply),

@@ -48,7 +48,7 @@ pub fn object(
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    let name = subcommand::find("object", SUBCOMMANDS, args)?;
+    let name = subcommand::find("object", SUBCOMMANDS, args)?.name;
     if name == "help" {
         subcommand::help("object", SUBCOMMANDS, reply);
         return Ok(());

@@ -1,0 +1,163 @@
+//! The daemon as the commands about the server see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use seawall_actors::cache::{ShardMsg, ShardStats};
+use seawall_actors::clock::UnixMs;
+use seawall_actors::metrics::HistogramSnapshot;
+use seawall_actors::supervise::Drill;
+
+use super::{Daemon, Phase, StopMode};
+use crate::config::ConfigControl;
+use crate::http::metrics::catalog;
+use crate::resp::backend::{
+    Backend, DatabaseNumbers, FamilyNumbers, LifeNumbers, LogNumbers, ShardNumbers, Traffic,
+};
+use crate::resp::clients::Clients;
+use crate::resp::refusal::Refusal;
+
+#[async_trait]
+impl Backend for Daemon {
+    fn config(&self) -> &Arc<ConfigControl> {
+        &self.config
+    }
+
+    fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    fn now(&self) -> UnixMs {
+        self.clock.unix_ms()
+    }
+
+    fn life(&self) -> LifeNumbers {
+        LifeNumbers {
+            started_at: self.life.started_ms,
+            uptime: self.life.started.elapsed(),
+            run_id: self.life.run_id.clone(),
+            loading: self.life.phase() == Phase::Replaying,
+            stopping: self.life.phase() == Phase::Draining,
+        }
+    }
+
+    fn request_stop(&self, at_once: bool) {
+        self.life.request_stop(if at_once { StopMode::Now } else { StopMode::Graceful });
+    }
+
+    async fn shards(&self, within: Duration) -> Vec<Option<ShardNumbers>> {
+        let stats = self.shards.stats(within).await;
+        stats.into_iter().map(|shard| shard.map(|s| numbers(&s))).collect()
+    }
+
+    async fn reset_stats(&self) {
+        self.shards.reset_stats();
+        self.stats.reset();
+    }
+
+    async fn set_active_expire(&self, on: bool) -> Result<(), Refusal> {
+        self.shards.tell(|| ShardMsg::ActiveExpire(on));
+        Ok(())
+    }
+
+    fn config_generation(&self) -> u64 {
+        Daemon::config_generation(self)
+    }
+
+    fn traffic(&self) -> Traffic {
+        let stats = self.stats.snapshot();
+        let rate = self.metrics.newest().rate(&catalog::COMMANDS).round();
+        let quantile = |h: &HistogramSnapshot, q| h.quantile(q).unwrap_or(0);
+        Traffic {
+            connections: stats.accepted,
+            rejected: stats.rejected_total(),
+            commands: stats.commands(),
+            // A rate of commands is far below what an f64 holds exactly, and never negative.
+            ops_per_sec: rate as u64,
+            bytes_in: stats.bytes_in,
+            bytes_out: stats.bytes_out,
+            errors: stats
+                .errors()
+                .filter(|(_, n)| *n > 0)
+                .map(|(code, n)| (code.to_owned(), n))
+                .collect(),
+            families: stats
+                .families()
+                .map(|(family, calls, h)| FamilyNumbers {
+                    name: family.name(),
+                    calls,
+                    total_ns: h.sum_ns(),
+                    percentiles_ns: [quantile(h, 0.5), quantile(h, 0.99), quantile(h, 0.999)],
+                })
+                .collect(),
+            restarts: stats.actor_restarts,
+            reloads: (stats.reloads_ok, stats.reloads_failed),
+        }
+    }
+
+    fn log(&self) -> Option<LogNumbers> {
+        let (fsync, stats) = self.log.status()?;
+        Some(LogNumbers {
+            fsync,
+            lsn: stats.lsn,
+            written: stats.written,
+            durable: stats.durable,
+            segments: stats.segment,
+            bytes: stats.bytes,
+            frames: stats.frames,
+            syncs: stats.syncs,
+            errors: stats.write_errors + stats.sync_errors,
+            refusing: stats.blocked,
+        })
+    }
+
+    async fn tree(&self) -> String {
+        self.tree.get().map_or_else(
+            || "the tree is being started\n".to_owned(),
+            |tree| tree.snapshot().render(),
+        )
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        let given_up = self.given_up().map(|reason| match reason.cause {
+            Some(cause) => format!("{} gave up: {cause}", reason.path),
+            None => format!("{} gave up", reason.path),
+        });
+        self.missing().chain(given_up).collect()
+    }
+
+    async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {
+        let Some(tree) = self.tree.get() else {
+            return Err(Refusal::other("ERR the tree is being started"));
+        };
+        tree.drill(path, drill).map_err(|error| Refusal::other(format!("ERR {error}")))
+    }
+}
+
+fn numbers(shard: &ShardStats) -> ShardNumbers {
+    let c = &shard.counters;
+    ShardNumbers {
+        entries: shard.entries,
+        bytes: shard.bytes,
+        hits: c.hits,
+        misses: c.misses,
+        sets: c.sets,
+        deletes: c.deletes,
+        expired: c.expired,
+        evicted_entries: c.evicted_entries,
+        evicted_memory: c.evicted_memory,
+        sweeps: c.sweep_cycles,
+        sweep_ns: c.sweep_ns,
+        databases: (0u8..)
+            .zip(&shard.databases)
+            .filter(|(_, d)| d.keys > 0)
+            .map(|(db, d)| DatabaseNumbers {
+                db,
+                keys: d.keys,
+                expires: d.expires,
+                avg_ttl_ms: d.avg_ttl_ms,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,180 @@
+//! What commands about the server ask of the daemon around them, as plain numbers and texts.
+//!
+//! The one seam between the commands (which format) and shards, log, statistics and tree (which
+//! know). Commands are tested against an in-memory backend.
+
+#[cfg(test)]
+#[allow(missing_docs, clippy::expect_used, clippy::panic, reason = "only tests use it")]
+pub mod fake;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use seawall_actors::clock::UnixMs;
+use seawall_actors::supervise::Drill;
+
+use super::clients::Clients;
+use super::refusal::Refusal;
+use crate::config::ConfigControl;
+
+/// The daemon's own life.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LifeNumbers {
+    /// When it started.
+    pub started_at: UnixMs,
+    /// How long it has been running; monotonic.
+    pub uptime: Duration,
+    /// 40 hexadecimal digits, different at every start.
+    pub run_id: String,
+    /// The log is being replayed.
+    pub loading: bool,
+    /// A stop was asked for.
+    pub stopping: bool,
+}
+
+/// One shard's numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShardNumbers {
+    /// Entries, expired ones that were not collected yet included.
+    pub entries: u64,
+    /// Bytes as allocated.
+    pub bytes: u64,
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Values set.
+    pub sets: u64,
+    /// Keys deleted by command.
+    pub deletes: u64,
+    /// Keys that expired.
+    pub expired: u64,
+    /// Keys evicted because of `max_entries`.
+    pub evicted_entries: u64,
+    /// Keys evicted because of `max_memory`.
+    pub evicted_memory: u64,
+    /// Rounds of active expiry.
+    pub sweeps: u64,
+    /// Time spent in them, nanoseconds.
+    pub sweep_ns: u64,
+    /// Databases that hold keys.
+    pub databases: Vec<DatabaseNumbers>,
+}
+
+/// One database's numbers, on one shard or over all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DatabaseNumbers {
+    /// Its number.
+    pub db: u8,
+    /// Keys.
+    pub keys: u64,
+    /// Keys with a time to live.
+    pub expires: u64,
+    /// Their mean time to live in milliseconds.
+    pub avg_ttl_ms: u64,
+}
+
+/// Server-wide counters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections refused.
+    pub rejected: u64,
+    /// Commands executed.
+    pub commands: u64,
+    /// Commands per second over the last second.
+    pub ops_per_sec: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Error replies by code, in order of their codes. Bounded by the codes that are known.
+    pub errors: Vec<(String, u64)>,
+    /// Per family: name, commands, nanoseconds spent, and p50, p99, p99.9 in nanoseconds.
+    pub families: Vec<FamilyNumbers>,
+    /// Actors restarted.
+    pub restarts: u64,
+    /// Configuration reloads that took effect, and that were refused.
+    pub reloads: (u64, u64),
+}
+
+/// One command family's numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FamilyNumbers {
+    /// The family's name.
+    pub name: &'static str,
+    /// Commands executed.
+    pub calls: u64,
+    /// Time spent, nanoseconds.
+    pub total_ns: u64,
+    /// 50th, 99th and 99.9th percentile, nanoseconds.
+    pub percentiles_ns: [u64; 3],
+}
+
+/// The write-ahead log's numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogNumbers {
+    /// `always`, `everysec` or `no`.
+    pub fsync: &'static str,
+    /// Highest LSN given out.
+    pub lsn: u64,
+    /// Highest LSN written to the operating system.
+    pub written: u64,
+    /// Highest LSN on the disk.
+    pub durable: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Frames written since the start.
+    pub frames: u64,
+    /// Syncs since the start.
+    pub syncs: u64,
+    /// Write or sync errors since the start.
+    pub errors: u64,
+    /// Why no writes are taken now; `None` while they are.
+    pub refusing: Option<String>,
+}
+
+/// What the commands ask.
+#[async_trait]
+pub trait Backend: Debug + Send + Sync + 'static {
+    /// The running configuration.
+    fn config(&self) -> &Arc<ConfigControl>;
+    /// The registry of connections.
+    fn clients(&self) -> &Clients;
+    /// Wall time now.
+    fn now(&self) -> UnixMs;
+    /// Since when, under which id, whether it is ending.
+    fn life(&self) -> LifeNumbers;
+    /// Asks the daemon to stop in order; `at_once` does not wait for clients.
+    fn request_stop(&self, at_once: bool);
+    /// Every shard's numbers, in order; `None` for one that does not answer within `within`.
+    async fn shards(&self, within: Duration) -> Vec<Option<ShardNumbers>>;
+    /// Zeroes what CONFIG RESETSTAT zeroes.
+    async fn reset_stats(&self);
+    /// Switches active expiry on or off.
+    ///
+    /// # Errors
+    /// If a shard could not be told.
+    async fn set_active_expire(&self, on: bool) -> Result<(), Refusal>;
+    /// Counts the configurations that took effect; 1 is the one of the start.
+    fn config_generation(&self) -> u64;
+    /// Server-wide counters.
+    fn traffic(&self) -> Traffic;
+    /// The log's numbers; `None` for a pure cache.
+    fn log(&self) -> Option<LogNumbers>;
+    /// The supervision tree as text, one node a line.
+    async fn tree(&self) -> String;
+    /// Why the daemon is degraded; empty while it is not.
+    fn degraded(&self) -> Vec<String>;
+    /// Makes the actor at `path` fail.
+    ///
+    /// # Errors
+    /// An unknown path (the text lists the known ones), or an actor that cannot fail this way.
+    async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal>;
+}

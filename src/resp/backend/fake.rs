@@ -1,0 +1,219 @@
+//! A backend in memory, and a client of it, for tests of commands.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use seawall_actors::clock::UnixMs;
+use seawall_actors::supervise::Drill;
+
+use super::{Backend, LifeNumbers, LogNumbers, ShardNumbers, Traffic};
+use crate::config::machine::Machine;
+use crate::config::sources::FileChoice;
+use crate::config::{ConfigControl, Loader};
+use crate::resp::args::{Args, Span};
+use crate::resp::clients::{Clients, Endpoints, NewClient};
+use crate::resp::refusal::Refusal;
+use crate::resp::reply::Reply;
+use crate::resp::session::Session;
+use crate::resp::table::{Run, find};
+
+/// Where the fake clock stands at first.
+pub const NOW: UnixMs = 1_700_000_000_000;
+
+/// Knows what a test told it, and keeps what commands told it.
+#[derive(Debug)]
+pub struct FakeBackend {
+    pub config: Arc<ConfigControl>,
+    pub clients: Clients,
+    pub now: AtomicU64,
+    pub shards: Vec<Option<ShardNumbers>>,
+    pub traffic: Traffic,
+    pub log: Option<LogNumbers>,
+    pub degraded: Vec<String>,
+    /// What was asked for, in words.
+    pub asked: Mutex<Vec<String>>,
+}
+
+impl FakeBackend {
+    /// A daemon on defaults, changed by pairs like `("SERVER__REQUIREPASS", "secret")`.
+    pub fn new(settings: &[(&str, &str)]) -> Self {
+        Self::with_file(settings, None)
+    }
+
+    pub fn with_file(settings: &[(&str, &str)], file: Option<&Path>) -> Self {
+        let env: Vec<(OsString, OsString)> =
+            settings.iter().map(|(n, v)| (format!("SEAWALL__{n}").into(), (*v).into())).collect();
+        let choice = match file {
+            Some(file) => FileChoice::Named(file.to_owned()),
+            None => FileChoice::FirstOf(Vec::new()),
+        };
+        let machine = Machine { memory: Some(1 << 30), cores: 2 };
+        let loader = Loader::from_parts(choice, env, machine);
+        Self {
+            config: Arc::new(ConfigControl::start(loader).expect("valid settings")),
+            clients: Clients::new(100),
+            now: AtomicU64::new(NOW),
+            shards: vec![Some(ShardNumbers::default())],
+            traffic: Traffic::default(),
+            log: None,
+            degraded: Vec::new(),
+            asked: Mutex::default(),
+        }
+    }
+
+    fn note(&self, what: impl Into<String>) {
+        self.asked.lock().expect("no test panics in here").push(what.into());
+    }
+
+    /// What commands asked for so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no test panics in here").clone()
+    }
+}
+
+#[async_trait]
+impl Backend for FakeBackend {
+    fn config(&self) -> &Arc<ConfigControl> {
+        &self.config
+    }
+
+    fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    fn now(&self) -> UnixMs {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    fn life(&self) -> LifeNumbers {
+        LifeNumbers {
+            started_at: NOW - 90_000_000,
+            uptime: Duration::from_secs(90_000),
+            run_id: "f".repeat(40),
+            ..LifeNumbers::default()
+        }
+    }
+
+    fn request_stop(&self, at_once: bool) {
+        self.note(format!("stop at_once={at_once}"));
+    }
+
+    async fn shards(&self, _within: Duration) -> Vec<Option<ShardNumbers>> {
+        self.shards.clone()
+    }
+
+    async fn reset_stats(&self) {
+        self.note("reset");
+    }
+
+    async fn set_active_expire(&self, on: bool) -> Result<(), Refusal> {
+        self.note(format!("active-expire {on}"));
+        Ok(())
+    }
+
+    fn config_generation(&self) -> u64 {
+        7
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.traffic.clone()
+    }
+
+    fn log(&self) -> Option<LogNumbers> {
+        self.log.clone()
+    }
+
+    async fn tree(&self) -> String {
+        "root  up 3m 2s\n└─ wal  up 3m 2s".to_owned()
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        self.degraded.clone()
+    }
+
+    async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {
+        if path != "wal" {
+            return Err(Refusal::other(format!("ERR no actor at '{path}'; there are: wal")));
+        }
+        self.note(format!("drill {drill:?} {path}"));
+        Ok(())
+    }
+}
+
+/// One connection to a fake backend.
+pub struct Client {
+    pub session: Session,
+}
+
+impl Client {
+    /// Connects from 127.0.0.1 and a port that grows with the number of connections.
+    pub fn connect(daemon: &Arc<FakeBackend>) -> Self {
+        let port = 5000 + u16::try_from(daemon.clients.total()).expect("few connections");
+        let new = NewClient {
+            endpoints: Endpoints::Tcp {
+                peer: ([127, 0, 0, 1], port).into(),
+                local: ([127, 0, 0, 1], 6380).into(),
+            },
+            fd: 8,
+            now: daemon.now(),
+        };
+        let registration = daemon.clients.register(new).expect("room");
+        let daemon: Arc<dyn Backend> = Arc::clone(daemon) as _;
+        Self { session: Session::new(daemon, registration) }
+    }
+
+    /// A connection to a daemon on defaults.
+    pub fn alone() -> Self {
+        Self::connect(&Arc::new(FakeBackend::new(&[])))
+    }
+
+    /// Runs a command as a connection does, its words parted by spaces; the reply's bytes, with
+    /// CR LF as a space. CLIENT REPLY is heeded.
+    pub async fn run(&mut self, line: &str) -> String {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        self.run_words(&words).await
+    }
+
+    pub async fn run_words(&mut self, words: &[&[u8]]) -> String {
+        let out = self.raw(words).await;
+        if !self.session.replies() {
+            self.session.command_done();
+            return String::new();
+        }
+        self.session.command_done();
+        String::from_utf8_lossy(&out).trim_end_matches("\r\n").replace("\r\n", " ")
+    }
+
+    async fn raw(&mut self, words: &[&[u8]]) -> Vec<u8> {
+        let mut spans = Vec::new();
+        for word in words {
+            let start = spans.last().map_or(0, |s: &Span| s.start + s.len);
+            spans.push(Span { start, len: u32::try_from(word.len()).expect("a short word") });
+        }
+        let input = words.concat();
+        let args = Args::new(&input, &spans);
+        let command = find(args.get(0)).expect("a known command");
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, self.session.proto);
+        let done = if let Err(refusal) = self.session.may_run(command) {
+            Err(refusal)
+        } else if !command.takes(args.len()) {
+            Err(Refusal::Arity(command.name.into()))
+        } else {
+            match command.run {
+                Run::Session(run) => run(&mut self.session, &args, &mut reply),
+                Run::Async(run) => run(&mut self.session, args, &mut reply).await,
+                _ => panic!("not a command of the connection: {}", command.name),
+            }
+        };
+        if let Err(refusal) = done {
+            reply.truncate(0);
+            reply.error(&refusal.to_string());
+        }
+        out
+    }
+}

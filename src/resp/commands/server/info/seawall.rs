@@ -1,0 +1,67 @@
+//! INFO's section that only Seawall has: shards, log, supervision, configuration.
+
+use std::fmt::Write as _;
+
+use super::report::Report;
+use super::sections::lines;
+use crate::resp::version::SEAWALL_VERSION;
+
+pub(super) fn seawall(r: &Report, out: &mut String) {
+    lines!(out,
+        "seawall_version" => SEAWALL_VERSION,
+        "config_generation" => r.config_generation,
+        "config_reloads" => r.traffic.reloads.0,
+        "config_reloads_refused" => r.traffic.reloads.1,
+        "actor_restarts" => r.traffic.restarts,
+        "degraded" => u8::from(!r.degraded.is_empty()),
+    );
+    for (number, reason) in r.degraded.iter().enumerate() {
+        let _ = write!(out, "degraded_reason_{number}:{}\r\n", one_line(reason));
+    }
+    log(r, out);
+    lines!(out,
+        "sets" => r.sum(|s| s.sets),
+        "deletes" => r.sum(|s| s.deletes),
+        "evicted_by_entries" => r.sum(|s| s.evicted_entries),
+        "evicted_by_memory" => r.sum(|s| s.evicted_memory),
+        "sweeps" => r.sum(|s| s.sweeps),
+        "sweep_usec" => r.sum(|s| s.sweep_ns) / 1000,
+        "max_entries" => r.settings.cache.max_entries.unwrap_or(0),
+        "shards" => r.shards.len(),
+    );
+    for (number, shard) in r.shards.iter().enumerate() {
+        let _ = match shard {
+            Some(s) => write!(
+                out,
+                "shard{number}:entries={},bytes={},hits={},misses={}\r\n",
+                s.entries, s.bytes, s.hits, s.misses
+            ),
+            None => write!(out, "shard{number}:no answer\r\n"),
+        };
+    }
+}
+
+fn log(r: &Report, out: &mut String) {
+    let Some(log) = &r.log else {
+        lines!(out, "wal_enabled" => 0);
+        return;
+    };
+    lines!(out,
+        "wal_enabled" => 1,
+        "wal_fsync" => log.fsync,
+        "wal_lsn" => log.lsn,
+        "wal_written_lsn" => log.written,
+        "wal_durable_lsn" => log.durable,
+        "wal_segments" => log.segments,
+        "wal_bytes" => log.bytes,
+        "wal_frames" => log.frames,
+        "wal_syncs" => log.syncs,
+        "wal_errors" => log.errors,
+        "wal_refusing" => log.refusing.as_deref().map_or_else(String::new, one_line),
+    );
+}
+
+/// A reason may come from an error with several lines; INFO has one line for each field.
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
+}

@@ -1,0 +1,255 @@
+//! INFO's sections that Redis has too.
+//!
+//! A field is left out where its number would be made up; fields that tools read and that have
+//! one true answer here (no forks, no replicas, no modules) are constant.
+
+use std::fmt::Write as _;
+
+use super::process::Process;
+use super::report::Report;
+use crate::config::settings::Eviction;
+use crate::resp::version::{REDIS_VERSION, SEAWALL_VERSION};
+
+/// Appends `name:value` lines.
+macro_rules! lines {
+    ($out:expr, $($name:literal => $value:expr),* $(,)?) => {
+        // Writing to a String never fails.
+        $(let _ = write!($out, concat!($name, ":{}\r\n"), $value);)*
+    };
+}
+pub(super) use lines;
+
+/// Bytes for people, as Redis writes them.
+pub(super) fn human(bytes: u64) -> String {
+    const UNITS: [(u64, char); 4] =
+        [(1 << 40, 'T'), (1 << 30, 'G'), (1 << 20, 'M'), (1 << 10, 'K')];
+    for (unit, letter) in UNITS {
+        if bytes >= unit {
+            let hundredths = u128::from(bytes) * 100 / u128::from(unit);
+            return format!("{}.{:02}{letter}", hundredths / 100, hundredths % 100);
+        }
+    }
+    format!("{bytes}B")
+}
+
+pub(super) fn server(r: &Report, out: &mut String) {
+    let uptime = r.life.uptime.as_secs();
+    lines!(out,
+        "redis_version" => REDIS_VERSION,
+        "redis_git_sha1" => "00000000",
+        "redis_git_dirty" => 0,
+        "redis_build_id" => SEAWALL_VERSION,
+        "redis_mode" => "standalone",
+        "os" => r.process.os,
+        "arch_bits" => usize::BITS,
+        "monotonic_clock" => "POSIX clock_gettime",
+        "multiplexing_api" => "epoll",
+        "process_id" => std::process::id(),
+        "process_supervised" => supervised_by(),
+        "run_id" => r.life.run_id,
+        "tcp_port" => r.settings.server.bind.first().map_or(0, crate::config::Address::port),
+        "server_time_usec" => r.now.saturating_mul(1000),
+        "uptime_in_seconds" => uptime,
+        "uptime_in_days" => uptime / 86_400,
+        "hz" => sweeps_per_second(r),
+        "configured_hz" => sweeps_per_second(r),
+        "lru_clock" => (r.now / 1000) & 0x00ff_ffff,
+        "executable" => r.process.executable,
+        "config_file" => r.config_file,
+        "io_threads_active" => 0,
+    );
+}
+
+fn supervised_by() -> &'static str {
+    if std::env::var_os("NOTIFY_SOCKET").is_some() { "systemd" } else { "no" }
+}
+
+fn sweeps_per_second(r: &Report) -> u128 {
+    1000 / r.settings.cache.sweep_interval.as_millis().clamp(1, 1000)
+}
+
+pub(super) fn clients(r: &Report, out: &mut String) {
+    lines!(out,
+        "connected_clients" => r.connected,
+        "cluster_connections" => 0,
+        "maxclients" => r.settings.server.max_clients,
+        "client_recent_max_input_buffer" => r.max_query_bytes,
+        "client_recent_max_output_buffer" => r.max_output_bytes,
+        "blocked_clients" => 0,
+        "tracking_clients" => 0,
+        "pubsub_clients" => 0,
+        "watching_clients" => r.watching_clients,
+        "clients_in_timeout_table" => 0,
+        "total_watched_keys" => r.watched_keys,
+        "total_blocking_keys" => 0,
+    );
+}
+
+/// `used_memory` is what the stores allocated; the peak is that of the whole process, the only
+/// one that is measured.
+pub(super) fn memory(r: &Report, out: &mut String) {
+    let (used, rss) = (r.sum(|s| s.bytes), r.process.resident_bytes);
+    let peak = r.process.peak_resident_bytes;
+    let limit = r.settings.cache.max_memory.unwrap_or(0);
+    let policy = match r.settings.cache.eviction {
+        Eviction::Lru => "allkeys-lru",
+        Eviction::NoEviction => "noeviction",
+    };
+    lines!(out,
+        "used_memory" => used,
+        "used_memory_human" => human(used),
+        "used_memory_rss" => rss,
+        "used_memory_rss_human" => human(rss),
+        "used_memory_peak" => peak,
+        "used_memory_peak_human" => human(peak),
+        "used_memory_dataset" => used,
+        "total_system_memory" => r.process.machine_bytes,
+        "total_system_memory_human" => human(r.process.machine_bytes),
+        "maxmemory" => limit,
+        "maxmemory_human" => human(limit),
+        "maxmemory_policy" => policy,
+        "mem_fragmentation_ratio" => ratio(rss, used),
+        "mem_clients_normal" => r.client_bytes,
+        "mem_allocator" => "mimalloc",
+        "active_defrag_running" => 0,
+        "lazyfree_pending_objects" => 0,
+    );
+}
+
+/// A ratio with two digits; 0 where there is nothing to divide by.
+fn ratio(a: u64, b: u64) -> String {
+    let hundredths = (u128::from(a) * 100).checked_div(u128::from(b)).unwrap_or(0);
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+pub(super) fn persistence(r: &Report, out: &mut String) {
+    let log = r.log.as_ref();
+    lines!(out,
+        "loading" => u8::from(r.life.loading),
+        "async_loading" => 0,
+        "rdb_changes_since_last_save" => 0,
+        "rdb_bgsave_in_progress" => 0,
+        "rdb_last_save_time" => r.life.started_at / 1000,
+        "rdb_last_bgsave_status" => "ok",
+        "rdb_last_bgsave_time_sec" => -1,
+        "rdb_current_bgsave_time_sec" => -1,
+        "rdb_saves" => 0,
+        "aof_enabled" => u8::from(log.is_some()),
+        "aof_rewrite_in_progress" => 0,
+        "aof_rewrite_scheduled" => 0,
+        "aof_last_rewrite_time_sec" => -1,
+        "aof_current_rewrite_time_sec" => -1,
+        "aof_last_bgrewrite_status" => "ok",
+        "aof_last_write_status" =>
+            if log.is_some_and(|l| l.refusing.is_some()) { "err" } else { "ok" },
+    );
+    if let Some(log) = log {
+        lines!(out,
+            "aof_current_size" => log.bytes,
+            "aof_base_size" => 0,
+            "aof_pending_rewrite" => 0,
+            "aof_buffer_length" => 0,
+            "aof_pending_bio_fsync" => u8::from(log.durable < log.written),
+            "aof_delayed_fsync" => 0,
+        );
+    }
+}
+
+pub(super) fn stats(r: &Report, out: &mut String) {
+    let t = &r.traffic;
+    lines!(out,
+        "total_connections_received" => t.connections,
+        "total_commands_processed" => t.commands,
+        "instantaneous_ops_per_sec" => t.ops_per_sec,
+        "total_net_input_bytes" => t.bytes_in,
+        "total_net_output_bytes" => t.bytes_out,
+        "rejected_connections" => t.rejected,
+        "sync_full" => 0,
+        "sync_partial_ok" => 0,
+        "sync_partial_err" => 0,
+        "expired_keys" => r.sum(|s| s.expired),
+        "expire_cycle_cpu_milliseconds" => r.sum(|s| s.sweep_ns) / 1_000_000,
+        "evicted_keys" => r.sum(|s| s.evicted_entries + s.evicted_memory),
+        "evicted_clients" => 0,
+        "keyspace_hits" => r.sum(|s| s.hits),
+        "keyspace_misses" => r.sum(|s| s.misses),
+        "pubsub_channels" => 0,
+        "pubsub_patterns" => 0,
+        "latest_fork_usec" => 0,
+        "total_forks" => 0,
+        "tracking_total_keys" => 0,
+        "unexpected_error_replies" => 0,
+        "total_error_replies" => t.errors.iter().map(|(_, n)| n).sum::<u64>(),
+    );
+}
+
+pub(super) fn replication(r: &Report, out: &mut String) {
+    lines!(out,
+        "role" => "master",
+        "connected_slaves" => 0,
+        "master_failover_state" => "no-failover",
+        "master_replid" => r.life.run_id,
+        "master_replid2" => "0000000000000000000000000000000000000000",
+        "master_repl_offset" => 0,
+        "second_repl_offset" => -1,
+        "repl_backlog_active" => 0,
+        "repl_backlog_size" => 0,
+        "repl_backlog_first_byte_offset" => 0,
+        "repl_backlog_histlen" => 0,
+    );
+}
+
+pub(super) fn cpu(r: &Report, out: &mut String) {
+    lines!(out,
+        "used_cpu_sys" => Process::seconds(r.process.system_ticks),
+        "used_cpu_user" => Process::seconds(r.process.user_ticks),
+        "used_cpu_sys_children" => Process::seconds(0),
+        "used_cpu_user_children" => Process::seconds(0),
+    );
+}
+
+/// Commands are counted by family, so that the count costs a pipeline one addition per family.
+pub(super) fn commandstats(r: &Report, out: &mut String) {
+    for family in r.traffic.families.iter().filter(|family| family.calls > 0) {
+        let micros = family.total_ns / 1000;
+        let _ = write!(
+            out,
+            "cmdstat_{}:calls={},usec={micros},usec_per_call={}\r\n",
+            family.name,
+            family.calls,
+            ratio(micros, family.calls)
+        );
+    }
+}
+
+pub(super) fn errorstats(r: &Report, out: &mut String) {
+    for (code, count) in r.traffic.errors.iter().filter(|(_, count)| *count > 0) {
+        let _ = write!(out, "errorstat_{code}:count={count}\r\n");
+    }
+}
+
+pub(super) fn latencystats(r: &Report, out: &mut String) {
+    let micros = |ns: u64| format!("{}.{:03}", ns / 1000, ns % 1000);
+    for family in r.traffic.families.iter().filter(|family| family.calls > 0) {
+        let [p50, p99, p999] = family.percentiles_ns.map(micros);
+        let _ = write!(
+            out,
+            "latency_percentiles_usec_{}:p50={p50},p99={p99},p99.9={p999}\r\n",
+            family.name
+        );
+    }
+}
+
+pub(super) fn cluster(_: &Report, out: &mut String) {
+    lines!(out, "cluster_enabled" => 0);
+}
+
+pub(super) fn keyspace(r: &Report, out: &mut String) {
+    for d in r.databases() {
+        let _ = write!(
+            out,
+            "db{}:keys={},expires={},avg_ttl={}\r\n",
+            d.db, d.keys, d.expires, d.avg_ttl_ms
+        );
+    }
+}

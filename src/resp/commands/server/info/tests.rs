@@ -1,0 +1,129 @@
+use std::sync::Arc;
+
+use crate::resp::backend::fake::{Client, FakeBackend};
+use crate::resp::backend::{DatabaseNumbers, FamilyNumbers, LogNumbers, ShardNumbers, Traffic};
+
+fn busy() -> FakeBackend {
+    let mut daemon = FakeBackend::new(&[("CACHE__MAX_MEMORY", "1MiB")]);
+    let database =
+        |db, keys, expires, avg_ttl_ms| DatabaseNumbers { db, keys, expires, avg_ttl_ms };
+    let shard = ShardNumbers {
+        entries: 3,
+        bytes: 1_536,
+        hits: 5,
+        misses: 2,
+        expired: 4,
+        evicted_entries: 1,
+        evicted_memory: 2,
+        databases: vec![database(0, 2, 1, 100), database(9, 1, 0, 0)],
+        ..ShardNumbers::default()
+    };
+    let other = ShardNumbers { databases: vec![database(0, 4, 3, 500)], ..shard.clone() };
+    daemon.shards = vec![Some(shard), Some(other), None];
+    daemon.traffic = Traffic {
+        connections: 11,
+        commands: 12,
+        ops_per_sec: 13,
+        errors: vec![("ERR".to_owned(), 3), ("OOM".to_owned(), 0), ("NOAUTH".to_owned(), 1)],
+        families: vec![FamilyNumbers {
+            name: "read",
+            calls: 4,
+            total_ns: 10_000,
+            percentiles_ns: [1_500, 2_000, 3_001],
+        }],
+        ..Traffic::default()
+    };
+    daemon.log = Some(LogNumbers {
+        fsync: "everysec",
+        lsn: 30,
+        written: 29,
+        durable: 28,
+        bytes: 999,
+        refusing: Some("disk full\nat last".to_owned()),
+        ..LogNumbers::default()
+    });
+    daemon.degraded = vec!["links: gave up".to_owned()];
+    daemon
+}
+
+/// The text of INFO with these sections.
+async fn info(sections: &str) -> String {
+    let mut client = Client::connect(&Arc::new(busy()));
+    let reply = client.run(format!("info {sections}").trim_end()).await;
+    assert!(reply.starts_with('$'), "{reply}");
+    reply
+}
+
+#[tokio::test]
+async fn redis_names_carry_the_daemons_numbers() {
+    let text = info("").await;
+    for field in [
+        "redis_version:7.4.0 ",
+        "redis_mode:standalone ",
+        "tcp_port:6380 ",
+        "uptime_in_seconds:90000 uptime_in_days:1 ",
+        "config_file: ",
+        "connected_clients:1 ",
+        "maxclients:10000 ",
+        "used_memory:3072 used_memory_human:3.00K ",
+        "maxmemory:1048576 maxmemory_human:1.00M maxmemory_policy:allkeys-lru ",
+        "aof_enabled:1 ",
+        "aof_last_write_status:err aof_current_size:999 ",
+        "total_connections_received:11 total_commands_processed:12 instantaneous_ops_per_sec:13 ",
+        "expired_keys:8 ",
+        "evicted_keys:6 ",
+        "keyspace_hits:10 keyspace_misses:4 ",
+        "total_error_replies:4 ",
+        "role:master connected_slaves:0 ",
+        "# Errorstats errorstat_ERR:count=3 errorstat_NOAUTH:count=1  # Cluster cluster_enabled:0 ",
+        "# Keyspace db0:keys=6,expires=4,avg_ttl=400 db9:keys=1,expires=0,avg_ttl=0 ",
+        "# Seawall seawall_version:0.1.0 config_generation:7 ",
+        "degraded:1 degraded_reason_0:links: gave up ",
+        "wal_fsync:everysec wal_lsn:30 wal_written_lsn:29 wal_durable_lsn:28 ",
+        "wal_refusing:disk full at last ",
+        "shards:3 shard0:entries=3,bytes=1536,hits=5,misses=2 ",
+    ] {
+        assert!(text.contains(field), "{field} is not in {text}");
+    }
+    assert!(text.ends_with("shard2:no answer"), "{text}");
+    assert!(!text.contains("# Commandstats"), "{text}");
+}
+
+#[tokio::test]
+async fn sections_are_chosen_by_name_in_redis_order() {
+    let headings = |text: &str| -> Vec<String> {
+        text.split("# ").skip(1).map(|s| s.split(' ').next().unwrap_or("").to_owned()).collect()
+    };
+    assert_eq!(headings(&info("KEYSPACE server keyspace").await), ["Server", "Keyspace"]);
+    assert_eq!(info("nosuch").await, "$0");
+    let everything = headings(&info("everything").await);
+    assert_eq!(everything.len(), super::SECTIONS.len());
+    let all = headings(&info("all").await);
+    assert!(!all.contains(&"Modules".to_owned()) && all.contains(&"Latencystats".to_owned()));
+    assert_eq!(headings(&info("default").await), headings(&info("").await));
+    let families = info("commandstats latencystats").await;
+    assert!(families.contains("cmdstat_read:calls=4,usec=10,usec_per_call=2.50 "), "{families}");
+    let latencies = "latency_percentiles_usec_read:p50=1.500,p99=2.000,p99.9=3.001";
+    assert!(families.contains(latencies), "{families}");
+}
+
+#[tokio::test]
+async fn every_line_is_a_name_and_a_value() {
+    let mut client = Client::connect(&Arc::new(busy()));
+    client.run("hello 3").await;
+    let reply = client.run("info everything").await;
+    assert!(reply.starts_with('='), "verbatim in RESP3: {reply}");
+    let mut client = Client::alone();
+    let plain = client.run("info").await;
+    assert!(plain.contains("aof_enabled:0 ") && plain.contains("wal_enabled:0 "), "{plain}");
+    assert!(plain.contains("# Keyspace  # Seawall"), "empty sections keep their heading");
+}
+
+#[test]
+fn bytes_for_people_are_written_as_redis_writes_them() {
+    use super::sections::human;
+    for (bytes, text) in [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (916_464, "894.98K")] {
+        assert_eq!(human(bytes), text);
+    }
+    assert_eq!(human(u64::MAX), "16777215.99T");
+}

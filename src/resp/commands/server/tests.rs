@@ -1,0 +1,275 @@
+use std::sync::Arc;
+
+use crate::resp::backend::fake::{Client, FakeBackend};
+use crate::resp::commands;
+
+async fn check(client: &mut Client, script: &[(&str, &str)]) {
+    for (line, expected) in script {
+        assert_eq!(client.run(line).await, *expected, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn small_commands_answer() {
+    let mut client = Client::alone();
+    check(
+        &mut client,
+        &[
+            ("time", "*2 $10 1700000000 $1 0"),
+            ("role", "*3 $6 master :0 *0"),
+            ("wait 0 0", ":0"),
+            ("wait x 0", "-ERR value is not an integer or out of range"),
+            ("wait 0 -1", "-ERR timeout is negative"),
+            ("replicaof no one", "+OK"),
+            ("module list", "*0"),
+            ("acl whoami", "$7 default"),
+            ("acl foo", "-ERR unknown subcommand 'foo'. Try ACL HELP."),
+            ("psync ? -1", "-ERR Seawall does not replicate: it takes no replicas"),
+            (
+                "replicaof localhost 6379",
+                "-ERR Seawall does not replicate: it cannot follow another server",
+            ),
+            ("sw.version", "$5 0.1.0"),
+        ],
+    )
+    .await;
+    assert!(client.run("lolwut").await.contains("Redis ver. 7.4.0"));
+    assert!(client.run("sw.help").await.contains("+SW.DRILL PANIC|ERROR|HANG|KILL path"));
+    assert!(client.run("config help").await.starts_with("*11 +CONFIG <subcommand> [<arg> [value]"));
+}
+
+#[tokio::test]
+async fn config_get_set_and_resetstat() {
+    let daemon = Arc::new(FakeBackend::new(&[]));
+    let mut client = Client::connect(&daemon);
+    check(
+        &mut client,
+        &[
+            ("config get maxclients", "*2 $10 maxclients $5 10000"),
+            ("config get nosuch", "*0"),
+            ("config get", "-ERR wrong number of arguments for 'config|get' command"),
+            ("config set", "-ERR wrong number of arguments for 'config|set' command"),
+            ("config set a", "-ERR wrong number of arguments for 'config|set' command"),
+            (
+                "config set maxclients 5 timeout",
+                "-ERR wrong number of arguments for 'config|set' command",
+            ),
+            (
+                "config set nosuch 1",
+                "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'",
+            ),
+            ("config set maxclients 50 timeout 7", "+OK"),
+            ("config get maxclients timeout", "*4 $10 maxclients $2 50 $7 timeout $1 7"),
+            ("config resetstat", "+OK"),
+            ("config rewrite", "-ERR The server is running without a config file"),
+        ],
+    )
+    .await;
+    let failed = client.run("config set maxclients 60 maxmemory x").await;
+    assert!(failed.starts_with("-ERR CONFIG SET failed (possibly related to"), "{failed}");
+    check(&mut client, &[("config get maxclients", "*2 $10 maxclients $2 50")]).await;
+    assert_eq!(daemon.asked(), ["reset"]);
+    client.run("hello 3").await;
+    check(&mut client, &[("config get maxclients", "%1 $10 maxclients $2 50")]).await;
+}
+
+#[tokio::test]
+async fn config_rewrite_writes_the_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("seawall.toml");
+    std::fs::write(&file, "# mine\n[server]\nmax_clients = 5\n").expect("a file");
+    let mut client = Client::connect(&Arc::new(FakeBackend::with_file(&[], Some(&file))));
+    check(&mut client, &[("config set maxclients 77", "+OK"), ("config rewrite", "+OK")]).await;
+    let text = std::fs::read_to_string(&file).expect("the file");
+    assert!(text.contains("# mine") && text.contains("max_clients = 77"), "{text}");
+}
+
+#[tokio::test]
+async fn shutdown_asks_for_a_stop_and_answers_nothing() {
+    let daemon = Arc::new(FakeBackend::new(&[]));
+    let mut client = Client::connect(&daemon);
+    check(
+        &mut client,
+        &[
+            ("shutdown abort", "-ERR No shutdown in progress."),
+            ("shutdown foo", "-ERR syntax error"),
+            ("shutdown save nosave", "-ERR syntax error"),
+            ("shutdown abort now", "-ERR syntax error"),
+        ],
+    )
+    .await;
+    assert!(daemon.asked().is_empty() && !client.session.close_after_reply);
+    check(&mut client, &[("shutdown nosave", "")]).await;
+    assert!(client.session.close_after_reply);
+    check(&mut client, &[("shutdown now force", "")]).await;
+    assert_eq!(daemon.asked(), ["stop at_once=false", "stop at_once=true"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn debug_is_refused_unless_it_is_switched_on() {
+    let mut client = Client::alone();
+    for line in ["debug sleep 0", "debug help", "debug jmap", "debug nosuch"] {
+        let refused = client.run(line).await;
+        assert!(
+            refused.starts_with("-ERR DEBUG command not allowed. If the enable-debug"),
+            "{line}"
+        );
+    }
+    let daemon = Arc::new(FakeBackend::new(&[("DEBUG__COMMANDS", "true")]));
+    let mut client = Client::connect(&daemon);
+    let begun = tokio::time::Instant::now();
+    check(
+        &mut client,
+        &[
+            ("debug sleep 1.5", "+OK"),
+            ("debug sleep x", "-ERR value is not a valid float"),
+            ("debug sleep nan", "-ERR DEBUG SLEEP takes 0 to 3600 seconds"),
+            ("debug sleep -1", "-ERR DEBUG SLEEP takes 0 to 3600 seconds"),
+            ("debug sleep 1e300", "-ERR DEBUG SLEEP takes 0 to 3600 seconds"),
+            ("debug set-active-expire 0", "+OK"),
+            ("debug set-active-expire 2", "-ERR syntax error"),
+            ("debug jmap", "-ERR DEBUG JMAP is not allowed"),
+            ("debug quicklist-packed-threshold 100b", "+OK"),
+            ("debug nosuch", "-ERR unknown subcommand 'nosuch'. Try DEBUG HELP."),
+        ],
+    )
+    .await;
+    assert_eq!(begun.elapsed(), std::time::Duration::from_millis(1500));
+    assert_eq!(daemon.asked(), ["active-expire false"]);
+}
+
+#[tokio::test]
+async fn drills_are_refused_unless_they_are_switched_on() {
+    let refused = Client::alone().run("sw.drill panic wal").await;
+    assert!(refused.contains("'debug.drills'"), "{refused}");
+    let daemon = Arc::new(FakeBackend::new(&[("DEBUG__DRILLS", "true")]));
+    let mut client = Client::connect(&daemon);
+    check(
+        &mut client,
+        &[
+            ("sw.drill PANIC wal", "+OK"),
+            ("sw.drill hang wal", "+OK"),
+            ("sw.drill trip wal", "-ERR the drill must be PANIC, ERROR, HANG or KILL"),
+            ("sw.drill kill moon", "-ERR no actor at 'moon'; there are: wal"),
+        ],
+    )
+    .await;
+    assert_eq!(daemon.asked(), ["drill Panic wal", "drill Hang wal"]);
+}
+
+#[tokio::test]
+async fn the_tree_is_text_and_verbatim_in_resp3() {
+    let mut client = Client::alone();
+    assert!(client.run("sw.tree").await.starts_with("$"));
+    client.run("hello 3").await;
+    let tree = client.run("sw.tree").await;
+    assert!(tree.starts_with('=') && tree.contains("txt:root  up 3m 2s\n└─ wal"), "{tree}");
+}
+
+#[tokio::test]
+async fn command_info_has_the_shape_of_redis_7() {
+    let mut client = Client::alone();
+    // Redis 7.0.15's own bytes for GET, and for a name that it does not know in RESP3.
+    let spec = |map3: [&str; 6]| {
+        let [flags, m3, m2, m1, set, _] = map3;
+        format!(
+            "{m3} $5 flags {flags} +RO +access $12 begin_search {m2} $4 type $5 index $4 spec \
+             {m1} $5 index :1 $9 find_keys {m2} $4 type $5 range $4 spec {m3} $7 lastkey :0 \
+             $7 keystep :1 $5 limit :0 {set}"
+        )
+    };
+    let get2 = spec(["*2", "*6", "*4", "*2", "*0", ""]);
+    let get3 = spec(["~2", "%3", "%2", "%1", "~0", ""]);
+    assert_eq!(
+        client.run("command info get nosuch").await,
+        format!(
+            "*2 *10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *1 {get2} \
+             *-1"
+        ),
+    );
+    client.run("hello 3").await;
+    assert_eq!(
+        client.run("command info get nosuch").await,
+        format!(
+            "*2 *10 $3 get :2 ~2 +readonly +fast :1 :1 :1 ~3 +@read +@string +@fast ~0 ~1 {get3} _"
+        ),
+    );
+    let sub = client.run("command info config|get").await;
+    assert!(sub.starts_with("*1 *10 $10 config|get :-3 "), "{sub}");
+    let whole = client.run("command info config").await;
+    assert!(whole.contains("$10 config|get :-3") && whole.contains("$10 config|set :-4"));
+}
+
+#[tokio::test]
+async fn command_lists_counts_and_finds_keys() {
+    let mut client = Client::alone();
+    let count = commands::all().count();
+    assert_eq!(client.run("command count").await, format!(":{count}"));
+    assert!(client.run("command").await.starts_with(&format!("*{count} *10 ")));
+    assert!(client.run("command info").await.starts_with(&format!("*{count} *10 ")));
+    assert!(client.run("command list").await.starts_with(&format!("*{count} ")));
+    check(
+        &mut client,
+        &[
+            ("command FOO", "-ERR unknown subcommand 'FOO'. Try COMMAND HELP."),
+            ("command list x", "-ERR syntax error"),
+            ("command list filterby aclcat nosuch", "*0"),
+            ("command list filterby module x", "*0"),
+            (
+                "command list filterby pattern config|re*",
+                "*2 $16 config|resetstat $14 config|rewrite",
+            ),
+            ("command list filterby pattern INCRBY*", "*2 $6 incrby $11 incrbyfloat"),
+            ("command getkeys mset a 1 b 2", "*2 $1 a $1 b"),
+            ("command getkeys", "-ERR wrong number of arguments for 'command|getkeys' command"),
+            ("command getkeys get", "-ERR Invalid number of arguments specified for command"),
+            ("command getkeys get a b", "-ERR Invalid number of arguments specified for command"),
+            ("command getkeys ping x", "-ERR The command has no key arguments"),
+            ("command getkeys nosuch x", "-ERR Invalid command specified"),
+            (
+                "command getkeysandflags mget a b",
+                "*2 *2 $1 a *2 +RO +access *2 $1 b *2 +RO +access",
+            ),
+            ("command getkeysandflags del b", "*1 *2 $1 b *2 +RM +delete"),
+            ("command getkeysandflags incr b", "*1 *2 $1 b *3 +RW +access +update"),
+        ],
+    )
+    .await;
+    let category = client.run("command list filterby aclcat TRANSACTION").await;
+    assert!(category.contains("multi") && !category.contains("get"), "{category}");
+}
+
+#[tokio::test]
+async fn command_docs_document_commands_and_subcommands() {
+    let mut client = Client::alone();
+    client.run("hello 3").await;
+    let docs = client.run("command docs echo client|kill nosuch").await;
+    assert!(docs.starts_with("%2 $4 echo %5 $7 summary "), "{docs}");
+    assert!(docs.contains("$9 arguments *1 %3 $4 name $7 message $4 type $6 string"), "{docs}");
+    assert!(docs.contains("$11 client|kill %5 "), "{docs}");
+    let family = client.run("command docs config").await;
+    assert!(family.contains("$11 subcommands %5 $10 config|get "), "{family}");
+    let all = client.run("command docs").await;
+    assert!(all.starts_with(&format!("%{} ", commands::all().count())));
+}
+
+/// A name in two families is dispatched to one of them only.
+#[test]
+fn no_command_is_in_the_table_twice() {
+    let mut seen = std::collections::HashSet::new();
+    let twice: Vec<_> =
+        commands::all().map(|c| c.name).filter(|name| !seen.insert(*name)).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+#[test]
+fn every_command_here_is_documented_and_sorted_by_what_it_may_do() {
+    let own = super::COMMANDS.iter().chain(crate::resp::commands::connection::COMMANDS);
+    for command in own {
+        assert!(!command.summary.is_empty() && command.summary.ends_with('.'), "{}", command.name);
+        assert!(!command.since.is_empty() && !command.complexity.is_empty(), "{}", command.name);
+        for sub in command.subcommands {
+            assert!(sub.summary.ends_with('.'), "{}|{}", command.name, sub.name);
+        }
+    }
+}
