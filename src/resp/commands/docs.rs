@@ -45,8 +45,7 @@ fn usage(name: &str, syntax: &str) -> String {
 fn tables() -> String {
     let mut out = String::new();
     for family in Family::ALL {
-        let mut commands: Vec<_> =
-            all().filter(|c| c.family == family && !is_tier(c)).collect();
+        let mut commands: Vec<_> = all().filter(|c| c.family == family && !is_tier(c)).collect();
         if commands.is_empty() {
             continue;
         }
@@ -101,11 +100,8 @@ fn the_documentation_agrees_with_the_table() {
     let (head, commands, rest) = between(&text, BEGIN, END);
     let (middle, needs_tier, tail) = between(rest, TIER_BEGIN, TIER_END);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        let page = format!(
-            "{head}{BEGIN}{}{END}{middle}{TIER_BEGIN}{}{TIER_END}{tail}",
-            tables(),
-            tier()
-        );
+        let page =
+            format!("{head}{BEGIN}{}{END}{middle}{TIER_BEGIN}{}{TIER_END}{tail}", tables(), tier());
         std::fs::write(&path, page).expect(PAGE);
         return;
     }
