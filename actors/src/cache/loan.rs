@@ -5,6 +5,9 @@ use tokio::sync::oneshot;
 use super::store::Store;
 use crate::journal::Lsn;
 
+/// Takes a store, and the LSN of its last record, back to its shard.
+type WayHome = oneshot::Sender<(Box<Store>, Lsn)>;
+
 /// A borrowed store. The shard stands still until it is back.
 ///
 /// Coordinators take loans in ascending shard order, so that two of them never wait for each
@@ -13,17 +16,13 @@ use crate::journal::Lsn;
 /// crash.
 #[derive(Debug)]
 pub struct Loan {
-    held: Option<(Box<Store>, oneshot::Sender<(Box<Store>, Lsn)>)>,
+    held: Option<(Box<Store>, WayHome)>,
     /// LSN of the last record of this store. The coordinator raises it when it appends.
     pub last_lsn: Lsn,
 }
 
 impl Loan {
-    pub(super) fn new(
-        store: Box<Store>,
-        last_lsn: Lsn,
-        back: oneshot::Sender<(Box<Store>, Lsn)>,
-    ) -> Self {
+    pub(super) fn new(store: Box<Store>, last_lsn: Lsn, back: WayHome) -> Self {
         Self { held: Some((store, back)), last_lsn }
     }
 
@@ -41,7 +40,7 @@ impl Loan {
 /// The way home of a store that was taken out of its loan.
 #[derive(Debug)]
 pub struct LoanSlip {
-    back: oneshot::Sender<(Box<Store>, Lsn)>,
+    back: WayHome,
 }
 
 impl Drop for Loan {

@@ -346,7 +346,7 @@ impl<J: Job> ShardState<J> {
                     avg_ttl_ms: store.avg_ttl_ms(db, now),
                 })
                 .collect(),
-            counters: store.stats().clone(),
+            counters: *store.stats(),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Pipeline {
     }
 
     /// Adds a command that lives on `shard`.
-    pub fn to_shard(&mut self, shard: usize, request: usize, input: &Arc<Input>, view: &View) {
+    pub fn send_to(&mut self, shard: usize, request: usize, input: &Arc<Input>, view: &View) {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
         if lane.job.is_empty() {
             lane.job.prepare(input, view);

@@ -46,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             match route {
                 Ok((_, Route::Shard(shard))) => {
-                    self.pipeline.to_shard(shard, index, &input, &view);
+                    self.pipeline.send_to(shard, index, &input, &view);
                 }
                 Ok((command, Route::Alone)) => {
                     self.run_stage().await?;
