@@ -275,7 +275,7 @@ impl Running {
         tokio::select! {
             done = tokio::time::timeout(grace, self.tree.shutdown()) => match done {
                 Ok(report) => {
-                    self.wiring.close_log();
+                    self.wiring.close();
                     info!(took_ms = report.took.as_millis() as u64, "every actor has stopped");
                     Exit::Ok
                 }
@@ -307,7 +307,7 @@ impl Running {
             code = exit.code(),
             "a part that can't be done without gave up"
         );
-        self.wiring.close_log();
+        self.wiring.close();
         exit
     }
 }

@@ -81,8 +81,10 @@ impl Wiring {
         }
     }
 
-    /// Whoever still waits for the log is told that it is closed.
-    pub fn close_log(&self) {
+    /// Lets go of the sockets, which removes the file of a Unix socket; whoever still waits for
+    /// the log is told that it is closed.
+    pub fn close(&self) {
+        self.sockets.replace(Vec::new());
         if let Some(intake) = &self.intake {
             intake.close();
         }

@@ -12,7 +12,7 @@ mod keyspace;
 mod numbers;
 mod server;
 mod strings;
-mod subcommand;
+pub(crate) mod subcommand;
 #[cfg(test)]
 mod testing;
 mod tier;

@@ -151,8 +151,11 @@ impl Keeper {
                 }
             }
         };
-        // New callers wait for the successor instead of losing their message in the mailbox.
-        self.node.publish(Stand::Down);
+        // New callers wait for the successor instead of losing their message in the mailbox. Below
+        // a supervisor that stops in order, each child serves until its own turn comes.
+        if is_worker || !matches!(end, End::Ordered) {
+            self.node.publish(Stand::Down);
+        }
         let grace = self.node.grace;
         let began = Instant::now();
         let exit = match end {

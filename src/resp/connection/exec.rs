@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::Connection;
 use super::single::{discard, outcome_unknown};
 use crate::resp::args::Args;
+use crate::resp::commands::subcommand;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
@@ -67,6 +68,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         args: &Args<'_>,
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
+        // As in Redis, a subcommand that does not exist is found here and not by EXEC.
+        if !command.subcommands.is_empty() && args.len() > 1 {
+            subcommand::find(command.name, command.subcommands, args)?;
+        }
         if !self.transaction.push(command, args, self.bounds.query_buffer) {
             return Err(Refusal::other(
                 "ERR the transaction is larger than server.query_buffer; it will be discarded",

@@ -75,3 +75,21 @@ async fn callers_that_wait_for_a_child_learn_at_once_that_the_tree_has_ended() {
     let answer = waiting.await.unwrap();
     assert_eq!(answer, Err(CallError::NotExecuted(NotExecuted::Gone)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_to_stop_later_answers_until_then() {
+    let journal = Journal::default();
+    let (early, early_spec) = puppet("early", &journal);
+    let (inner, inner_spec) = puppet("inner", &journal);
+    let (_late, late_spec) = with_habit("late", &journal, Habit::HangsInStopped, quick());
+    let subtree = SupervisorSpec::new("in", Strategy::OneForOne).child(inner_spec);
+    let grace = Duration::from_secs(2);
+    let spec = root().child(early_spec).child(ChildSpec::supervisor(subtree));
+    let tree = start(spec.child(late_spec.grace(grace))).await;
+    let (report, ()) = tokio::join!(tree.shutdown(), async {
+        tokio::time::sleep(grace / 2).await;
+        assert_eq!(which(&early).await, Ok(1));
+        assert_eq!(which(&inner).await, Ok(1));
+    });
+    assert_eq!(report.end, TreeEnd::Stopped);
+}

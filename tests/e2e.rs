@@ -1,0 +1,22 @@
+//! End-to-end tests: the real binary, real clients, a real Redis beside it.
+//!
+//! One file is one concern; all are one binary, so that the project links once for them.
+//! `cargo test --test e2e durability::` runs one file. Every test has a daemon of its own, on
+//! free ports and in a folder of its own, so that all run side by side.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod admin_http;
+mod clients;
+mod configuration;
+mod differential;
+mod durability;
+mod fuzzing;
+mod licences;
+mod lifecycle;
+mod limits;
+mod protocol;
+mod supervision;
+mod transactions;
