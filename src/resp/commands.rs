@@ -5,6 +5,8 @@ use super::table::Command;
 mod connection;
 #[cfg(test)]
 mod differential;
+#[cfg(test)]
+mod docs;
 mod expiry;
 mod keyspace;
 mod numbers;

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::store::Store;
 use crate::journal::Lsn;
 
-/// How a store gets back to its shard.
+/// Takes a store, and the LSN of its last record, back to its shard.
 type WayHome = oneshot::Sender<(Box<Store>, Lsn)>;
 
 /// A borrowed store. The shard stands still until it is back.

@@ -29,7 +29,8 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         path: "server.databases",
-        kind: Kind::Int { min: 1, max: 1024 },
+        // A record names its database in one byte, of which 255 means all of them.
+        kind: Kind::Int { min: 1, max: 255 },
         default: "16",
         apply: Apply::NeedsRestart,
         protected: false,

@@ -15,6 +15,15 @@ fn percentages_are_of_the_machines_memory() {
     assert!(problems(loader.load())[0].contains("a percentage needs to know"));
 }
 
+/// 256 and more were taken, and every write behind SELECT 255 was refused.
+#[test]
+fn no_more_databases_than_a_record_can_name() {
+    let found = problems(load("[server]\ndatabases = 256\n", &[]));
+    assert!(found[0].contains("server.databases"), "{found:?}");
+    let settings = load("[server]\ndatabases = 255\n", &[]).expect("valid").settings;
+    assert_eq!(settings.server.databases, 255);
+}
+
 #[test]
 fn zero_lifts_a_limit() {
     let text = "[cache]\nmax_memory = 0\nmax_entries = 0\n[validation]\nmax_ttl = \"0s\"\n";
