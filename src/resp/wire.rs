@@ -5,11 +5,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 /// A buffer is given this much room for a first read, and grows with what the client sends.
 const READ_MIN: usize = 4 * 1024;
@@ -152,15 +153,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         cx: &mut Context<'_>,
         input: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
-        // Safe Rust reads into initialised memory only; the zeroing is paid once per size.
         let filled = input.len();
-        input.resize(filled + self.read_size, 0);
-        let mut buf = ReadBuf::new(input.get_mut(filled..).unwrap_or_default());
-        let poll = Pin::new(&mut self.stream).poll_read(cx, &mut buf);
-        let read = buf.filled().len();
-        input.truncate(filled + read);
+        input.reserve(self.read_size);
+        let poll = {
+            let mut limited = (&mut *input).limit(self.read_size);
+            pin!(self.stream.read_buf(&mut limited)).poll(cx)
+        };
+        let read = input.len() - filled;
         match poll {
-            Poll::Ready(Ok(())) => {
+            Poll::Ready(Ok(_)) => {
                 self.traffic.0 += read as u64;
                 if read == self.read_size {
                     self.read_size = (self.read_size * 4).min(READ_MAX);

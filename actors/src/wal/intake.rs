@@ -39,8 +39,10 @@ impl<P: Release> Clone for Intake<P> {
     }
 }
 
-/// A bell that has not rung by then is lost.
-const BELL_LATE: Duration = Duration::from_millis(5);
+/// While several callers append, the writer lets them gather for this long before it writes: one
+/// frame, one write and one wake of the runtime for all of them. A caller that appends alone
+/// never waits for it.
+const GATHER: Duration = Duration::from_micros(50);
 
 #[derive(Debug)]
 struct Shared<P> {
@@ -70,10 +72,12 @@ struct Queue<P> {
     parked: VecDeque<Parked<P>>,
     /// Why the log cannot be written.
     blocked: Option<Arc<str>>,
-    /// A bell for what waits is on its way.
-    belled: bool,
-    /// The bell has rung: the writer is to take what waits.
-    rung: bool,
+    /// The writer waits for records.
+    sleeping: bool,
+    /// Batches that wait.
+    batches: usize,
+    /// Several callers append at a time: it pays to wait a moment for their company.
+    crowded: bool,
     /// The writer is to look around, records or not.
     poked: bool,
 }
@@ -86,16 +90,6 @@ struct Parked<P> {
     reply: P,
 }
 
-impl<P> Shared<P> {
-    fn bell(&self) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.belled = false;
-        queue.rung = true;
-        drop(queue);
-        self.arrived.notify_one();
-    }
-}
-
 impl<P: Release> Intake<P> {
     /// An intake that goes on behind `last_lsn`, which replay found; all before it is durable.
     #[must_use]
@@ -106,8 +100,9 @@ impl<P: Release> Intake<P> {
                 last_lsn,
                 parked: VecDeque::new(),
                 blocked: None,
-                belled: false,
-                rung: false,
+                sleeping: false,
+                batches: 0,
+                crowded: false,
                 poked: false,
             }),
             arrived: Condvar::new(),
@@ -159,19 +154,6 @@ impl<P: Release> Intake<P> {
         self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the writer, after everybody who is about to append has done so.
-    ///
-    /// On the runtime that is one turn of its loop later: what one poll of the sockets brought in
-    /// becomes one frame, and one wake of the writer's thread, instead of several.
-    fn ring(&self) {
-        let Ok(runtime) = Handle::try_current() else { return self.shared.bell() };
-        let shared = Arc::clone(&self.shared);
-        runtime.spawn(async move {
-            tokio::task::yield_now().await;
-            shared.bell();
-        });
-    }
-
     fn full() -> JournalError {
         JournalError::Failed("the log's queue is full; it drains as the disk keeps up".into())
     }
@@ -206,10 +188,11 @@ impl<P: Release> Journal<P> for Intake<P> {
                 Some(why) => refused = Some((reply, JournalError::Failed(Arc::clone(why)))),
             }
         }
-        let ring = !std::mem::replace(&mut queue.belled, true);
+        queue.batches += 1;
+        let wake = std::mem::take(&mut queue.sleeping);
         drop(queue);
-        if ring {
-            self.ring();
+        if wake {
+            self.shared.arrived.notify_one();
         }
         batch.clear();
         if let Some((reply, why)) = refused {
@@ -265,7 +248,7 @@ impl<P: Release> Intake<P> {
     /// Swaps what waits into the empty `flight`.
     pub(super) fn take(&self, flight: &mut Pending) {
         let mut queue = self.queue();
-        queue.rung = false;
+        queue.crowded = std::mem::take(&mut queue.batches) > 1;
         std::mem::swap(&mut queue.pending, flight);
         if self.shared.gate.load(Ordering::Relaxed) == FULL {
             self.shared.gate.store(OPEN, Ordering::Release);
@@ -280,15 +263,17 @@ impl<P: Release> Intake<P> {
     /// Sleeps until a poke, `until`, or, if `for_work`, records.
     pub(super) fn wait(&self, until: Option<Instant>, for_work: bool) {
         let mut queue = self.queue();
-        let mut belated = None;
+        queue.crowded |= !queue.pending.is_empty();
         loop {
-            if std::mem::take(&mut queue.poked) || (for_work && queue.rung) {
+            if std::mem::take(&mut queue.poked) {
+                queue.sleeping = false;
+                return;
+            }
+            if for_work && !queue.pending.is_empty() {
                 break;
             }
-            // A bell may be lost with its runtime; the records must not be.
-            let waiting = for_work && !queue.pending.is_empty();
-            let late = waiting.then(|| *belated.get_or_insert_with(|| Instant::now() + BELL_LATE));
-            queue = match [until, late].into_iter().flatten().min() {
+            queue.sleeping = for_work;
+            queue = match until {
                 None => self.shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
@@ -299,6 +284,13 @@ impl<P: Release> Intake<P> {
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
+        }
+        queue.sleeping = false;
+        let gather = queue.crowded && !queue.pending.is_empty();
+        drop(queue);
+        // Where syncing sets the pace, the sync itself gathers.
+        if gather && self.fsync() != FsyncMode::Always {
+            std::thread::sleep(GATHER);
         }
     }
 
