@@ -57,7 +57,12 @@ pub fn run(args: RunArgs) -> ExitCode {
             return Exit::Internal.into();
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // A shard can use one thread at most; more threads than cores only get in each other's way.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = usize::from(settings.cache.shards).clamp(1, cores);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(kind = "startup", %error, "cannot start the runtime");
@@ -155,7 +160,10 @@ async fn start(
     // Before anything is read: a change from now on is a change.
     let seen = Seen::now(&config.files());
     let mut dependencies = Dependencies::check(settings).await;
-    if settings.startup.fail_fast
+    // A data directory that is somebody else's is no missing dependency: to serve beside it
+    // would be a second truth.
+    let taken = dependencies.failures.iter().any(|f| f.exit == Exit::Locked);
+    if (settings.startup.fail_fast || taken)
         && let Some(failure) = dependencies.take_worst()
     {
         return Err(failure);
@@ -209,7 +217,6 @@ impl Running {
     async fn serve(self, mut signals: Signals) -> Exit {
         let daemon = &self.daemon;
         daemon.life.enter(Phase::Serving);
-        info!("the tree stands\n{}", self.tree.snapshot().render());
         self.announce();
         let mut stop = daemon.life.stop_requested();
         loop {

@@ -242,6 +242,14 @@ impl Life {
         }
     }
 
+    /// Unix milliseconds that only ever go forward, whatever happens to the wall clock: for how
+    /// long a client has been idle.
+    #[must_use]
+    pub fn steady_ms(&self) -> UnixMs {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.started_ms.saturating_add(elapsed)
+    }
+
     /// Asks the daemon to stop. A later, harsher mode replaces an earlier one.
     pub fn request_stop(&self, mode: StopMode) {
         self.stop.send_if_modified(|current| match (*current, mode) {

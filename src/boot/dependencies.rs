@@ -140,12 +140,13 @@ impl Dependencies {
         found
     }
 
-    /// The failure that decides the exit code: the first that was found.
+    /// The failure that decides the exit code: a locked data directory, else the first found.
     pub fn take_worst(&mut self) -> Option<Failure> {
         if self.failures.is_empty() {
             return None;
         }
-        let first = self.failures.remove(0);
+        let locked = self.failures.iter().position(|f| f.exit == Exit::Locked);
+        let first = self.failures.remove(locked.unwrap_or(0));
         // The others are reported too: one start should show all that is missing.
         self.failures.iter().for_each(super::report);
         Some(first)

@@ -163,7 +163,7 @@ impl FrontState {
         let daemon = &self.args.daemon;
         let Some(limit) = daemon.config.settings().server.idle_timeout else { return };
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let now = daemon.clock.unix_ms();
+        let now = daemon.life.steady_ms();
         for client in daemon.clients.all() {
             if now.saturating_sub(client.last_interaction()) > limit {
                 debug!(client = client.id, addr = client.addr, "idle for too long");
@@ -289,7 +289,7 @@ fn admit(
         tokio::spawn(turn_away(stream, DENIED.to_owned()));
         return;
     }
-    let new = NewClient { endpoints, fd, now: daemon.clock.unix_ms() };
+    let new = NewClient { endpoints, fd, now: daemon.life.steady_ms() };
     let registration = match daemon.clients.register(new) {
         Ok(registration) => registration,
         Err(full) => {

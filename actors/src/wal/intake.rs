@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 
@@ -39,10 +39,8 @@ impl<P: Release> Clone for Intake<P> {
     }
 }
 
-/// While several callers append, the writer lets them gather for this long before it writes: one
-/// frame, one write and one wake of the runtime for all of them. A caller that appends alone
-/// never waits for it.
-const GATHER: Duration = Duration::from_micros(50);
+/// Frames with a single batch after which nobody else is expected any more.
+const CROWD_LASTS: u32 = 8;
 
 #[derive(Debug)]
 struct Shared<P> {
@@ -76,8 +74,9 @@ struct Queue<P> {
     sleeping: bool,
     /// Batches that wait.
     batches: usize,
-    /// Several callers append at a time: it pays to wait a moment for their company.
-    crowded: bool,
+    /// Above 0: several callers append at a time, and it pays to wait for their company. Counts
+    /// down with every frame that brought only one batch.
+    crowded: u32,
     /// The writer is to look around, records or not.
     poked: bool,
 }
@@ -102,7 +101,7 @@ impl<P: Release> Intake<P> {
                 blocked: None,
                 sleeping: false,
                 batches: 0,
-                crowded: false,
+                crowded: 0,
                 poked: false,
             }),
             arrived: Condvar::new(),
@@ -248,7 +247,11 @@ impl<P: Release> Intake<P> {
     /// Swaps what waits into the empty `flight`.
     pub(super) fn take(&self, flight: &mut Pending) {
         let mut queue = self.queue();
-        queue.crowded = std::mem::take(&mut queue.batches) > 1;
+        if std::mem::take(&mut queue.batches) > 1 {
+            queue.crowded = CROWD_LASTS;
+        } else {
+            queue.crowded = queue.crowded.saturating_sub(1);
+        }
         std::mem::swap(&mut queue.pending, flight);
         if self.shared.gate.load(Ordering::Relaxed) == FULL {
             self.shared.gate.store(OPEN, Ordering::Release);
@@ -263,7 +266,9 @@ impl<P: Release> Intake<P> {
     /// Sleeps until a poke, `until`, or, if `for_work`, records.
     pub(super) fn wait(&self, until: Option<Instant>, for_work: bool) {
         let mut queue = self.queue();
-        queue.crowded |= !queue.pending.is_empty();
+        if !queue.pending.is_empty() {
+            queue.crowded = CROWD_LASTS;
+        }
         loop {
             if std::mem::take(&mut queue.poked) {
                 queue.sleeping = false;
@@ -286,11 +291,13 @@ impl<P: Release> Intake<P> {
             };
         }
         queue.sleeping = false;
-        let gather = queue.crowded && !queue.pending.is_empty();
+        let gather = queue.crowded > 0 && !queue.pending.is_empty();
         drop(queue);
-        // Where syncing sets the pace, the sync itself gathers.
+        // While several callers append, those who are about to go first: one frame, one write and
+        // one wake of the runtime for all of them. A caller that appends alone never waits, and
+        // where syncing sets the pace, the sync itself gathers.
         if gather && self.fsync() != FsyncMode::Always {
-            std::thread::sleep(GATHER);
+            std::thread::yield_now();
         }
     }
 

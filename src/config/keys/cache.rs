@@ -16,7 +16,7 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::NeedsRestart,
         protected: false,
         redis: &[],
-        doc: "How many shard actors share the entries; auto takes one per core.",
+        doc: "How many shard actors share the entries, and at most how many threads run; auto takes one less than there are cores.",
     },
     Key {
         path: "cache.max_entries",

@@ -35,7 +35,7 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::Live,
         protected: false,
         redis: &[],
-        doc: "How long each actor may take to stop before it is killed.",
+        doc: "How long an orderly stop may take as a whole; what is left then is cut off.",
     },
     Key {
         path: "supervision.watchdog",

@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         self.run_stage().await?;
         if let Some(command) = last {
-            self.session.note_round(command, self.daemon.clock.unix_ms());
+            self.session.note_round(command, self.daemon.life.steady_ms());
         }
         (tally.bytes_in, tally.bytes_out) = self.wire.take_traffic();
         self.daemon.stats.round(&tally, begun.elapsed());
