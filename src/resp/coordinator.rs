@@ -149,6 +149,13 @@ impl<'a> Borrowed<'a> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
+        // A coordinator that gives up half-way: what it collected did happen.
+        if !self.effects.is_empty() {
+            let lsn = self.shards.journal().append(&mut self.effects, None);
+            for loan in self.loans.iter_mut().flatten() {
+                loan.last_lsn = loan.last_lsn.max(lsn);
+            }
+        }
         for ((loan, store), slip) in
             self.loans.iter_mut().zip(&mut self.stores).zip(&mut self.slips)
         {
@@ -170,3 +177,6 @@ pub fn loading(shard: usize) -> Refusal {
 pub fn shard_down(shard: usize, why: &dyn std::fmt::Display) -> Refusal {
     Refusal::other(format!("ERR not executed: shard {shard}: {why}"))
 }
+
+#[cfg(test)]
+mod tests;
