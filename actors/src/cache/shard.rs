@@ -357,3 +357,6 @@ impl<J: Send + 'static> super::sweeper::SweepTarget for Handle<ShardMsg<J>> {
         let _ = self.cast(ShardMsg::Sweep);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! A shard's ends and beginnings: adoption, rebuild, loans that do not come home.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::super::store::{Expiry, Key, KeyHasher};
+use super::*;
+use crate::journal::{Record, RecordBatch, Records};
+use crate::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec, Tree, TreeOptions};
+
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// What a test asks of a store.
+#[derive(Debug)]
+enum TestJob {
+    Set(&'static str),
+    SetThenPanic(&'static str),
+    Get(&'static str, Option<bool>),
+}
+
+fn key(bytes: &str) -> Key<'_> {
+    KeyHasher::fixed().key(bytes.as_bytes())
+}
+
+impl Job for TestJob {
+    fn run(&mut self, store: &mut Store, now: UnixMs, _writable: &Result<(), JournalError>) {
+        match self {
+            Self::Set(k) => store.set(0, key(k), b"v", Expiry::Never, now).unwrap(),
+            Self::SetThenPanic(k) => {
+                store.set(0, key(k), b"v", Expiry::Never, now).unwrap();
+                panic!("a command of this batch panics");
+            }
+            Self::Get(k, found) => *found = Some(store.exists(0, key(k), now)),
+        }
+    }
+}
+
+/// Keeps the keys that were set, in order.
+#[derive(Debug, Default)]
+struct Notebook(Mutex<Vec<String>>);
+
+impl Journal<Parked<TestJob>> for Notebook {
+    fn append(&self, batch: &mut RecordBatch, parked: Option<Parked<TestJob>>) -> Lsn {
+        let mut keys = self.0.lock().unwrap();
+        for record in Records::new(batch.as_bytes()) {
+            if let Ok(Record::Set { key, .. }) = record {
+                keys.push(String::from_utf8_lossy(key).into_owned());
+            }
+        }
+        batch.clear();
+        parked.into_iter().for_each(|parked| parked.release(Ok(())));
+        keys.len() as Lsn
+    }
+
+    fn park(&self, _lsn: Lsn, parked: Parked<TestJob>) {
+        parked.release(Ok(()));
+    }
+
+    fn settled(&self) -> Lsn {
+        Lsn::MAX
+    }
+
+    fn writable(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+/// Rebuilds from a notebook, and counts how often.
+struct FromNotebook(Arc<Notebook>, AtomicUsize);
+
+impl Rebuild for FromNotebook {
+    fn rebuild(&self, _shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        let mut store = Box::new(Store::new(config));
+        for k in self.0.0.lock().unwrap().iter() {
+            store.set(0, key(k), b"v", Expiry::Never, 1).map_err(|e| e.to_string())?;
+        }
+        store.effects_mut().clear();
+        Ok((store, 0))
+    }
+}
+
+struct Bench {
+    handle: Handle<ShardMsg<TestJob>>,
+    notebook: Arc<Notebook>,
+    rebuild: Arc<FromNotebook>,
+    tree: Tree,
+}
+
+async fn bench() -> Bench {
+    let handle = Handle::new();
+    let notebook = Arc::new(Notebook::default());
+    let rebuild = Arc::new(FromNotebook(Arc::clone(&notebook), AtomicUsize::new(0)));
+    let cradle = Arc::new(Cradle::with(Box::new(Store::new(StoreConfig::default())), 0));
+    let (journal, again) = (Arc::clone(&notebook), Arc::clone(&rebuild));
+    let make = move || {
+        let args = ShardArgs {
+            index: 0,
+            cradle: Arc::clone(&cradle),
+            journal: Arc::clone(&journal) as _,
+            rebuild: Arc::clone(&again) as _,
+            config: watch::Sender::new(StoreConfig::default()).subscribe(),
+            clock: Clock::manual(1),
+        };
+        (Shard::<TestJob>::default(), args)
+    };
+    let root = SupervisorSpec::new("cache", Strategy::OneForOne).child(ChildSpec::worker(
+        "shard-0",
+        handle.clone(),
+        Restart::default(),
+        make,
+    ));
+    let options = TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN };
+    let tree = Tree::start(root, options).await.expect("the shard starts");
+    Bench { handle, notebook, rebuild, tree }
+}
+
+impl Bench {
+    /// Runs a job; while the shard is rebuilt, again.
+    async fn run(&self, mut job: TestJob) -> Option<TestJob> {
+        loop {
+            let answer = self.handle.call(WITHIN, |reply| ShardMsg::Run(job, reply)).await;
+            match answer.ok()? {
+                Outcome::Done(job) => return Some(job),
+                Outcome::Failed(..) => return None,
+                Outcome::Loading(back) => job = back,
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Reads; a read whose shard died under it is safe to repeat.
+    async fn has(&self, k: &'static str) -> bool {
+        for _ in 0..100 {
+            if let Some(TestJob::Get(_, found)) = self.run(TestJob::Get(k, None)).await {
+                return found == Some(true);
+            }
+        }
+        panic!("the shard does not come back");
+    }
+}
+
+#[tokio::test]
+async fn a_successor_adopts_the_store_and_logs_what_the_panic_left() {
+    let bench = bench().await;
+    assert!(bench.run(TestJob::Set("before")).await.is_some());
+    assert!(bench.run(TestJob::SetThenPanic("within")).await.is_none(), "its outcome is unknown");
+    assert!(bench.has("before").await);
+    assert!(bench.has("within").await, "memory has it ...");
+    assert_eq!(*bench.notebook.0.lock().unwrap(), ["before", "within"], "... and so has the log");
+    assert_eq!(bench.rebuild.1.load(Ordering::Relaxed), 0, "nothing was rebuilt");
+    bench.tree.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_come_home_is_rebuilt_from_the_log() {
+    let bench = bench().await;
+    assert!(bench.run(TestJob::Set("kept")).await.is_some());
+    let mut loan =
+        bench.handle.call(WITHIN, ShardMsg::Lend).await.ok().flatten().expect("the store is lent");
+    // A coordinator that dies in the middle of a commit loses the store.
+    drop(loan.take());
+    drop(loan);
+    assert!(bench.has("kept").await);
+    assert_eq!(bench.rebuild.1.load(Ordering::Relaxed), 1);
+    bench.tree.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_loan_that_is_dropped_brings_the_store_home() {
+    let bench = bench().await;
+    assert!(bench.run(TestJob::Set("kept")).await.is_some());
+    drop(bench.handle.call(WITHIN, ShardMsg::Lend).await.ok().flatten());
+    assert!(bench.has("kept").await);
+    assert_eq!(bench.rebuild.1.load(Ordering::Relaxed), 0);
+    bench.tree.shutdown().await;
+}
