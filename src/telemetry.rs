@@ -54,6 +54,11 @@ pub fn check_level(level: &str) -> Result<(), String> {
     filter(level).map(drop)
 }
 
+/// The actor runtime opens a span around every actor at level `info`, entered anew each time the
+/// actor is polled: a cost on every command for a name that our lines carry already (`path`). A
+/// directive of the user's own for `ractor` comes later and wins.
+const QUIET_RUNTIME: &str = "ractor=warn";
+
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
@@ -73,7 +78,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         }
     }
     EnvFilter::builder()
-        .parse(directives.join(","))
+        .parse(format!("{QUIET_RUNTIME},{}", directives.join(",")))
         .map_err(|e| format!("`{level}` is not a list of directives: {e}"))
 }
 
