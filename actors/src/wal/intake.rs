@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -39,6 +39,9 @@ impl<P: Release> Clone for Intake<P> {
     }
 }
 
+/// How long callers may gather before a frame that is synced on its own: a fraction of what the
+/// sync takes.
+const GATHER_FOR_SYNC: Duration = Duration::from_micros(50);
 /// Frames with a single batch after which nobody else is expected any more.
 const CROWD_LASTS: u32 = 8;
 
@@ -294,10 +297,12 @@ impl<P: Release> Intake<P> {
         let gather = queue.crowded > 0 && !queue.pending.is_empty();
         drop(queue);
         // While several callers append, those who are about to go first: one frame, one write and
-        // one wake of the runtime for all of them. A caller that appends alone never waits, and
-        // where syncing sets the pace, the sync itself gathers.
-        if gather && self.fsync() != FsyncMode::Always {
-            std::thread::yield_now();
+        // one wake of the runtime for all of them. A caller that appends alone never waits.
+        match (gather, self.fsync()) {
+            (false, _) => {}
+            // Every frame costs a sync here, so it pays to wait for those just released to return.
+            (true, FsyncMode::Always) => std::thread::sleep(GATHER_FOR_SYNC),
+            (true, _) => std::thread::yield_now(),
         }
     }
 
