@@ -236,3 +236,16 @@ fn shutdown_stops_the_daemon_and_keeps_the_data() {
     daemon.restart();
     assert_eq!(daemon.connect().run("GET k"), Reply::bulk("v"));
 }
+
+/// CLIENT LIST said of an idle client that its last replies were still owed.
+#[test]
+fn an_idle_client_is_owed_nothing() {
+    let daemon = Daemon::start();
+    let (mut idle, mut looks) = (daemon.connect(), daemon.connect());
+    idle.run("CLIENT SETNAME idle");
+    idle.run("COMMAND DOCS");
+    wait_until("nothing is owed", || {
+        let list = looks.run("CLIENT LIST");
+        list.text().lines().any(|line| line.contains("name=idle") && line.contains(" obl=0 "))
+    });
+}

@@ -164,3 +164,16 @@ fn a_wrong_subcommand_is_found_when_it_is_queued() {
     queue(&mut client, &["COMMAND COUNT", "OBJECT HELP"]);
     assert_eq!(client.run("EXEC").items().len(), 2);
 }
+
+/// SHUTDOWN inside MULTI ended the daemon at once; HELLO and AUTH ran out of order.
+#[test]
+fn what_cannot_be_queued_is_refused_and_spoils_the_transaction() {
+    let daemon = sharded();
+    let mut client = daemon.connect();
+    for line in ["SHUTDOWN NOSAVE", "HELLO 3", "AUTH x"] {
+        queue(&mut client, &["SET a 1"]);
+        assert_eq!(client.run(line).text(), "ERR Command not allowed inside a transaction");
+        assert!(client.run("EXEC").text().starts_with("EXECABORT"), "{line}");
+    }
+    assert_eq!(client.run("PING").text(), "PONG");
+}

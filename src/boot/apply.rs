@@ -47,7 +47,12 @@ pub(super) async fn reload(daemon: &Arc<Daemon>) {
                     "setting waits for a restart"
                 );
             }
-            info!(changes = outcome.changes.len(), "configuration reloaded");
+            info!(
+                changed = %names(&outcome.changes),
+                refused_until_restart = %names(&outcome.needs_restart),
+                changes = outcome.changes.len(),
+                "configuration reloaded"
+            );
         }
         Ok(Err(why)) => {
             daemon.stats.reloaded(false);
@@ -81,6 +86,11 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         sweep_interval: wiring.sweep_interval.clone(),
         wal: wiring.wal.clone(),
     }));
+}
+
+/// The keys of changes, for the line that sums a reload up.
+fn names(changes: &[Change]) -> String {
+    changes.iter().map(|c| c.key).collect::<Vec<_>>().join(" ")
 }
 
 fn touches(changes: &[Change], keys: &[&str]) -> bool {

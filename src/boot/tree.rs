@@ -171,11 +171,13 @@ impl Wiring {
         );
         let Some(listener) = &self.admin else { return front };
         let Ok(listener) = listener.try_clone() else { return front };
+        let Ok(taken) = listener.local_addr() else { return front };
         let (view, bound) = (Arc::clone(daemon), self.admin_announce.clone());
         let make = move || {
             let listen = listener.try_clone().map_or_else(
-                // Out of file descriptors: the start fails, and is tried again.
-                |_| Listen::Bind(SocketAddr::from(([0, 0, 0, 0], 0))),
+                // Out of file descriptors: binding what is bound already fails, also if a
+                // descriptor is free again by then, and the start is tried again.
+                |_| Listen::Bind(taken),
                 Listen::Prepared,
             );
             let args = http::Args {

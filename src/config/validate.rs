@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use seawall_actors::cache::store::Store;
+
 use super::keys;
 use super::machine::Machine;
 use super::secret::Secret;
@@ -22,6 +24,9 @@ pub const PARANOIA_VALUE: u64 = 1_000_000;
 
 /// Room for the rest of a command beside its largest value.
 const COMMAND_SLACK: u64 = 1_000_000;
+
+/// Room for the key and the value of a shard's first entry.
+const FIRST_ENTRY: u64 = 64;
 
 /// A rule over several keys that is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +149,7 @@ fn rules(s: &Settings, out: &mut Vec<Violation>) {
             "is longer than validation.max_ttl allows".to_owned(),
         );
     }
+    shares(s, &mut broken);
     let needed = (s.validation.max_value as u64).saturating_add(COMMAND_SLACK);
     let buffers = [
         ("server.query_buffer", s.server.query_buffer),
@@ -159,6 +165,35 @@ fn rules(s: &Settings, out: &mut Vec<Violation>) {
                 ),
             );
         }
+    }
+}
+
+/// The limits are shared out among the shards, and no share may be too small for one entry: a
+/// shard with less would refuse every write, or hold more than the limit says.
+fn shares(s: &Settings, broken: &mut impl FnMut(&[&'static str], String)) {
+    let shards = u64::from(s.cache.shards.max(1));
+    let among = if shards == 1 { "1 shard".to_owned() } else { format!("{shards} shards") };
+    if let Some(max) = s.cache.max_entries
+        && max < shards
+    {
+        broken(
+            &["cache.max_entries", "cache.shards"],
+            format!("is too small for {among}: each must hold at least one entry"),
+        );
+    }
+    let databases = u8::try_from(s.server.databases).unwrap_or(u8::MAX);
+    let floor = Store::floor_bytes(databases).saturating_add(FIRST_ENTRY).saturating_mul(shards);
+    if let Some(max) = s.cache.max_memory
+        && max < floor
+    {
+        broken(
+            &["cache.max_memory", "cache.shards"],
+            format!(
+                "{} is too small for {among} and {databases} databases: their empty tables and \
+                 one small entry each need {floor} bytes",
+                super::units::format_size(max)
+            ),
+        );
     }
 }
 

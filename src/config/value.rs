@@ -159,6 +159,16 @@ impl Kind {
                 Ok(Value::Text(text.to_owned()))
             }
             Self::Addresses => {
+                // As in the file, or bare: both are what people try in an environment variable.
+                let inside = text.trim().strip_prefix('[').map(str::trim_start);
+                if inside.is_some_and(|rest| rest.starts_with(['"', '\'', ']'])) {
+                    let toml = text.trim().parse::<toml_edit::Value>().map_err(|_| unfit())?;
+                    let raw = super::sources::toml_to_raw(&toml).map_err(|_| unfit())?;
+                    return match raw {
+                        Raw::Array(..) => self.read_toml(&raw),
+                        _ => Err(unfit()),
+                    };
+                }
                 let split = |c: char| c == ',' || c.is_whitespace();
                 self.addresses(&text.split(split).filter(|t| !t.is_empty()).collect::<Vec<_>>())
             }

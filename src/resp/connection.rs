@@ -176,13 +176,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Ok(false);
         }
         let result = self.execute(begun).await;
-        self.after_round();
+        self.note_buffers();
         self.consume(consumed);
         result?;
         if self.wire.owed() > self.bounds.output_buffer {
             self.relieve().await?;
         }
         self.wire.push().await?;
+        self.note_buffers();
         if self.session.close_after_reply { Err(Closed::Left) } else { Ok(true) }
     }
 
@@ -244,7 +245,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    fn after_round(&mut self) {
+    /// For CLIENT LIST: before the replies are written, while a client that does not read them
+    /// is waited for, and again after, or an idle client seemed to be owed its last replies.
+    fn note_buffers(&self) {
         self.session.client().note_buffers(self.input.bytes.len(), self.wire.owed());
     }
 

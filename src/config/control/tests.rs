@@ -299,13 +299,13 @@ fn rewrite_keeps_comments_order_and_permissions() {
 
 #[test]
 fn rewrite_changes_the_profile_where_the_profile_counts() {
-    let text = "[cache]\nmax_entries = 1\n[profiles.p.cache]\nmax_entries = 2\n";
+    let text = "[cache]\nmax_entries = 100\n[profiles.p.cache]\nmax_entries = 200\n";
     let place = Place::new(text, &[("SEAWALL_PROFILE", "p")]);
-    assert!(place.set(&[("cache.max_entries", "3"), ("maxclients", "4")]).is_ok());
+    assert!(place.set(&[("cache.max_entries", "300"), ("maxclients", "4")]).is_ok());
     place.control.rewrite().expect("written");
     assert_eq!(
         place.read(),
-        "[cache]\nmax_entries = 1\n[profiles.p.cache]\nmax_entries = 3\n\n[server]\nmax_clients = 4\n"
+        "[cache]\nmax_entries = 100\n[profiles.p.cache]\nmax_entries = 300\n\n[server]\nmax_clients = 4\n"
     );
 }
 

@@ -121,7 +121,7 @@ pub(super) static KEYS: &[Key] = &[
         path: "admin.bind",
         kind: Kind::Address,
         default: r#""127.0.0.1:6381""#,
-        apply: Apply::RestartsActor("front"),
+        apply: Apply::NeedsRestart,
         protected: true,
         redis: &[],
         doc: "Where admin HTTP listens; empty for not at all.",

@@ -20,11 +20,11 @@ fn without_anything_the_defaults_hold() {
 
 #[test]
 fn later_layers_win_and_each_value_knows_its_source() {
-    let text = "[cache]\nmax_entries = 1\nmax_memory = \"1MB\"\nshards = 2\n\
+    let text = "[cache]\nmax_entries = 100\nmax_memory = \"1MB\"\nshards = 2\n\
                 [profiles.big.cache]\nmax_memory = \"2GB\"\nshards = 8\n";
     let pairs = [("SEAWALL_PROFILE", "big"), ("SEAWALL__CACHE__SHARDS", "16"), ("HOME", "/")];
     let loaded = load(text, &pairs).expect("valid");
-    assert_eq!(loaded.settings.cache.max_entries, Some(1));
+    assert_eq!(loaded.settings.cache.max_entries, Some(100));
     assert_eq!(loaded.settings.cache.max_memory, Some(2_000_000_000));
     assert_eq!(loaded.settings.cache.shards, 16);
     assert_eq!(loaded.profile.as_deref(), Some("big"));

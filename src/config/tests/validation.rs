@@ -203,3 +203,39 @@ fn assert_in_order(shown: &str) {
         rest = &rest[at.unwrap_or(0)..];
     }
 }
+
+/// Eight shards held eight entries where three were allowed.
+#[test]
+fn fewer_entries_than_shards_are_refused() {
+    let found = problems(load("[cache]\nshards = 8\nmax_entries = 3\n", &[]));
+    assert!(found[0].contains("cache.max_entries") && found[0].contains("8 shards"), "{found:?}");
+    let s = load("[cache]\nshards = 3\nmax_entries = 3\n", &[]).expect("valid").settings;
+    assert_eq!(s.cache.max_entries, Some(3));
+    assert!(load("[cache]\nshards = 8\nmax_entries = 0\n", &[]).is_ok());
+}
+
+/// 256 shards of 1 MB in all refused every write as out of memory.
+#[test]
+fn memory_that_holds_no_entry_per_shard_is_refused() {
+    let found = problems(load("[cache]\nshards = 256\nmax_memory = \"1MB\"\n", &[]));
+    assert!(found[0].contains("cache.max_memory") && found[0].contains("256 shards"), "{found:?}");
+    assert!(load("[cache]\nshards = 1\nmax_memory = \"1MB\"\n", &[]).is_ok());
+    assert!(load("[cache]\nshards = 256\nmax_memory = 0\n", &[]).is_ok());
+}
+
+/// What the file takes was refused from the environment, with that very form as the example.
+#[test]
+fn a_list_in_the_environment_may_be_written_as_in_the_file() {
+    let bind = |text: &str| {
+        let loaded = load("", &[("SEAWALL__SERVER__BIND", text)]);
+        loaded.map(|l| l.settings.server.bind.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let both = vec!["127.0.0.1:1".to_owned(), "[::1]:2".to_owned()];
+    assert_eq!(bind("127.0.0.1:1,[::1]:2").expect("bare"), both);
+    assert_eq!(bind("[::1]:2").expect("an IPv6 address"), ["[::1]:2"]);
+    assert_eq!(bind("[\"127.0.0.1:1\", '[::1]:2']").expect("a list"), both);
+    assert_eq!(bind("[ '127.0.0.1:1' ]").expect("a list"), ["127.0.0.1:1"]);
+    for wrong in ["[\"127.0.0.1:1\"", "[\"127.0.0.1:1\"] x", "[1]", "[[\"127.0.0.1:1\"]]"] {
+        assert!(bind(wrong).is_err(), "{wrong}");
+    }
+}

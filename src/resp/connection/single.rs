@@ -153,7 +153,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut out = std::mem::take(self.wire.out());
         let mark = out.len();
         let mut reply = Reply::new(&mut out, self.session.proto);
-        let result = if self.transaction.is_open() && !is_control(command) {
+        let result = if self.transaction.is_open() && command.flags.has(Flags::NO_MULTI) {
+            Err(Refusal::other("ERR Command not allowed inside a transaction"))
+        } else if self.transaction.is_open() && !is_control(command) {
             self.queue(command, &args, &mut reply)
         } else {
             self.run_now(command, request, args, view, &mut reply).await
@@ -261,8 +263,7 @@ pub(super) fn discard(garbage: Vec<Garbage>) {
 
 /// Commands that act on the transaction instead of joining it.
 fn is_control(command: &Command) -> bool {
-    command.flags.has(Flags::NO_MULTI)
-        || matches!(command.name, "exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+    matches!(command.name, "exec" | "discard" | "multi" | "watch" | "reset" | "quit")
 }
 
 /// Redis' text, with the first arguments as Redis shows them.
