@@ -41,8 +41,6 @@ pub struct Key {
 pub enum Apply {
     /// At once, in place.
     Live,
-    /// By restarting the actor at this path of the tree.
-    RestartsActor(&'static str),
     /// Only when the daemon starts.
     NeedsRestart,
 }

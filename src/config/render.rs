@@ -34,7 +34,6 @@ pub fn default_file() -> String {
 fn comment(key: &Key) -> String {
     let change = match key.apply {
         Apply::Live => String::new(),
-        Apply::RestartsActor(actor) => format!(" A change restarts the actor {actor}."),
         Apply::NeedsRestart => " A change needs a restart.".to_owned(),
     };
     format!("{} [{}]{change}", key.doc, key.kind.range())
@@ -69,7 +68,6 @@ pub fn key_tables() -> String {
             let redis: Vec<String> = key.redis.iter().map(|r| format!("`{}`", r.name)).collect();
             let change = match key.apply {
                 Apply::Live => "live".to_owned(),
-                Apply::RestartsActor(actor) => format!("restarts `{actor}`"),
                 Apply::NeedsRestart => "needs a restart".to_owned(),
             };
             let guard = if key.protected { ", not by CONFIG SET" } else { "" };

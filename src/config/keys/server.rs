@@ -10,7 +10,7 @@ pub(super) static KEYS: &[Key] = &[
         path: "server.bind",
         kind: Kind::Addresses,
         default: r#"["127.0.0.1:6380"]"#,
-        apply: Apply::RestartsActor("front"),
+        apply: Apply::Live,
         protected: false,
         redis: &[
             RedisName { name: "bind", mapping: Mapping::Hosts },
@@ -22,7 +22,7 @@ pub(super) static KEYS: &[Key] = &[
         path: "server.unix_socket",
         kind: Kind::Path { empty: true },
         default: r#""""#,
-        apply: Apply::RestartsActor("front"),
+        apply: Apply::Live,
         protected: true,
         redis: &[RedisName { name: "unixsocket", mapping: Mapping::Same }],
         doc: "A Unix socket for clients on this machine; empty for none.",

@@ -26,7 +26,7 @@ fn each_change_says_how_it_takes_effect() {
         ]
     );
     let how: Vec<Apply> = changes.iter().map(|c| c.apply).collect();
-    assert_eq!(how, [Apply::NeedsRestart, Apply::Live, Apply::RestartsActor("wal")]);
+    assert_eq!(how, [Apply::NeedsRestart, Apply::Live, Apply::Live]);
 }
 
 #[test]
