@@ -10,6 +10,7 @@ mod inline;
 use std::ops::ControlFlow;
 
 use super::args::Span;
+use super::integer::parse as integer;
 
 /// What requests may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,28 +212,6 @@ fn line(buf: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let end = window.iter().position(|b| *b == b'\r')?;
     // The LF has to be there too before the line counts as whole.
     (rest.len() > end + 1).then(|| (&rest[..end], at + end + 2))
-}
-
-/// A decimal 64-bit integer, as strict as Redis' `string2ll`: no spaces, no leading zeros.
-#[must_use]
-pub fn integer(digits: &[u8]) -> Option<i64> {
-    let (negative, digits) = match digits {
-        [b'-', rest @ ..] => (true, rest),
-        all => (false, all),
-    };
-    match digits {
-        [b'0'] if !negative => return Some(0),
-        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
-        _ => return None,
-    }
-    let mut value: u64 = 0;
-    for &digit in digits {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-    }
-    if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
 }
 
 #[cfg(test)]
