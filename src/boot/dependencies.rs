@@ -1,7 +1,7 @@
 //! What the daemon needs of the machine, looked for before anything is started: all of it at
 //! once, each with a time limit, off the runtime's threads.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,7 @@ use seawall_actors::wal::{DataDir, LockError};
 use crate::config::address::Address;
 use crate::config::settings::Settings;
 use crate::exit::Exit;
-use crate::http::Listen;
-use crate::resp::sockets::Socket;
+use crate::resp::sockets::{Socket, bind_tcp};
 
 /// A disk or a name service that takes longer counts as missing.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -67,7 +66,7 @@ trait Dependency: Send {
 enum Obtained {
     Data(DataDir),
     Resp(Socket),
-    Admin(Listen),
+    Admin(TcpListener),
 }
 
 /// What was found, and what was not.
@@ -78,7 +77,7 @@ pub(super) struct Dependencies {
     /// Listening sockets for RESP.
     pub sockets: Vec<Socket>,
     /// Where the admin HTTP listens; `None` if it is off.
-    pub admin: Option<Listen>,
+    pub admin: Option<TcpListener>,
     /// What is missing.
     pub failures: Vec<Failure>,
 }
@@ -220,12 +219,8 @@ impl Dependency for Admin {
 
     async fn obtain(&self) -> Result<Obtained, (String, Exit)> {
         let address = self.0.clone();
-        off_runtime(move || match Socket::tcp(&address).map_err(|why| (why, Exit::System))? {
-            Socket::Tcp { ref listener, .. } => listener
-                .try_clone()
-                .map(|listener| Obtained::Admin(Listen::Prepared(listener)))
-                .map_err(|e| (e.to_string(), Exit::System)),
-            Socket::Unix { .. } => Err(("not a TCP address".to_owned(), Exit::Internal)),
+        off_runtime(move || {
+            bind_tcp(&address).map(Obtained::Admin).map_err(|why| (why, Exit::System))
         })
         .await
     }
@@ -244,7 +239,7 @@ async fn off_runtime<T: Send + 'static>(
 #[derive(Debug, Default)]
 struct Handed {
     resp: Vec<Socket>,
-    admin: Option<Listen>,
+    admin: Option<TcpListener>,
 }
 
 impl Handed {
@@ -256,7 +251,7 @@ impl Handed {
         for i in 0..fds.len() {
             if let Ok(Some(listener)) = fds.take_tcp_listener(i) {
                 if names.get(i) == Some(&"admin") {
-                    handed.admin = Some(Listen::Prepared(listener));
+                    handed.admin = Some(listener);
                     continue;
                 }
                 let name = listener

@@ -57,7 +57,7 @@ impl Wiring {
         settings: &Settings,
         recovered: &Recovered,
         sockets: Vec<Socket>,
-        admin: Option<Listen>,
+        admin: Option<std::net::TcpListener>,
     ) -> Self {
         let shards = usize::from(settings.cache.shards);
         let admin_announce = watch::Sender::new(None);
@@ -68,10 +68,7 @@ impl Wiring {
             sockets: Sockets::new(sockets),
             admin_bound: admin_announce.subscribe(),
             admin_announce,
-            admin: match admin {
-                Some(Listen::Prepared(listener)) => Some(listener),
-                _ => None,
-            },
+            admin,
             store_configs: (0..shards)
                 .map(|i| watch::Sender::new(store_config(settings, i)))
                 .collect(),

@@ -58,33 +58,12 @@ impl Socket {
         }
     }
 
-    /// Binds a TCP socket on every address that the host resolves to first. Blocks on the name
-    /// service if the host is a name.
+    /// Binds a TCP socket, see [`bind_tcp`].
     ///
     /// # Errors
     /// Names the address and what the system said.
     pub fn tcp(address: &Address) -> Result<Self, String> {
-        let name = address.to_string();
-        let fail = |e: io::Error| format!("cannot listen on {name}: {e}");
-        let resolved = (address.host(), address.port())
-            .to_socket_addrs()
-            .map_err(fail)?
-            .next()
-            .ok_or_else(|| format!("cannot listen on {name}: the host has no address"))?;
-        let bind = || -> io::Result<TcpListener> {
-            let domain = socket2::Domain::for_address(resolved);
-            let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-            socket.set_reuse_address(true)?;
-            if resolved.is_ipv6() {
-                socket.set_only_v6(true)?;
-            }
-            socket.set_nonblocking(true)?;
-            socket.bind(&resolved.into())?;
-            socket.listen(BACKLOG)?;
-            Ok(socket.into())
-        };
-        let listener = bind().map_err(fail)?;
-        Ok(Self::Tcp { name, listener })
+        Ok(Self::Tcp { name: address.to_string(), listener: bind_tcp(address)? })
     }
 
     /// Binds a Unix socket. A file left behind by a daemon that is gone is replaced.
@@ -103,6 +82,33 @@ impl Socket {
         listener.set_nonblocking(true).map_err(fail)?;
         Ok(Self::Unix { path: path.to_owned(), listener, owned: true })
     }
+}
+
+/// A listening, non-blocking TCP socket on the first address that the host resolves to. Blocks
+/// on the name service if the host is a name.
+///
+/// # Errors
+/// Names the address and what the system said.
+pub fn bind_tcp(address: &Address) -> Result<TcpListener, String> {
+    let fail = |e: io::Error| format!("cannot listen on {address}: {e}");
+    let resolved = (address.host(), address.port())
+        .to_socket_addrs()
+        .map_err(fail)?
+        .next()
+        .ok_or_else(|| format!("cannot listen on {address}: the host has no address"))?;
+    let bind = || -> io::Result<TcpListener> {
+        let domain = socket2::Domain::for_address(resolved);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        if resolved.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&resolved.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bind().map_err(fail)
 }
 
 impl Drop for Socket {
