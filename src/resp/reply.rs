@@ -134,25 +134,6 @@ impl<'a> Reply<'a> {
         self.head(if self.proto == Proto::V3 { b'~' } else { b'*' }, len);
     }
 
-    /// A boolean. RESP2: 0 or 1.
-    pub fn boolean(&mut self, value: bool) {
-        match self.proto {
-            Proto::V2 => self.int(i64::from(value)),
-            Proto::V3 => {
-                self.out.extend_from_slice(if value { b"#t\r\n" } else { b"#f\r\n" });
-            }
-        }
-    }
-
-    /// A floating-point number. RESP2: a bulk string.
-    pub fn double(&mut self, value: f64) {
-        let text = value.to_string();
-        match self.proto {
-            Proto::V2 => self.bulk(text.as_bytes()),
-            Proto::V3 => self.line(b',', text.as_bytes()),
-        }
-    }
-
     /// Text for people. RESP3: a verbatim string of format `txt`; RESP2: a bulk string.
     pub fn verbatim(&mut self, text: &str) {
         match self.proto {

@@ -203,7 +203,7 @@ impl DataJob {
 
     /// Replaces the replies of the writes among the executed requests: the log failed under them.
     pub fn taint_writes(&mut self, error: &JournalError) {
-        let text = format!("MISCONF {error}. The outcome of this write is unknown");
+        let refusal = outcome_unknown(error);
         let (old, ends) = (std::mem::take(&mut self.out), std::mem::take(&mut self.ends));
         let proto = self.view.as_ref().map_or(Proto::V2, |v| v.proto);
         let first = self.done - ends.len();
@@ -217,8 +217,8 @@ impl DataJob {
                 .and_then(|r| r.command)
                 .is_some_and(|c| c.flags.has(Flags::WRITE));
             if is_write {
-                Reply::new(&mut self.out, proto).error(&text);
-                self.errors.push(code_of("MISCONF"));
+                let code = answer(&refusal, &mut Reply::new(&mut self.out, proto));
+                self.errors.push(code);
             } else {
                 self.out.extend_from_slice(old.get(start..end).unwrap_or_default());
             }
@@ -307,6 +307,12 @@ pub fn execute(
 #[must_use]
 pub fn not_writable(error: &JournalError) -> Refusal {
     Refusal::other(format!("MISCONF {error}. This write was not applied; reads go on"))
+}
+
+/// What is answered for a write that was applied in memory before the log failed under it.
+#[must_use]
+pub fn outcome_unknown(error: &JournalError) -> Refusal {
+    Refusal::other(format!("MISCONF {error}. The outcome of this write is unknown"))
 }
 
 /// Writes a refusal as an error reply and returns its code.

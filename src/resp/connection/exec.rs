@@ -8,14 +8,14 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
-use super::single::{discard, outcome_unknown};
+use super::single::{discard, needs_tier};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{answer, execute};
+use crate::resp::round::{answer, execute, outcome_unknown};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
 use seawall_actors::cache::store::Key;
@@ -259,7 +259,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             // UNWATCH inside MULTI does nothing: EXEC ends the watches anyway.
             Run::Transaction(_) => reply.ok(),
             Run::Async(_) => return false,
-            Run::NeedsTier => reply.error("ERR a command of the Redis tier was queued"),
+            // Never queued: refused before.
+            Run::NeedsTier => reply.error(&needs_tier(queued.command).to_string()),
         }
         true
     }

@@ -13,7 +13,7 @@ use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Request, View, answer, execute};
+use crate::resp::round::{Request, View, answer, execute, outcome_unknown};
 use crate::resp::table::{Command, DataFn, Flags, Run};
 use crate::stats::Round;
 
@@ -91,10 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         self.session.may_run(command)?;
         if matches!(command.run, Run::NeedsTier) {
-            return Err(Refusal::other(format!(
-                "ERR '{}' needs a Redis tier: set redis.url",
-                command.name
-            )));
+            return Err(needs_tier(command));
         }
         Ok(command)
     }
@@ -199,7 +196,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.run_spanning(command, run, request, &args, view, &wanted, reply).await
             }
             Run::Transaction(step) => self.transact(step, &args, reply).await,
-            Run::NeedsTier => Err(Refusal::Syntax),
+            Run::NeedsTier => Err(needs_tier(command)),
         }
         .inspect(|()| {
             if command.name == "reset" {
@@ -249,11 +246,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 }
 
-/// The log failed under a write that was applied in memory.
-pub(super) fn outcome_unknown(error: &seawall_actors::journal::JournalError) -> Refusal {
-    Refusal::other(format!("MISCONF {error}. The outcome of this write is unknown"))
-}
-
 /// Frees what a flush removed where nobody waits for it.
 pub(super) fn discard(garbage: Vec<Garbage>) {
     if !garbage.is_empty() {
@@ -264,6 +256,11 @@ pub(super) fn discard(garbage: Vec<Garbage>) {
 /// Commands that act on the transaction instead of joining it.
 fn is_control(command: &Command) -> bool {
     matches!(command.name, "exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+}
+
+/// The answer to a command of Redis whose data type is not held here.
+pub(super) fn needs_tier(command: &Command) -> Refusal {
+    Refusal::other(format!("ERR '{}' needs a Redis tier: set redis.url", command.name))
 }
 
 /// Redis' text, with the first arguments as Redis shows them.
