@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::sim::{DATA, Sim, replay};
 use crate::wal::faulty::FaultyFs;
 use crate::wal::fs::Filesystem;
-use crate::wal::replay::OpenError;
+use crate::wal::replay::{OpenError, ReplayReport};
 use crate::wal::segment;
 use crate::wal::settings::FsyncMode;
 
@@ -28,6 +28,21 @@ fn log(quiet: bool) -> (FaultyFs, Vec<u64>) {
 fn segments(fs: &FaultyFs) -> Vec<PathBuf> {
     let dir = PathBuf::from(DATA).join("wal");
     segment::list(fs, &dir).unwrap().into_iter().map(|(_, _, path)| path).collect()
+}
+
+/// Replays the log's first segment with one bit flipped in each of its bytes, one at a time.
+fn replays_with_a_flip(
+    fs: &FaultyFs,
+) -> impl Iterator<Item = (usize, Result<ReplayReport, OpenError>)> + '_ {
+    let path = segments(fs).remove(0);
+    let whole = fs.content(&path);
+    (0..whole.len()).map(move |at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let fs = fs.after_crash(None);
+        fs.set_content(&path, &bytes);
+        (at, replay(&fs))
+    })
 }
 
 #[test]
@@ -50,14 +65,8 @@ fn cut_at_every_byte_it_is_a_prefix_with_a_copy_of_the_rest() {
 #[test]
 fn a_flipped_byte_is_refused_or_takes_only_the_unsealed_end() {
     let (fs, batches) = log(false);
-    let path = segments(&fs).remove(0);
-    let whole = fs.content(&path);
-    for at in 0..whole.len() {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1 << (at % 8);
-        let fs = fs.after_crash(None);
-        fs.set_content(&path, &bytes);
-        match replay(&fs) {
+    for (at, replayed) in replays_with_a_flip(&fs) {
+        match replayed {
             Err(OpenError::Corrupt(damage)) => assert!(damage.offset <= at as u64),
             Err(other) => panic!("flipped at {at}: {other}"),
             Ok(report) => {
@@ -72,14 +81,8 @@ fn a_flipped_byte_is_refused_or_takes_only_the_unsealed_end() {
 #[test]
 fn in_a_sealed_log_every_flipped_byte_of_a_record_is_refused() {
     let (fs, batches) = log(true);
-    let path = segments(&fs).remove(0);
-    let whole = fs.content(&path);
-    for at in 0..whole.len() {
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1 << (at % 8);
-        let fs = fs.after_crash(None);
-        fs.set_content(&path, &bytes);
-        match replay(&fs) {
+    for (at, replayed) in replays_with_a_flip(&fs) {
+        match replayed {
             Err(OpenError::Corrupt(_)) => {}
             Err(other) => panic!("flipped at {at}: {other}"),
             Ok(report) => assert_eq!(Some(&report.last_lsn), batches.last(), "flipped at {at}"),
