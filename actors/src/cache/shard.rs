@@ -11,9 +11,9 @@ use tracing::{error, info};
 
 use super::cradle::Cradle;
 use super::loan::Loan;
-use super::store::{Store, StoreConfig, StoreStats};
+use super::store::{ExportLimits, Store, StoreConfig, StoreStats, WalkEnded};
 use crate::clock::{Clock, UnixMs};
-use crate::journal::{Journal, JournalError, Lsn, Release};
+use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
 use crate::supervise::{Failure, Handle, Label, Me, Worker};
 
 /// Entries that one sweep may expire, and evict, before others get their turn.
@@ -73,6 +73,17 @@ pub enum ShardMsg<J> {
     Sweep,
     /// Expire on sweeps, or (a debugging aid) only when a key is asked for.
     ActiveExpire(bool),
+    /// Begin a walk through the store, under a number of its own.
+    BeginExport(u64, oneshot::Sender<Result<(), NotExported>>),
+    /// One piece of the walk.
+    Export {
+        /// The walk's number.
+        walk: u64,
+        /// Where the piece begins; 0 at first.
+        cursor: u64,
+        /// Hears of it.
+        reply: oneshot::Sender<Result<Exported, NotExported>>,
+    },
     /// Report counters and sizes.
     Stats(oneshot::Sender<ShardStats>),
     /// Set the counters back to zero.
@@ -90,12 +101,37 @@ impl<J> Label for ShardMsg<J> {
             Self::Lend(_) => "lend",
             Self::Sweep => "sweep",
             Self::ActiveExpire(_) => "active-expire",
+            Self::BeginExport(..) => "begin-export",
+            Self::Export { .. } => "export",
             Self::Stats(_) => "stats",
             Self::ResetStats => "reset-stats",
             Self::Reconfigure(_) => "reconfigure",
             Self::Rebuilt(_) => "rebuilt",
         }
     }
+}
+
+/// A piece of a store. Every effect on what is in it has its LSN.
+#[derive(Debug, Clone)]
+pub struct Exported {
+    /// Its entries, as SET records.
+    pub records: RecordBatch,
+    /// Where the next piece begins; `None`: this was the last.
+    pub next: Option<u64>,
+}
+
+/// Why a shard hands nothing of its store out now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotExported {
+    /// It is being rebuilt.
+    #[error("the shard is being rebuilt")]
+    Loading,
+    /// It holds effects that the log does not take.
+    #[error("the log takes no writes: {0}")]
+    Log(#[from] JournalError),
+    /// The walk has to begin anew.
+    #[error(transparent)]
+    Ended(#[from] WalkEnded),
 }
 
 /// Sizes and counters of one shard.
@@ -220,6 +256,12 @@ impl<J: Job> Worker for Shard<J> {
             ShardMsg::Lend(borrower) => state.lend(borrower).await?,
             ShardMsg::Sweep => state.sweep(me),
             ShardMsg::ActiveExpire(on) => state.active_expire = on,
+            ShardMsg::BeginExport(walk, reply) => {
+                let _ = reply.send(state.exportable().map(|store| store.begin_export(walk)));
+            }
+            ShardMsg::Export { walk, cursor, reply } => {
+                let _ = reply.send(state.export(walk, cursor));
+            }
             ShardMsg::Stats(reply) => {
                 let _ = reply.send(state.stats());
             }
@@ -331,6 +373,23 @@ impl<J: Job> ShardState<J> {
         if !store.effects_mut().is_empty() && self.args.journal.writable().is_ok() {
             self.last_lsn = self.args.journal.append(store.effects_mut(), None);
         }
+    }
+
+    /// The store, once the log has been given every effect on it: what is exported must not be
+    /// ahead of the LSNs that exist.
+    fn exportable(&mut self) -> Result<&mut Store, NotExported> {
+        if self.store.as_ref().is_some_and(|store| !store.effects().is_empty()) {
+            self.args.journal.writable()?;
+            self.flush_effects();
+        }
+        self.store.as_deref_mut().ok_or(NotExported::Loading)
+    }
+
+    fn export(&mut self, walk: u64, cursor: u64) -> Result<Exported, NotExported> {
+        let mut records = RecordBatch::new();
+        let store = self.exportable()?;
+        let next = store.export(walk, cursor, ExportLimits::default(), &mut records)?;
+        Ok(Exported { records, next })
     }
 
     fn stats(&self) -> ShardStats {

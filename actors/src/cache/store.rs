@@ -22,6 +22,7 @@ mod config;
 mod entry;
 mod eviction;
 mod expiry;
+mod export;
 mod key;
 mod keyspace;
 mod read;
@@ -38,6 +39,7 @@ mod write;
 pub use config::{Eviction, Expiry, Limit, Refusal, StoreConfig};
 pub use entry::{EntryView, Garbage, OwnedEntry};
 pub use expiry::Round;
+pub use export::{ExportLimits, WalkEnded};
 pub use key::{Key, KeyHasher};
 pub use stats::StoreStats;
 pub use watches::MAX_WATCHES;
@@ -87,6 +89,8 @@ pub struct Store {
     /// Whether mutations leave no effects: during replay, and in all but one store of a
     /// mutation that concerns every shard.
     muted: bool,
+    /// The walk that is under way, [`Store::begin_export`]; 0: none.
+    export: u64,
 }
 
 // === building and configuring ===
@@ -114,6 +118,7 @@ impl Store {
             stamp: 0,
             committing: false,
             muted: false,
+            export: 0,
         }
     }
 

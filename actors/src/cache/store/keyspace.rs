@@ -48,6 +48,8 @@ impl Store {
         if !self.watches.is_empty() {
             self.fire_present(|watched| watched == a || watched == b);
         }
+        // What was exported stands under the old numbers.
+        self.export = 0;
         self.physical.swap(usize::from(a), usize::from(b));
         self.logical.swap(usize::from(physical_a), usize::from(physical_b));
         if !self.watches.is_empty() {

@@ -1,5 +1,6 @@
 //! Tests of the store against naive models.
 
+mod export;
 mod known;
 mod model;
 mod script;
