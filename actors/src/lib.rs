@@ -9,6 +9,7 @@
 //! | [`policy`] | pure machines: backoff, breaker, restart intensity |
 //! | [`cache`] | the store (table, expiry, eviction) and the shard actor around it |
 //! | [`wal`] | the write-ahead log: format, intake, writer, replay |
+//! | [`snapshot`] | the actor that takes snapshots of the cache |
 //! | [`journal`] | the words that cache and log share: records, batches, LSNs |
 //! | [`metrics`] | histograms, counters, and the aggregator actor |
 //! | [`watch`] | the actor that watches configuration files |
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod journal;
 pub mod metrics;
 pub mod policy;
+pub mod snapshot;
 pub mod supervise;
 pub mod wal;
 pub mod watch;

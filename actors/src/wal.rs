@@ -27,6 +27,7 @@ mod reader;
 mod replay;
 mod segment;
 mod settings;
+mod snapshot;
 mod stats;
 mod writer;
 
@@ -43,4 +44,5 @@ pub use replay::{
     read_range,
 };
 pub use settings::{FsyncMode, Settings};
+pub use snapshot::{Flawed, Loaded, SnapshotWriter, Snapshots, Written};
 pub use stats::{SYNC_BOUNDS_US, Stats};

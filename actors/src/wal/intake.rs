@@ -49,6 +49,10 @@ const CROWD_LASTS: u32 = 8;
 struct Shared<P> {
     queue: Mutex<Queue<P>>,
     arrived: Condvar,
+    /// Signalled when the log is durable up to `sync_wanted`, or closed.
+    synced: Condvar,
+    /// Up to here the log is to be made durable soon, whatever the mode.
+    sync_wanted: AtomicU64,
     /// Where replies are released; `None` outside of a runtime.
     runtime: Option<Handle>,
     /// What the writer is writing. It holds this lock for its whole life: there is one writer.
@@ -108,6 +112,8 @@ impl<P: Release> Intake<P> {
                 poked: false,
             }),
             arrived: Condvar::new(),
+            synced: Condvar::new(),
+            sync_wanted: AtomicU64::new(0),
             runtime: Handle::try_current().ok(),
             seat: Mutex::new(Pending::default()),
             gate: AtomicU8::new(OPEN),
@@ -131,9 +137,37 @@ impl<P: Release> Intake<P> {
         self.shared.gate.store(CLOSED, Ordering::Release);
         let parked = std::mem::take(&mut queue.parked);
         drop(queue);
+        self.shared.synced.notify_all();
         for parked in parked {
             parked.reply.release(Err(JournalError::Closed));
         }
+    }
+
+    /// Has everything up to `lsn` made durable, whatever the fsync mode, and waits for it. Blocks.
+    ///
+    /// # Errors
+    /// The log was closed, or is not there yet `within` this time: the disk is slow, or fails.
+    pub fn make_durable(&self, lsn: Lsn, within: Duration) -> Result<(), JournalError> {
+        self.shared.sync_wanted.fetch_max(lsn, Ordering::AcqRel);
+        self.poke();
+        let until = Instant::now() + within;
+        let mut queue = self.queue();
+        while self.durable() < lsn {
+            if self.shared.gate.load(Ordering::Relaxed) == CLOSED {
+                return Err(JournalError::Closed);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let why = queue.blocked.as_deref().unwrap_or("the disk is slow");
+                return Err(JournalError::Failed(
+                    format!("the log is not on disk up to LSN {lsn} after {within:?}: {why}")
+                        .into(),
+                ));
+            }
+            let woken = self.shared.synced.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
     }
 
     /// The log's counters now.
@@ -315,14 +349,19 @@ impl<P: Release> Intake<P> {
     /// Publishes what is written and durable, and releases who waited for it.
     pub(super) fn publish(&self, written: Lsn, durable: Lsn, due: &mut Vec<P>) {
         self.shared.written.store(written, Ordering::Release);
-        self.shared.durable.store(durable, Ordering::Release);
+        let before = self.shared.durable.swap(durable, Ordering::AcqRel);
         let settled = if self.fsync() == FsyncMode::Always { durable } else { written };
         let settled = settled.max(self.shared.settled.fetch_max(settled, Ordering::AcqRel));
         let mut queue = self.queue();
         while queue.parked.front().is_some_and(|parked| parked.lsn <= settled) {
             due.extend(queue.parked.pop_front().map(|parked| parked.reply));
         }
+        // Read under the lock: who waits has said so before it looked at what is durable.
+        let awaited = (before + 1..=durable).contains(&self.sync_wanted());
         drop(queue);
+        if awaited {
+            self.shared.synced.notify_all();
+        }
         match &self.shared.runtime {
             // One wake of the runtime for all of them: each release wakes its own task, and that
             // is cheap only from the inside.
@@ -399,6 +438,11 @@ impl<P: Release> Intake<P> {
 
     pub(super) fn durable(&self) -> Lsn {
         self.shared.durable.load(Ordering::Acquire)
+    }
+
+    /// Somebody waits for the log to be durable up to here; 0: nobody ever did.
+    pub(super) fn sync_wanted(&self) -> Lsn {
+        self.shared.sync_wanted.load(Ordering::Acquire)
     }
 
     /// Remembers, beyond the life of the writer, that a segment's sync failed.

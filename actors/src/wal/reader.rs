@@ -67,14 +67,28 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
         header: &segment::SegmentHeader,
         until: Option<(Lsn, Digest)>,
     ) -> io::Result<Self> {
+        let (log, first_lsn) = (header.log, header.first_lsn);
+        let start = segment::HEADER_LEN as u64;
+        let reader = Self::of_frames(file, log, start, header.digest(), first_lsn)?;
+        Ok(Self { until, ..reader })
+    }
+
+    /// Starts at the first frame of any file: at `offset`, behind the digest `chain`.
+    pub(super) fn of_frames(
+        file: &'f L,
+        log: LogId,
+        offset: u64,
+        chain: Digest,
+        first_lsn: Lsn,
+    ) -> io::Result<Self> {
         Ok(Self {
             file,
-            log: header.log,
+            log,
             size: file.size()?,
-            offset: segment::HEADER_LEN as u64,
-            chain: header.digest(),
-            next_lsn: header.first_lsn,
-            until,
+            offset,
+            chain,
+            next_lsn: first_lsn,
+            until: None,
             durable: 0,
             window: Vec::new(),
             window_at: 0,

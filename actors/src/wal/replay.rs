@@ -17,6 +17,7 @@ use super::fs::{Filesystem, LogFile, OsFs};
 use super::lock::DataDir;
 use super::reader::{Next, SegmentReader};
 use super::segment::{self, SegmentError, SegmentHeader};
+use super::snapshot::Snapshots;
 use super::writer::read_header;
 use crate::clock::Clock;
 use crate::journal::{DecodeError, Lsn, Record, Records};
@@ -133,6 +134,7 @@ pub struct Opened<F: Filesystem = OsFs> {
     fs: F,
     data: PathBuf,
     clock: Clock,
+    log: LogId,
     segments: Vec<Segment>,
 }
 
@@ -182,7 +184,12 @@ pub(super) fn open_on<F: Filesystem>(
         segment::create(&fs, &dir, &header, &[]).map_err(io_error("begin the log in", &dir))?;
     }
     let segments = read_headers(&fs, &dir)?;
-    Ok(Opened { fs, data: data.to_owned(), clock, segments })
+    let Some(first) = segments.first() else {
+        let gone = io::Error::new(io::ErrorKind::NotFound, "its first segment has vanished");
+        return Err(io_error("open the log in", &dir)(gone));
+    };
+    let log = first.header.log;
+    Ok(Opened { fs, data: data.to_owned(), clock, log, segments })
 }
 
 /// Sixteen bytes of the system's randomness.
@@ -229,6 +236,12 @@ fn read_headers<F: Filesystem>(fs: &F, dir: &Path) -> Result<Vec<Segment>, OpenE
 }
 
 impl<F: Filesystem> Opened<F> {
+    /// The snapshots of this log.
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots<F> {
+        Snapshots::new(self.fs.clone(), &self.data, self.log, self.clock.clone())
+    }
+
     /// Feeds every record to `visit`, in order, and cuts off a torn end; `progress` hears of
     /// every segment, and of every 64 MiB inside one. Blocks: run it where blocking is allowed.
     ///

@@ -254,7 +254,9 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             // `always` syncs where it writes.
             FsyncMode::Always | FsyncMode::No => false,
         };
-        let soon = self.unsynced() >= UNSYNCED_SOON || self.len >= self.intake.segment_size();
+        let wanted = self.intake.sync_wanted() > self.durable;
+        let soon =
+            wanted || self.unsynced() >= UNSYNCED_SOON || self.len >= self.intake.segment_size();
         if !due && !soon {
             return None;
         }

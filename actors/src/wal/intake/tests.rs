@@ -84,3 +84,20 @@ fn a_sleeping_writer_is_woken_by_records_and_by_a_poke() {
     intake.poke();
     assert!(writer.join().unwrap() > 0);
 }
+
+#[test]
+fn who_waits_for_the_disk_hears_of_it_of_the_end_and_of_the_time() {
+    let (intake, _, _) = intake();
+    assert_eq!(append(&intake, None), 11);
+    assert!(matches!(intake.make_durable(11, Duration::ZERO), Err(JournalError::Failed(_))));
+    assert_eq!(intake.sync_wanted(), 11);
+    let waits = |lsn| {
+        let intake = intake.clone();
+        std::thread::spawn(move || intake.make_durable(lsn, Duration::from_secs(60)))
+    };
+    let (first, second) = (waits(11), waits(12));
+    intake.publish(11, 11, &mut Vec::new());
+    assert_eq!(first.join().unwrap(), Ok(()));
+    intake.close();
+    assert_eq!(second.join().unwrap(), Err(JournalError::Closed));
+}

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
 
+use std::time::Duration;
+
 use crate::journal::{Journal, JournalError};
 use crate::wal::faulty::{Call, FaultyFs};
 use crate::wal::settings::FsyncMode;
@@ -176,4 +178,19 @@ fn a_seal_at_the_end_of_a_segment_belongs_to_it() {
     sim.succeed().unwrap();
     sim.settle();
     assert_eq!(replay(&sim.fs).unwrap().last_lsn, 2);
+}
+
+#[test]
+fn who_needs_the_disk_gets_a_sync_even_where_none_is_due() {
+    let mut sim = Sim::new(FaultyFs::default(), FsyncMode::No);
+    let lsn = sim.append(3);
+    sim.step();
+    assert!(sim.job.is_none(), "nobody needs it");
+    assert!(sim.intake.make_durable(lsn, Duration::ZERO).is_err(), "not yet");
+    sim.step();
+    sim.finish_sync();
+    assert_eq!(sim.intake.make_durable(lsn, Duration::ZERO), Ok(()));
+    sim.append(1);
+    sim.step();
+    assert!(sim.job.is_none(), "the wish is fulfilled");
 }

@@ -1,0 +1,232 @@
+//! Takes snapshots of the whole cache while it is being used.
+//!
+//! [`Snapshotter`] runs one at a time, on a task of its own: it pulls bounded pieces from one
+//! shard after the other, and pulls the next only when the last is on its way to the file. What
+//! is in the file and why it is right is said in [`crate::wal`].
+//!
+//! It owns nothing that lasts. When it restarts, the snapshot that was being taken is lost, and
+//! those that are finished are not.
+
+mod take;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+use tracing::{error, info};
+
+use crate::cache::{Job, Parked, ShardMsg};
+use crate::clock::UnixMs;
+use crate::journal::Lsn;
+use crate::supervise::{Failure, Handle, Label, Me, Worker};
+use crate::wal::{Intake, Snapshots, Written};
+
+/// How the last snapshots went.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotStatus {
+    /// When the one that is being taken was begun.
+    pub since: Option<Instant>,
+    /// The newest that there is, of this run or an earlier one.
+    pub newest: Option<Newest>,
+    /// How long the last that succeeded took.
+    pub took: Option<Duration>,
+    /// Why the last one failed; `None` if it did not.
+    pub failure: Option<Arc<str>>,
+    /// Snapshots taken since the start.
+    pub taken: u64,
+    /// Snapshots that failed since the start.
+    pub failures: u64,
+}
+
+/// The newest snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// When it was begun.
+    pub created_ms: UnixMs,
+    /// It stands for the log up to here.
+    pub end: Lsn,
+    /// Entries in it.
+    pub entries: u64,
+    /// Length of its file.
+    pub bytes: u64,
+}
+
+/// One is being taken already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a snapshot is being taken already")]
+pub struct Busy;
+
+/// What a snapshot came to: its file, or why there is none.
+pub type Taken = Result<PathBuf, Arc<str>>;
+
+/// What the snapshotter is told.
+#[derive(Debug)]
+pub enum SnapshotMsg {
+    /// Take one. Answers when it is begun, with what to wait on for its end.
+    Take(oneshot::Sender<Result<oneshot::Receiver<Taken>, Busy>>),
+    /// The one that was being taken has ended. Only its task sends this.
+    Ended(Result<Written, String>),
+}
+
+impl Label for SnapshotMsg {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Take(_) => "take",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+/// What a start needs.
+#[derive(Debug)]
+pub struct SnapshotArgs<J: Send + 'static> {
+    /// Whom to ask, in order.
+    pub shards: Arc<[Handle<ShardMsg<J>>]>,
+    /// Where to put it.
+    pub snapshots: Snapshots,
+    /// The log that every effect goes to.
+    pub intake: Intake<Parked<J>>,
+    /// Told how it goes.
+    pub status: Arc<watch::Sender<SnapshotStatus>>,
+}
+
+impl<J: Send + 'static> Clone for SnapshotArgs<J> {
+    fn clone(&self) -> Self {
+        Self {
+            shards: Arc::clone(&self.shards),
+            snapshots: self.snapshots.clone(),
+            intake: self.intake.clone(),
+            status: Arc::clone(&self.status),
+        }
+    }
+}
+
+/// The snapshot that is being taken; dropping it breaks that off.
+#[derive(Debug)]
+struct Running {
+    task: AbortHandle,
+    begun: Instant,
+    waits: oneshot::Sender<Taken>,
+}
+
+/// The snapshotter's state.
+#[derive(Debug)]
+pub struct SnapshotState<J: Send + 'static> {
+    args: SnapshotArgs<J>,
+    running: Option<Running>,
+}
+
+impl<J: Send + 'static> Drop for SnapshotState<J> {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.task.abort();
+            self.args.status.send_modify(|status| status.since = None);
+        }
+    }
+}
+
+/// The snapshotter; `J` is the batch type of the shards.
+#[derive(Debug)]
+pub struct Snapshotter<J>(std::marker::PhantomData<fn(J)>);
+
+impl<J> Default for Snapshotter<J> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<J: Job> Worker for Snapshotter<J> {
+    type Msg = SnapshotMsg;
+    type Args = SnapshotArgs<J>;
+    type State = SnapshotState<J>;
+
+    async fn init(
+        &self,
+        _me: &Me<SnapshotMsg>,
+        args: SnapshotArgs<J>,
+    ) -> Result<SnapshotState<J>, Failure> {
+        Ok(SnapshotState { args, running: None })
+    }
+
+    async fn handle(
+        &self,
+        me: &Me<SnapshotMsg>,
+        msg: SnapshotMsg,
+        state: &mut SnapshotState<J>,
+    ) -> Result<(), Failure> {
+        match msg {
+            SnapshotMsg::Take(reply) => {
+                // Who asked may have gone away; the snapshot is taken all the same.
+                let _ = reply.send(state.begin(me));
+            }
+            SnapshotMsg::Ended(result) => state.ended(result),
+        }
+        Ok(())
+    }
+}
+
+impl<J: Job> SnapshotState<J> {
+    fn begin(&mut self, me: &Me<SnapshotMsg>) -> Result<oneshot::Receiver<Taken>, Busy> {
+        if self.running.is_some() {
+            return Err(Busy);
+        }
+        let (waits, outcome) = oneshot::channel();
+        let (me, args) = (me.clone(), self.args.clone());
+        let work = tokio::spawn(async move { take::take(&args).await.map_err(|e| e.to_string()) });
+        let task = work.abort_handle();
+        tokio::spawn(async move {
+            let result = match work.await {
+                Ok(result) => result,
+                Err(panicked) => Err(format!("the task that took it ended: {panicked}")),
+            };
+            me.send(SnapshotMsg::Ended(result));
+        });
+        let begun = Instant::now();
+        self.running = Some(Running { task, begun, waits });
+        self.args.status.send_modify(|status| status.since = Some(begun));
+        Ok(outcome)
+    }
+
+    fn ended(&mut self, result: Result<Written, String>) {
+        let Some(running) = self.running.take() else { return };
+        let took = running.begun.elapsed();
+        let outcome = match result {
+            Ok(written) => {
+                info!(
+                    file = %written.path.display(),
+                    entries = written.entries,
+                    bytes = written.bytes,
+                    begin = written.begin,
+                    end = written.end,
+                    took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                    "snapshot taken"
+                );
+                let Written { end, entries, bytes, created_ms, .. } = written;
+                self.args.status.send_modify(|status| {
+                    status.newest = Some(Newest { created_ms, end, entries, bytes });
+                    (status.since, status.took, status.failure) = (None, Some(took), None);
+                    status.taken += 1;
+                });
+                Ok(written.path)
+            }
+            Err(why) => {
+                error!(
+                    %why,
+                    "the snapshot failed; the log and earlier snapshots are as good as before"
+                );
+                let why: Arc<str> = why.into();
+                self.args.status.send_modify(|status| {
+                    (status.since, status.failure) = (None, Some(Arc::clone(&why)));
+                    status.failures += 1;
+                });
+                Err(why)
+            }
+        };
+        let _ = running.waits.send(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests;

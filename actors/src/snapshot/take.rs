@@ -1,0 +1,171 @@
+//! One snapshot, from the first shard's first piece to the file's name.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::SnapshotArgs;
+use crate::cache::store::WalkEnded;
+use crate::cache::{Job, NotExported, ShardMsg};
+use crate::journal::{JournalError, RecordBatch};
+use crate::supervise::CallError;
+use crate::wal::{SnapshotWriter, Written};
+
+/// How often a snapshot is begun anew, and the pause before: a SWAPDB has spoiled it, or a shard
+/// was being rebuilt.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a shard may take to answer; it may be lent to a coordinator, or restarting.
+const SHARD_WITHIN: Duration = Duration::from_secs(10);
+/// How long the log may take to be on disk up to the snapshot's end.
+const LOG_WITHIN: Duration = Duration::from_secs(60);
+/// Bytes of records that are gathered for one frame.
+const FRAME: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TakeError {
+    #[error("shard {shard}: {why}")]
+    Shard { shard: usize, why: NotExported },
+    #[error("shard {shard} does not answer: {why}")]
+    Silent { shard: usize, why: CallError },
+    #[error("the file: {0}")]
+    File(#[from] io::Error),
+    #[error(transparent)]
+    Log(#[from] JournalError),
+    #[error("{why} (begun {TRIES} times)")]
+    TooOften { why: Box<TakeError> },
+}
+
+impl TakeError {
+    /// Whether another try may go better.
+    const fn passes(&self) -> bool {
+        matches!(
+            self,
+            Self::Silent { .. }
+                | Self::Shard { why: NotExported::Loading | NotExported::Ended(WalkEnded), .. }
+        )
+    }
+}
+
+/// Takes a snapshot.
+pub(super) async fn take<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
+    let mut tries = 1;
+    loop {
+        match attempt(args).await {
+            Err(why) if why.passes() && tries == TRIES => {
+                return Err(TakeError::TooOften { why: Box::new(why) });
+            }
+            Err(why) if why.passes() => {
+                tracing::info!(%why, tries, "the snapshot is begun anew");
+                tries += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
+    // A number that no walk has had, of this incarnation or an earlier one.
+    let walk = rand::random::<u64>().max(1);
+    for shard in 0..args.shards.len() {
+        ask(args, shard, |reply| ShardMsg::BeginExport(walk, reply)).await?;
+    }
+    // Read when every shard has begun: a SWAPDB before it is in no piece or in all, one behind it
+    // ends the walk.
+    let begin = args.intake.stats().lsn;
+    let snapshots = args.snapshots.clone();
+    let writer = blocking(move || snapshots.create(begin)).await?;
+    let (writer, walked) = export(args, walk, writer).await;
+    let finished = match (writer, walked) {
+        (Some(writer), Ok(())) => {
+            let end = args.intake.stats().lsn;
+            let intake = args.intake.clone();
+            let (writer, done) = writing(writer, move |writer| {
+                writer.finish(end)?;
+                Ok(intake.make_durable(end, LOG_WITHIN))
+            })
+            .await;
+            let done = done.and_then(|durable| durable.map_err(TakeError::from));
+            (writer, done.map(|()| end))
+        }
+        (writer, walked) => (writer, walked.map(|()| 0)),
+    };
+    match finished {
+        (Some(writer), Ok(end)) => blocking(move || writer.publish(end)).await,
+        (Some(writer), Err(why)) => {
+            blocking(move || {
+                writer.discard();
+                Ok(())
+            })
+            .await?;
+            Err(why)
+        }
+        (None, done) => Err(done.err().unwrap_or_else(|| io::Error::other("no writer").into())),
+    }
+}
+
+/// Pulls every shard's pieces and writes them. The writer comes back unless its thread died.
+async fn export<J: Job>(
+    args: &SnapshotArgs<J>,
+    walk: u64,
+    writer: SnapshotWriter,
+) -> (Option<SnapshotWriter>, Result<(), TakeError>) {
+    let mut writer = writer;
+    let mut gathered = RecordBatch::new();
+    for shard in 0..args.shards.len() {
+        let mut next = Some(0);
+        while let Some(cursor) = next {
+            let asked = ask(args, shard, |reply| ShardMsg::Export { walk, cursor, reply }).await;
+            let piece = match asked {
+                Ok(piece) => piece,
+                Err(why) => return (Some(writer), Err(why)),
+            };
+            next = piece.next;
+            gathered.extend(&piece.records);
+            if gathered.as_bytes().len() >= FRAME {
+                let frame = std::mem::take(&mut gathered);
+                match writing(writer, move |writer| writer.append(&frame)).await {
+                    (Some(back), Ok(())) => writer = back,
+                    failed => return failed,
+                }
+            }
+        }
+    }
+    writing(writer, move |writer| writer.append(&gathered)).await
+}
+
+/// Asks a shard.
+async fn ask<J: Job, R: Send + 'static>(
+    args: &SnapshotArgs<J>,
+    shard: usize,
+    message: impl FnOnce(oneshot::Sender<Result<R, NotExported>>) -> ShardMsg<J> + Send,
+) -> Result<R, TakeError> {
+    let answer = args.shards[shard].call(SHARD_WITHIN, message).await;
+    let answer = answer.map_err(|why| TakeError::Silent { shard, why })?;
+    answer.map_err(|why| TakeError::Shard { shard, why })
+}
+
+/// Does something with the writer where blocking is allowed.
+async fn writing<R: Send + 'static>(
+    mut writer: SnapshotWriter,
+    work: impl FnOnce(&mut SnapshotWriter) -> io::Result<R> + Send + 'static,
+) -> (Option<SnapshotWriter>, Result<R, TakeError>) {
+    let done = blocking(move || {
+        let done = work(&mut writer);
+        Ok((writer, done))
+    });
+    match done.await {
+        Ok((writer, done)) => (Some(writer), done.map_err(TakeError::from)),
+        Err(why) => (None, Err(why)),
+    }
+}
+
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> io::Result<R> + Send + 'static,
+) -> Result<R, TakeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|died| io::Error::other(format!("the thread that wrote it died: {died}")))??)
+}

@@ -1,0 +1,193 @@
+//! Snapshots: everything the cache holds in one file, so that recovery need not read the whole
+//! log.
+//!
+//! ```text
+//! <data>/snap/<begin, 20 digits>.snap
+//!
+//! offset  size  field                                        (integers little-endian)
+//!      0     8  magic "SWSNAP1\n"
+//!      8     2  format version (1)
+//!     10     2  minimum reader version (1)
+//!     12     4  reserved, 0
+//!     16    16  log id
+//!     32     8  begin: the log's last LSN before the first entry was read
+//!     40     8  wall clock at creation, Unix milliseconds
+//!     48    32  SHA-256 of bytes 0..48: the previous digest of the first frame
+//!     80        frames of SET records, as in the log
+//!               a frame without records, whose durable LSN is *end*; then the file ends
+//! ```
+//!
+//! A snapshot is *fuzzy*: it is taken while the cache goes on changing, between the LSNs begin
+//! and end. Loaded, and followed by the log's records from begin + 1, it is the state at every
+//! LSN from end on. So it is worth something only where the log reaches to end for certain: it
+//! gets its name when the log is durable up to there, and a log that ends before is corrupt.
+//!
+//! In a frame's header the *first LSN* counts entries instead, from 1, and the durable LSN is 0
+//! in all but the last. Its checksum starts with an id that is made of the log's and begin, so a
+//! block of a snapshot that a disk puts into the log by mistake is no frame there.
+
+mod read;
+mod write;
+
+pub use read::{Flawed, Loaded};
+pub use write::{SnapshotWriter, Written};
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::frame::{Digest, LogId, le};
+use super::fs::{Filesystem, OsFs};
+use crate::clock::{Clock, UnixMs};
+use crate::journal::Lsn;
+
+/// Snapshots that are kept: should the newest be damaged, there is the one before.
+const KEEP: usize = 2;
+/// Bytes of a snapshot's header.
+const HEADER_LEN: usize = 80;
+/// What this program writes.
+const FORMAT_VERSION: u16 = 1;
+/// What this program reads: anything whose minimum reader version is not above.
+const READER_VERSION: u16 = 1;
+const MAGIC: &[u8; 8] = b"SWSNAP1\n";
+const ENDING: &str = ".snap";
+/// The ending of a snapshot that is not finished.
+const UNNAMED: &str = ".snap.new";
+
+/// The snapshots of one log.
+#[derive(Debug, Clone)]
+pub struct Snapshots<F: Filesystem = OsFs> {
+    fs: F,
+    data: PathBuf,
+    log: LogId,
+    clock: Clock,
+}
+
+/// What a snapshot says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    log: LogId,
+    begin: Lsn,
+    created_ms: UnixMs,
+}
+
+impl Header {
+    fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        out[0..8].copy_from_slice(MAGIC);
+        out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
+        out[16..32].copy_from_slice(self.log.bytes());
+        out[32..40].copy_from_slice(&self.begin.to_le_bytes());
+        out[40..48].copy_from_slice(&self.created_ms.to_le_bytes());
+        let digest = digest(&out);
+        out[48..].copy_from_slice(&digest);
+        out
+    }
+
+    fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, Flawed> {
+        if &bytes[..8] != MAGIC || bytes[48..] != digest(bytes) {
+            return Err(Flawed::Damaged { offset: 0, what: "the header is damaged".to_owned() });
+        }
+        let needs = le(&bytes[10..12]) as u16;
+        if needs > READER_VERSION {
+            return Err(Flawed::TooNew(needs));
+        }
+        let mut log = [0; 16];
+        log.copy_from_slice(&bytes[16..32]);
+        Ok(Self { log: LogId::new(log), begin: le(&bytes[32..40]), created_ms: le(&bytes[40..48]) })
+    }
+
+    /// The id that the frames' checksums start with.
+    fn frames_id(&self) -> LogId {
+        let mut sha = Sha256::new();
+        sha.update(b"seawall snapshot");
+        sha.update(self.log.bytes());
+        sha.update(self.begin.to_le_bytes());
+        let digest: Digest = sha.finalize().into();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        LogId::new(id)
+    }
+
+    /// The previous digest of the first frame.
+    fn digest(&self) -> Digest {
+        digest(&self.encode())
+    }
+}
+
+fn digest(header: &[u8; HEADER_LEN]) -> Digest {
+    Sha256::digest(&header[..48]).into()
+}
+
+impl<F: Filesystem> Snapshots<F> {
+    /// The snapshots in the data directory `data` that belong to `log`.
+    pub(super) fn new(fs: F, data: &Path, log: LogId, clock: Clock) -> Self {
+        Self { fs, data: data.to_owned(), log, clock }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.data.join("snap")
+    }
+
+    fn path_of(&self, begin: Lsn) -> PathBuf {
+        self.dir().join(format!("{begin:020}{ENDING}"))
+    }
+
+    /// Begin and file of every finished snapshot, the newest first. Blocks.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn list(&self) -> io::Result<Vec<(Lsn, PathBuf)>> {
+        let dir = self.dir();
+        let names = match self.fs.list(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let begin = |name: &str| {
+            let digits = name.strip_suffix(ENDING).filter(|digits| digits.len() == 20)?;
+            digits.parse().ok()
+        };
+        let mut found: Vec<(Lsn, PathBuf)> =
+            names.into_iter().filter_map(|name| Some((begin(&name)?, dir.join(name)))).collect();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(found)
+    }
+
+    /// Removes what was begun and not finished.
+    fn remove_unfinished(&self) -> io::Result<()> {
+        let dir = self.dir();
+        for name in self.fs.list(&dir)?.iter().filter(|name| name.ends_with(UNNAMED)) {
+            self.fs.remove(&dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Removes all but the newest two. Their directory entries may come back after a power cut,
+    /// which does no harm.
+    fn remove_old(&self) -> io::Result<()> {
+        for (_, path) in self.list()?.into_iter().skip(KEEP) {
+            self.fs.remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Moves a damaged snapshot to `quarantine/`, where it is kept. Blocks. Returns where it is.
+    ///
+    /// # Errors
+    /// It could not be moved.
+    pub fn quarantine(&self, path: &Path) -> io::Result<PathBuf> {
+        let quarantine = self.data.join("quarantine");
+        self.fs.create_dir(&quarantine)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = quarantine.join(format!("{name}.{}", self.clock.unix_ms()));
+        self.fs.rename(path, &aside)?;
+        self.fs.sync_dir(&quarantine)?;
+        self.fs.sync_dir(&self.dir())?;
+        Ok(aside)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Reading a snapshot, and finding out whether it is one.
+
+use std::io;
+use std::path::Path;
+
+use super::{HEADER_LEN, Header, READER_VERSION, Snapshots};
+use crate::clock::UnixMs;
+use crate::journal::{Lsn, Record, Records};
+use crate::wal::frame::Digest;
+use crate::wal::fs::{Filesystem, LogFile};
+use crate::wal::reader::{Next, SegmentReader};
+
+/// Why a snapshot cannot be used. What was visited until then must not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Flawed {
+    /// The file system refused.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// It is not what was written.
+    #[error("it is damaged at offset {offset}: {what}")]
+    Damaged {
+        /// Byte offset of the damage, or of the frame that contains it.
+        offset: u64,
+        /// What does not fit.
+        what: String,
+    },
+    /// It was written by a later version of this program.
+    #[error("it needs a reader of format {0}, this program reads up to {READER_VERSION}")]
+    TooNew(u16),
+    /// It was put into the wrong directory.
+    #[error("it belongs to another log")]
+    OtherLog,
+}
+
+/// A snapshot that was read to its end and is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loaded {
+    /// The log's records up to here are in it, and need not be applied.
+    pub begin: Lsn,
+    /// The log must reach to here.
+    pub end: Lsn,
+    /// Entries in it.
+    pub entries: u64,
+    /// Length of the file.
+    pub bytes: u64,
+    /// When it was begun.
+    pub created_ms: UnixMs,
+    pub(super) digest: Digest,
+}
+
+impl<F: Filesystem> Snapshots<F> {
+    /// Feeds every entry to `visit`, as a SET record. Blocks.
+    ///
+    /// # Errors
+    /// [`Flawed`]; what was visited until then must not be served.
+    pub fn load(&self, path: &Path, mut visit: impl FnMut(Record<'_>)) -> Result<Loaded, Flawed> {
+        let file = self.fs.open(path, false)?;
+        let header = Header::decode(&read_header(&file)?)?;
+        if header.log != self.log {
+            return Err(Flawed::OtherLog);
+        }
+        let start = HEADER_LEN as u64;
+        let mut reader =
+            SegmentReader::of_frames(&file, header.frames_id(), start, header.digest(), 1)?;
+        let mut end = None;
+        loop {
+            let offset = reader.offset();
+            let damaged = |what: String| Flawed::Damaged { offset, what };
+            match reader.next()? {
+                Next::Frame { .. } if end.is_some() => {
+                    return Err(damaged("there is more behind its end".to_owned()));
+                }
+                Next::Frame { header, .. } if header.count == 0 => end = Some(header.durable_lsn),
+                Next::Frame { payload, .. } => {
+                    for record in Records::new(payload) {
+                        match record {
+                            Ok(record @ Record::Set { .. }) => visit(record),
+                            Ok(_) => return Err(damaged("an entry is no SET".to_owned())),
+                            Err(error) => return Err(damaged(error.to_string())),
+                        }
+                    }
+                }
+                Next::End => break,
+                Next::Bad(flaw) => return Err(damaged(flaw.to_string())),
+            }
+        }
+        let offset = reader.offset();
+        let end = end.ok_or(Flawed::Damaged { offset, what: "its end is missing".to_owned() })?;
+        Ok(Loaded {
+            begin: header.begin,
+            end,
+            entries: reader.next_lsn() - 1,
+            bytes: offset,
+            created_ms: header.created_ms,
+            digest: reader.chain(),
+        })
+    }
+}
+
+fn read_header<L: LogFile>(file: &L) -> Result<[u8; HEADER_LEN], Flawed> {
+    let mut bytes = [0; HEADER_LEN];
+    let mut have = 0;
+    while have < HEADER_LEN {
+        match file.read_at(&mut bytes[have..], have as u64) {
+            Ok(0) => {
+                let what = "the header is cut short".to_owned();
+                return Err(Flawed::Damaged { offset: have as u64, what });
+            }
+            Ok(n) => have += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,169 @@
+//! A snapshot is whole or none, whenever the process dies and whatever becomes of its bytes.
+
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use super::*;
+use crate::journal::{Record, RecordBatch};
+use crate::wal::faulty::{Call, FaultyFs};
+
+const ENOSPC: i32 = 28;
+const EIO: i32 = 5;
+
+type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn snapshots(fs: &FaultyFs) -> Snapshots<FaultyFs> {
+    Snapshots::new(fs.clone(), Path::new("/data"), LogId::new([7; 16]), Clock::manual(9))
+}
+
+/// What the snapshot that begins at `begin` holds.
+fn entries(begin: Lsn) -> Entries {
+    (0..begin * 3).map(|i| (i.to_string().into_bytes(), vec![begin as u8; 40])).collect()
+}
+
+fn take(snapshots: &Snapshots<FaultyFs>, begin: Lsn) -> io::Result<Written> {
+    let mut writer = snapshots.create(begin)?;
+    let all: Vec<_> = entries(begin).into_iter().collect();
+    for some in all.chunks(4) {
+        let mut batch = RecordBatch::new();
+        for (key, value) in some {
+            batch.push(&Record::Set { db: 0, key, value, expires_at: None });
+        }
+        if let Err(error) = writer.append(&batch) {
+            writer.discard();
+            return Err(error);
+        }
+    }
+    if let Err(error) = writer.finish(begin + 5) {
+        writer.discard();
+        return Err(error);
+    }
+    writer.publish(begin + 5)
+}
+
+fn load(snapshots: &Snapshots<FaultyFs>, path: &Path) -> Result<(Loaded, Entries), Flawed> {
+    let mut entries = Entries::new();
+    let loaded = snapshots.load(path, |record| {
+        let Record::Set { key, value, .. } = record else { panic!("no SET") };
+        entries.insert(key.to_vec(), value.to_vec());
+    })?;
+    Ok((loaded, entries))
+}
+
+#[test]
+fn what_was_taken_is_loaded_and_the_newest_two_are_kept() {
+    let fs = FaultyFs::default();
+    let all = snapshots(&fs);
+    for begin in [0, 3, 8, 21] {
+        let written = take(&all, begin).unwrap();
+        let (loaded, found) = load(&all, &written.path).unwrap();
+        assert_eq!(found, entries(begin));
+        assert_eq!((loaded.begin, loaded.end), (begin, begin + 5));
+        assert_eq!((loaded.entries, loaded.bytes), (written.entries, written.bytes));
+        assert_eq!(loaded.created_ms, 9);
+    }
+    let kept: Vec<_> = all.list().unwrap().into_iter().map(|(begin, _)| begin).collect();
+    assert_eq!(kept, [21, 8]);
+    assert_eq!(fs.list(&all.dir()).unwrap().len(), 2);
+}
+
+#[test]
+fn wherever_the_process_dies_every_named_snapshot_is_whole() {
+    for power_cut in [false, true] {
+        for calls in 1..80 {
+            let fs = FaultyFs::default();
+            take(&snapshots(&fs), 4).unwrap();
+            take(&snapshots(&fs), 6).unwrap();
+            fs.kill_after(calls);
+            let done = take(&snapshots(&fs), 11).is_ok();
+            let mut rng = SmallRng::seed_from_u64(calls as u64);
+            let next = fs.after_crash(power_cut.then_some(&mut rng));
+            let all = snapshots(&next);
+            let found = all.list().unwrap();
+            assert!(found.len() >= 2, "a snapshot is lost after {calls} calls");
+            assert!(!done || found[0].0 == 11, "a finished snapshot is lost after {calls} calls");
+            for (begin, path) in found {
+                let (loaded, found) = load(&all, &path).unwrap();
+                assert_eq!((loaded.begin, found), (begin, entries(begin)), "seed {calls}");
+            }
+            // The next one clears up whatever was left.
+            take(&all, 12).unwrap();
+            assert_eq!(next.list(&all.dir()).unwrap().len(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_costs_the_snapshot_and_nothing_else() {
+    for (call, errno) in [
+        (Call::Create, ENOSPC),
+        (Call::Write, ENOSPC),
+        (Call::Sync, EIO),
+        (Call::Rename, EIO),
+        (Call::SyncDir, EIO),
+    ] {
+        let fs = FaultyFs::default();
+        let all = snapshots(&fs);
+        let before = take(&all, 4).unwrap();
+        fs.fail_next(call, errno);
+        assert!(take(&all, 9).is_err(), "{call:?}");
+        fs.fail_nothing();
+        assert_eq!(load(&all, &before.path).unwrap().1, entries(4));
+        assert_eq!(take(&all, 10).unwrap().begin, 10);
+        assert!(!fs.was_resynced());
+    }
+}
+
+#[test]
+fn no_flipped_bit_and_no_cut_passes() {
+    let fs = FaultyFs::default();
+    let all = snapshots(&fs);
+    let path = take(&all, 3).unwrap().path;
+    let whole = fs.content(&path);
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs.set_content(&path, &bytes);
+        assert!(load(&all, &path).is_err(), "a flipped bit at {at} passes");
+        fs.set_content(&path, &whole[..at]);
+        assert!(load(&all, &path).is_err(), "a file of {at} bytes passes");
+    }
+    fs.set_content(&path, &[whole.as_slice(), &[0]].concat());
+    assert!(load(&all, &path).is_err());
+    fs.set_content(&path, &whole);
+    assert!(load(&all, &path).is_ok());
+}
+
+#[test]
+fn a_snapshot_of_another_log_is_refused() {
+    let fs = FaultyFs::default();
+    let path = take(&snapshots(&fs), 3).unwrap().path;
+    let other = Snapshots::new(fs, Path::new("/data"), LogId::new([8; 16]), Clock::manual(9));
+    assert!(matches!(load(&other, &path), Err(Flawed::OtherLog)));
+}
+
+#[test]
+fn a_frame_of_a_snapshot_is_none_in_the_log() {
+    use crate::wal::frame::FrameHeader;
+    let fs = FaultyFs::default();
+    let path = take(&snapshots(&fs), 3).unwrap().path;
+    let bytes = fs.content(&path);
+    let frame = bytes[HEADER_LEN..].first_chunk().unwrap();
+    let header = Header::decode(bytes.first_chunk().unwrap()).unwrap();
+    assert!(FrameHeader::decode(frame, &header.frames_id()).is_ok());
+    assert!(FrameHeader::decode(frame, &header.log).is_err());
+}
+
+#[test]
+fn a_damaged_snapshot_is_put_aside_and_kept() {
+    let fs = FaultyFs::default();
+    let all = snapshots(&fs);
+    let path = take(&all, 3).unwrap().path;
+    let aside = all.quarantine(&path).unwrap();
+    assert_eq!(all.list().unwrap(), []);
+    assert!(!fs.content(&aside).is_empty());
+}

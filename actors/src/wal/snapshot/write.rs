@@ -1,0 +1,161 @@
+//! Writing a snapshot: to a file without a name, read back, then named.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Header, Snapshots, UNNAMED};
+use crate::clock::UnixMs;
+use crate::journal::{Lsn, RecordBatch};
+use crate::wal::frame::{self, Digest, FrameHeader};
+use crate::wal::fs::{Filesystem, LogFile, OsFs};
+
+/// Bytes written between two syncs: one sync of it all at the end would hold up those of the log.
+const SYNC_EVERY: u64 = 16 << 20;
+
+/// A snapshot that is being written. Every call blocks.
+///
+/// Dropped before [`SnapshotWriter::publish`], it leaves a file without a name, which the next
+/// one removes.
+#[derive(Debug)]
+pub struct SnapshotWriter<F: Filesystem = OsFs> {
+    snapshots: Snapshots<F>,
+    header: Header,
+    path: PathBuf,
+    file: F::File,
+    len: u64,
+    synced: u64,
+    entries: u64,
+    chain: Digest,
+    frame: Vec<u8>,
+}
+
+/// A snapshot that has its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its file.
+    pub path: PathBuf,
+    /// The log's last LSN before the first entry was read.
+    pub begin: Lsn,
+    /// With the log up to here it is a state of the cache.
+    pub end: Lsn,
+    /// Entries in it.
+    pub entries: u64,
+    /// Length of the file.
+    pub bytes: u64,
+    /// When it was begun.
+    pub created_ms: UnixMs,
+}
+
+impl<F: Filesystem> Snapshots<F> {
+    /// Begins a snapshot; `begin` is the log's last LSN, read before the first entry is. Blocks.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn create(&self, begin: Lsn) -> io::Result<SnapshotWriter<F>> {
+        let dir = self.dir();
+        self.fs.create_dir(&dir)?;
+        self.fs.sync_dir(&self.data)?;
+        self.remove_unfinished()?;
+        let path = dir.join(format!("{begin:020}{UNNAMED}"));
+        let header = Header { log: self.log, begin, created_ms: self.clock.unix_ms() };
+        let file = self.fs.create(&path)?;
+        let bytes = header.encode();
+        file.write_at(&bytes, 0)?;
+        Ok(SnapshotWriter {
+            snapshots: self.clone(),
+            header,
+            path,
+            file,
+            len: bytes.len() as u64,
+            synced: 0,
+            entries: 0,
+            chain: header.digest(),
+            frame: Vec::new(),
+        })
+    }
+}
+
+impl<F: Filesystem> SnapshotWriter<F> {
+    /// Writes entries, which are SET records, as one frame.
+    ///
+    /// # Errors
+    /// Whatever the file system reports; [`SnapshotWriter::discard`] it then.
+    pub fn append(&mut self, entries: &RecordBatch) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.frame(entries.as_bytes(), entries.count(), 0)?;
+        self.entries += u64::from(entries.count());
+        if self.len - self.synced >= SYNC_EVERY {
+            self.file.sync()?;
+            self.synced = self.len;
+        }
+        Ok(())
+    }
+
+    /// Ends the file, makes it durable, and reads all of it back. The log's last LSN, read after
+    /// the last entry was, is `end`.
+    ///
+    /// # Errors
+    /// Whatever the file system reports, and bytes that are not what was written;
+    /// [`SnapshotWriter::discard`] it then.
+    pub fn finish(&mut self, end: Lsn) -> io::Result<()> {
+        self.frame(&[], 0, end)?;
+        self.file.sync()?;
+        let read_back = self.snapshots.load(&self.path, |_| {}).map_err(io::Error::other)?;
+        let (entries, digest) = (self.entries, self.chain);
+        if (read_back.entries, read_back.end, read_back.digest) != (entries, end, digest) {
+            return Err(io::Error::other("what is read back is not what was written"));
+        }
+        Ok(())
+    }
+
+    /// Gives the finished snapshot its name. From the return on the next start uses it, so the log
+    /// must be durable up to `end`. Removes those that are older than the one before.
+    ///
+    /// # Errors
+    /// Whatever the file system reports. If the file has its name already, it is as good as any.
+    pub fn publish(self, end: Lsn) -> io::Result<Written> {
+        let path = self.snapshots.path_of(self.header.begin);
+        let fs = &self.snapshots.fs;
+        fs.rename(&self.path, &path)?;
+        fs.sync_dir(&self.snapshots.dir())?;
+        if let Err(error) = self.snapshots.remove_old() {
+            // The next one tries again.
+            tracing::warn!(path = "snapshots", %error, "an old snapshot could not be removed");
+        }
+        Ok(Written {
+            path,
+            begin: self.header.begin,
+            end,
+            entries: self.entries,
+            bytes: self.len,
+            created_ms: self.header.created_ms,
+        })
+    }
+
+    /// Removes the file.
+    pub fn discard(self) {
+        if let Err(error) = self.snapshots.fs.remove(&self.path) {
+            // The next one tries again.
+            tracing::warn!(path = "snapshots", %error, "an unfinished snapshot is left behind");
+        }
+    }
+
+    fn frame(&mut self, payload: &[u8], count: u32, durable_lsn: Lsn) -> io::Result<()> {
+        let header = FrameHeader {
+            payload_len: payload.len() as u64,
+            count,
+            first_lsn: self.entries + 1,
+            durable_lsn,
+            wall_ms: self.snapshots.clock.unix_ms(),
+        };
+        self.frame.clear();
+        let id = self.header.frames_id();
+        let chain = frame::append_frame(&mut self.frame, &id, &self.chain, &header, payload);
+        self.file.write_at(&self.frame, self.len)?;
+        self.len += self.frame.len() as u64;
+        self.chain = chain;
+        Ok(())
+    }
+}
