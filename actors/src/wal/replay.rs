@@ -431,7 +431,9 @@ impl<F: Filesystem> Walk<'_, F> {
             let offset = reader.offset();
             let flaw = match reader.next().map_err(read())? {
                 Next::Frame { header, payload, bytes } => {
-                    for (record, lsn) in Records::new(payload).zip(header.first_lsn..) {
+                    let mut records = Records::new(payload);
+                    while let Some(record) = records.next() {
+                        let lsn = header.first_lsn + (records.position() - 1);
                         match record {
                             Ok(record) => {
                                 if visit(lsn, record).is_break() {
