@@ -187,6 +187,7 @@ async fn start(
         clients: Clients::new(settings.server.max_clients),
         stats: Arc::new(Stats::new()),
         log: Arc::clone(&recovered.log),
+        snapshots: wiring.snapshots.clone(),
         metrics: Published::new(),
         tree: OnceLock::new(),
         missing,

@@ -1,8 +1,10 @@
 //! What connections, commands and the admin HTTP share: handles, settings, numbers. No logic.
 
 mod backend;
+mod snapshots;
 mod view;
 
+pub use snapshots::SnapshotHandle;
 pub use view::sources;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +42,8 @@ pub struct Daemon {
     pub stats: Arc<Stats>,
     /// The log's numbers.
     pub log: Arc<dyn LogView>,
+    /// Takes snapshots.
+    pub snapshots: SnapshotHandle,
     /// The metrics aggregator's newest snapshot.
     pub metrics: Published,
     /// The supervision tree; set once it stands.
@@ -61,9 +65,11 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// What the daemon does without since its start, in words.
+    /// What the daemon does without, in words: since its start, or since a snapshot failed.
     pub fn missing(&self) -> impl Iterator<Item = String> {
-        self.missing.iter().cloned()
+        let snapshot = self.snapshots.current().and_then(|status| status.failure);
+        let snapshot = snapshot.map(|why| format!("the last snapshot failed: {why}"));
+        self.missing.iter().cloned().chain(snapshot)
     }
 
     /// Parts of the tree that gave up and are left down.

@@ -18,5 +18,6 @@ mod licences;
 mod lifecycle;
 mod limits;
 mod protocol;
+mod snapshots;
 mod supervision;
 mod transactions;

@@ -227,6 +227,3 @@ impl<J: Job> SnapshotState<J> {
         let _ = running.waits.send(outcome);
     }
 }
-
-#[cfg(test)]
-mod tests;

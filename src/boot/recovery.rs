@@ -1,5 +1,7 @@
 //! From the log on the disk to filled stores, at the start and when one shard is rebuilt.
 
+mod load;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +11,8 @@ use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::{Journal, Lsn, NoJournal, Record};
-use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError};
+use seawall_actors::snapshot::{Newest, SnapshotStatus};
+use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Origin, Snapshots};
 use tracing::{info, warn};
 
 use super::dependencies::{Failure, Kind};
@@ -38,6 +41,8 @@ pub(super) struct Recovered {
     pub log: Arc<dyn LogView>,
     /// The queue and its directory; `None` for a pure cache.
     pub wal: Option<(DaemonIntake, PathBuf)>,
+    /// Where snapshots go, and which is the newest; `None` for a pure cache.
+    pub snapshots: Option<(Snapshots, SnapshotStatus)>,
     /// How a shard is rebuilt.
     pub rebuild: Arc<dyn Rebuild>,
 }
@@ -95,15 +100,27 @@ pub(super) async fn recover(
             journal: Arc::new(NoJournal),
             log: Arc::new(NoLog),
             wal: None,
+            snapshots: None,
             rebuild: Arc::new(StartEmpty),
         });
     };
     let opened = wal::open(data, clock.clone()).map_err(|e| unreadable(&e))?;
-    let mut routed = Routed::new(hasher, &configs, clock.unix_ms());
+    let snapshots = opened.snapshots();
+    let (from, limits, now) = (snapshots.clone(), configs.clone(), clock.unix_ms());
     let replayed = tokio::task::spawn_blocking(move || {
+        let (mut routed, loaded) = load::load(&from, hasher, &limits, now);
+        let (begin, end) = loaded.map_or((0, 0), |loaded| (loaded.begin, loaded.end));
+        let mut limited = loaded.is_none();
         let mut said = Instant::now();
-        let report = opened.replay(
-            |record| routed.apply(&record),
+        let report = opened.proven(end).replay(
+            begin,
+            |origin, record| {
+                if !limited && origin.lsn > end {
+                    routed.limit(&limits);
+                    limited = true;
+                }
+                routed.apply(&record);
+            },
             |progress| {
                 if said.elapsed() >= PROGRESS_EVERY {
                     said = Instant::now();
@@ -111,11 +128,14 @@ pub(super) async fn recover(
                 }
             },
         )?;
+        if !limited {
+            routed.limit(&limits);
+        }
         routed.settle();
-        Ok((report, routed.stores))
+        Ok((report, loaded, routed.stores))
     })
     .await;
-    let (report, stores) = match replayed {
+    let (report, loaded, stores) = match replayed {
         Ok(Ok(done)) => done,
         Ok(Err(error)) => return Err(unreadable(&error)),
         Err(panicked) => {
@@ -160,6 +180,18 @@ pub(super) async fn recover(
             clock: clock.clone(),
         }),
         wal: Some((intake, dir)),
+        snapshots: Some((
+            snapshots,
+            SnapshotStatus {
+                newest: loaded.map(|loaded| Newest {
+                    created_ms: loaded.created_ms,
+                    end: loaded.end,
+                    entries: loaded.entries,
+                    bytes: loaded.bytes,
+                }),
+                ..SnapshotStatus::default()
+            },
+        )),
     })
 }
 
@@ -199,6 +231,19 @@ struct Routed {
 impl Routed {
     fn new(hasher: KeyHasher, configs: &[StoreConfig], now: UnixMs) -> Self {
         Self { stores: configs.iter().map(|c| Store::new(*c)).collect(), hasher, now }
+    }
+
+    /// Stores that hold whatever is put into them, until [`Routed::limit`].
+    fn unlimited(hasher: KeyHasher, configs: &[StoreConfig], now: UnixMs) -> Self {
+        let unlimited = |c: &StoreConfig| StoreConfig { max_entries: 0, max_bytes: 0, ..*c };
+        Self::new(hasher, &configs.iter().map(unlimited).collect::<Vec<_>>(), now)
+    }
+
+    /// Puts the limits in force. What they are exceeded by goes with the next writes and sweeps.
+    fn limit(&mut self, configs: &[StoreConfig]) {
+        for (store, config) in self.stores.iter_mut().zip(configs) {
+            store.reconfigure(*config);
+        }
     }
 
     fn apply(&mut self, record: &Record<'_>) {
@@ -273,7 +318,7 @@ impl Rebuild for FromLog {
         let now = self.clock.unix_ms();
         let mut store = Box::new(Store::new(config));
         let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
-        let mut visit = |_: Lsn, record: Record<'_>| {
+        let mut visit = |_: Origin, record: Record<'_>| {
             let hash = key_of(&record).map_or(0, |key| self.hasher.hash(key));
             let ours =
                 key_of(&record).is_none() || KeyHasher::shard_of(hash, count) as usize == shard;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use seawall_actors::cache::store::StoreConfig;
 use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
 use seawall_actors::metrics::{self as aggregator, Aggregator};
+use seawall_actors::snapshot::{SnapshotArgs, Snapshotter};
 use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
 use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
@@ -17,7 +18,7 @@ use tokio::sync::watch;
 
 use super::recovery::{DaemonIntake, Recovered, store_config};
 use crate::config::settings::Settings;
-use crate::daemon::{Daemon, ShardHandle, sources};
+use crate::daemon::{Daemon, ShardHandle, SnapshotHandle, sources};
 use crate::http::{self, AdminHttp, Listen};
 use crate::resp::front::{Front, FrontArgs, FrontMsg};
 use crate::resp::round::DataJob;
@@ -48,6 +49,8 @@ pub(super) struct Wiring {
     /// Time between two sweeps.
     pub sweep_interval: watch::Sender<Duration>,
     intake: Option<DaemonIntake>,
+    /// The actor that takes snapshots, and how the last went.
+    pub snapshots: SnapshotHandle,
     grace: Duration,
 }
 
@@ -74,6 +77,7 @@ impl Wiring {
                 .collect(),
             sweep_interval: watch::Sender::new(settings.cache.sweep_interval),
             intake: recovered.wal.as_ref().map(|(intake, _)| intake.clone()),
+            snapshots: SnapshotHandle::new(recovered.snapshots.as_ref().map(|(_, s)| s.clone())),
             grace: settings.supervision.grace,
         }
     }
@@ -101,8 +105,12 @@ impl Wiring {
         if let Some((intake, dir)) = &recovered.wal {
             root = root.child(self.wal(daemon, intake, dir));
         }
-        root.child(ChildSpec::supervisor(self.cache(daemon, recovered)))
-            .child(watcher(daemon, seen, on_change))
+        let snapshots = self.snapshotter(&recovered);
+        root = root.child(ChildSpec::supervisor(self.cache(daemon, recovered)));
+        if let Some(snapshots) = snapshots {
+            root = root.child(snapshots);
+        }
+        root.child(watcher(daemon, seen, on_change))
             .child(ChildSpec::supervisor(self.front(daemon)))
     }
 
@@ -113,6 +121,22 @@ impl Wiring {
             (WalActor::default(), args)
         })
         .grace(self.grace)
+    }
+
+    /// Cache and log go on without it.
+    fn snapshotter(&self, recovered: &Recovered) -> Option<ChildSpec> {
+        let ((intake, _), (snapshots, _)) =
+            (recovered.wal.as_ref()?, recovered.snapshots.as_ref()?);
+        let args = SnapshotArgs {
+            shards: self.shards.clone().into(),
+            snapshots: snapshots.clone(),
+            intake: intake.clone(),
+            status: Arc::clone(self.snapshots.status()?),
+        };
+        let make = move || (Snapshotter::<DataJob>::default(), args.clone());
+        let handle = self.snapshots.handle().clone();
+        let child = ChildSpec::worker("snapshots", handle, Restart::default(), make);
+        Some(child.gives_up(GivesUp::Degrade))
     }
 
     fn cache(&self, daemon: &Arc<Daemon>, recovered: Recovered) -> SupervisorSpec {

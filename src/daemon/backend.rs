@@ -13,7 +13,8 @@ use super::{Daemon, Phase, StopMode};
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
 use crate::resp::backend::{
-    Backend, DatabaseNumbers, FamilyNumbers, LifeNumbers, LogNumbers, ShardNumbers, Traffic,
+    Backend, DatabaseNumbers, FamilyNumbers, LifeNumbers, LogNumbers, ShardNumbers,
+    SnapshotNumbers, Traffic,
 };
 use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
@@ -110,6 +111,24 @@ impl Backend for Daemon {
             errors: stats.write_errors + stats.sync_errors,
             refusing: stats.blocked,
         })
+    }
+
+    fn snapshots(&self) -> Option<SnapshotNumbers> {
+        let status = self.snapshots.current()?;
+        let lsn = self.log.status().map_or(0, |(_, stats)| stats.lsn);
+        let newest = status.newest;
+        Some(SnapshotNumbers {
+            newest_at: newest.map(|newest| newest.created_ms),
+            changes: lsn.saturating_sub(newest.map_or(0, |newest| newest.end)),
+            running_for: status.since.map(|since| since.elapsed()),
+            took: status.took,
+            failed: status.failure.is_some(),
+            taken: status.taken,
+        })
+    }
+
+    async fn take_snapshot(&self, to_the_end: bool) -> Result<(), Refusal> {
+        self.snapshots.take(to_the_end).await
     }
 
     async fn tree(&self) -> String {

@@ -45,6 +45,7 @@ enum Part {
     Cache,
     Server,
     Log,
+    Snapshots,
     Tree,
     Daemon,
     Process,
@@ -59,7 +60,7 @@ struct Reading {
 /// Everything the aggregator reads of this daemon.
 #[must_use]
 pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn Source>> {
-    [Part::Cache, Part::Server, Part::Log, Part::Tree, Part::Daemon, Part::Process]
+    [Part::Cache, Part::Server, Part::Log, Part::Snapshots, Part::Tree, Part::Daemon, Part::Process]
         .map(|part| {
             let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
             Arc::new(Reading { part, daemon, telemetry }) as Arc<dyn Source>
@@ -74,6 +75,7 @@ impl Source for Reading {
             Part::Cache => "cache",
             Part::Server => "server",
             Part::Log => "log",
+            Part::Snapshots => "snapshots",
             Part::Tree => "tree",
             Part::Daemon => "daemon",
             Part::Process => "process",
@@ -103,6 +105,9 @@ impl Source for Reading {
                 .log
                 .status()
                 .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
+            Part::Snapshots => {
+                daemon.snapshots.current().map_or_else(Sample::new, |s| metrics::snapshots(&s))
+            }
             Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
                 metrics::tree(&tree.root, &View::degraded(&**daemon))
             }),

@@ -10,6 +10,7 @@ pub mod process;
 use catalog as m;
 use seawall_actors::cache::store::StoreStats;
 use seawall_actors::metrics::Sample;
+use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
 
 use super::view::{Degraded, Node};
@@ -102,6 +103,26 @@ pub fn log(stats: &wal::Stats, fsync: &str) -> Sample {
     s.count(&m::LOG_PENDING, &[], stats.pending_bytes);
     s.count(&m::LOG_PARKED, &[], stats.parked);
     s.flag(&m::LOG_WRITABLE, &[], stats.blocked.is_none());
+    s
+}
+
+/// The snapshots of the cache.
+#[must_use]
+pub fn snapshots(status: &SnapshotStatus) -> Sample {
+    let mut s = Sample::new();
+    s.count(&m::SNAPSHOTS_TAKEN, &["ok"], status.taken);
+    s.count(&m::SNAPSHOTS_TAKEN, &["failed"], status.failures);
+    s.flag(&m::SNAPSHOT_FAILED, &[], status.failure.is_some());
+    s.flag(&m::SNAPSHOT_RUNNING, &[], status.since.is_some());
+    if let Some(newest) = status.newest {
+        s.number(&m::SNAPSHOT_TIMESTAMP, &[], seconds(newest.created_ms, 1e3));
+        s.count(&m::SNAPSHOT_ENTRIES, &[], newest.entries);
+        s.count(&m::SNAPSHOT_SIZE, &[], newest.bytes);
+        s.count(&m::SNAPSHOT_LSN, &[], newest.end);
+    }
+    if let Some(took) = status.took {
+        s.number(&m::SNAPSHOT_DURATION, &[], took.as_secs_f64());
+    }
     s
 }
 

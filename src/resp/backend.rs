@@ -140,6 +140,23 @@ pub struct LogNumbers {
     pub refusing: Option<String>,
 }
 
+/// How the snapshots stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SnapshotNumbers {
+    /// When the newest was begun; `None` if there is none.
+    pub newest_at: Option<UnixMs>,
+    /// Records logged since the newest, or ever.
+    pub changes: u64,
+    /// For how long one has been taken by now; `None` if none is.
+    pub running_for: Option<Duration>,
+    /// How long the last of this run took.
+    pub took: Option<Duration>,
+    /// Whether the last one failed.
+    pub failed: bool,
+    /// Snapshots taken since the start.
+    pub taken: u64,
+}
+
 /// What the commands ask.
 #[async_trait]
 pub trait Backend: Debug + Send + Sync + 'static {
@@ -168,6 +185,13 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn traffic(&self) -> Traffic;
     /// The log's numbers; `None` for a pure cache.
     fn log(&self) -> Option<LogNumbers>;
+    /// How the snapshots stand; `None` for a pure cache.
+    fn snapshots(&self) -> Option<SnapshotNumbers>;
+    /// Begins a snapshot, and waits until it is finished if `to_the_end`.
+    ///
+    /// # Errors
+    /// One is being taken already, there is nowhere to put it, or it failed.
+    async fn take_snapshot(&self, to_the_end: bool) -> Result<(), Refusal>;
     /// The supervision tree as text, one node a line.
     async fn tree(&self) -> String;
     /// Why the daemon is degraded; empty while it is not.

@@ -100,6 +100,11 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
         self.offset
     }
 
+    /// Everything up to `lsn` is known to have been durable, whatever the frames record.
+    pub(super) fn set_durable(&mut self, lsn: Lsn) {
+        self.durable = self.durable.max(lsn);
+    }
+
     /// The digest of the last good frame.
     pub(super) const fn chain(&self) -> Digest {
         self.chain

@@ -135,16 +135,20 @@ impl<F: Filesystem> Snapshots<F> {
         self.dir().join(format!("{begin:020}{ENDING}"))
     }
 
+    /// The names in the directory, which is there from the first snapshot on.
+    fn names(&self) -> io::Result<Vec<String>> {
+        match self.fs.list(&self.dir()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed,
+        }
+    }
+
     /// Begin and file of every finished snapshot, the newest first. Blocks.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn list(&self) -> io::Result<Vec<(Lsn, PathBuf)>> {
-        let dir = self.dir();
-        let names = match self.fs.list(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            listed => listed?,
-        };
+        let (dir, names) = (self.dir(), self.names()?);
         let begin = |name: &str| {
             let digits = name.strip_suffix(ENDING).filter(|digits| digits.len() == 20)?;
             digits.parse().ok()
@@ -155,10 +159,13 @@ impl<F: Filesystem> Snapshots<F> {
         Ok(found)
     }
 
-    /// Removes what was begun and not finished.
-    fn remove_unfinished(&self) -> io::Result<()> {
+    /// Removes what was begun and not finished. Blocks.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove_unfinished(&self) -> io::Result<()> {
         let dir = self.dir();
-        for name in self.fs.list(&dir)?.iter().filter(|name| name.ends_with(UNNAMED)) {
+        for name in self.names()?.iter().filter(|name| name.ends_with(UNNAMED)) {
             self.fs.remove(&dir.join(name))?;
         }
         Ok(())

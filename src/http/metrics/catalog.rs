@@ -109,6 +109,24 @@ catalog! {
         LOG_WRITABLE = "seawall_log_writable", Gauge, None, [],
             "1 if the log takes writes, 0 if clients are refused them";
     }
+    "Snapshots": {
+        SNAPSHOTS_TAKEN = "seawall_snapshots", Counter, None, ["outcome"],
+            "Snapshots of the cache since the start, taken (ok) or not (failed); no metric of the snapshots exists without a log";
+        SNAPSHOT_FAILED = "seawall_snapshot_failed", Gauge, None, [],
+            "1 if the last snapshot failed, 0 if it was taken or there was none";
+        SNAPSHOT_RUNNING = "seawall_snapshot_running", Gauge, None, [],
+            "1 while a snapshot is being taken";
+        SNAPSHOT_TIMESTAMP = "seawall_snapshot_newest", Gauge, Seconds, [],
+            "When the newest snapshot was begun, as Unix time; absent while there is none";
+        SNAPSHOT_ENTRIES = "seawall_snapshot_entries", Gauge, None, [],
+            "Entries in the newest snapshot; absent while there is none";
+        SNAPSHOT_SIZE = "seawall_snapshot_size", Gauge, Bytes, [],
+            "Length of the newest snapshot; absent while there is none";
+        SNAPSHOT_LSN = "seawall_snapshot_lsn", Gauge, None, [],
+            "Log sequence number that the newest snapshot stands for; absent while there is none";
+        SNAPSHOT_DURATION = "seawall_snapshot_duration", Gauge, Seconds, [],
+            "How long the last snapshot took; absent while there is none of this run";
+    }
     "Supervision": {
         ACTOR_UP = "seawall_actor_up", Gauge, None, ["path"],
             "1 if the actor runs, 0 if it is down, held by its breaker, or given up";

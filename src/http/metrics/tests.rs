@@ -6,6 +6,7 @@ use std::time::Duration;
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
+use seawall_actors::snapshot::Newest;
 use seawall_actors::supervise::{Pulse, Shell};
 use tokio::time::Instant;
 
@@ -35,11 +36,19 @@ async fn samples() -> Vec<(&'static str, Sample)> {
     link.breaker = Some("half-open");
     let root = Node { children: vec![link], ..node("root", "up") };
     let blocked = wal::Stats { blocked: Some("disk full".into()), ..wal::Stats::default() };
+    let newest = Newest { created_ms: 1_700_000_000_000, end: 7, entries: 3, bytes: 400 };
+    let taken = SnapshotStatus {
+        newest: Some(newest),
+        took: Some(Duration::from_millis(1500)),
+        taken: 1,
+        ..SnapshotStatus::default()
+    };
     let figures = DaemonFigures { ready: true, config_generation: 2, dropped_lines: 0 };
     vec![
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
         ("log", log(&blocked, "everysec")),
+        ("snapshots", snapshots(&taken)),
         ("tree", tree(&root, &[])),
         ("daemon", daemon(figures)),
         ("process", process::read(1_700_000_000_000).await),

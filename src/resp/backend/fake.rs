@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::supervise::Drill;
 
-use super::{Backend, LifeNumbers, LogNumbers, ShardNumbers, Traffic};
+use super::{Backend, LifeNumbers, LogNumbers, ShardNumbers, SnapshotNumbers, Traffic};
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{ConfigControl, Loader};
@@ -33,6 +33,7 @@ pub struct FakeBackend {
     pub shards: Vec<Option<ShardNumbers>>,
     pub traffic: Traffic,
     pub log: Option<LogNumbers>,
+    pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
     /// What was asked for, in words.
     pub asked: Mutex<Vec<String>>,
@@ -60,6 +61,7 @@ impl FakeBackend {
             shards: vec![Some(ShardNumbers::default())],
             traffic: Traffic::default(),
             log: None,
+            snapshots: None,
             degraded: Vec::new(),
             asked: Mutex::default(),
         }
@@ -121,6 +123,15 @@ impl Backend for FakeBackend {
 
     fn traffic(&self) -> Traffic {
         self.traffic.clone()
+    }
+
+    fn snapshots(&self) -> Option<SnapshotNumbers> {
+        self.snapshots.clone()
+    }
+
+    async fn take_snapshot(&self, to_the_end: bool) -> Result<(), Refusal> {
+        self.note(if to_the_end { "save" } else { "bgsave" });
+        Ok(())
     }
 
     fn log(&self) -> Option<LogNumbers> {

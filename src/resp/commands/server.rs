@@ -6,6 +6,7 @@ mod debug;
 mod docs;
 mod info;
 mod replication;
+mod save;
 mod shutdown;
 mod small;
 mod sw;
@@ -22,6 +23,12 @@ pub const COMMANDS: &[Command] = &[
     command("acl", -2, Flags::LOADING, Run::Session(small::acl))
         .doc("6.0.0", "Answers who the connection is.", "WHOAMI", "O(1)")
         .with(small::ACL),
+    command("bgsave", -1, Flags::ADMIN, Run::Async(save::bgsave)).doc(
+        "1.0.0",
+        "Takes a snapshot in the background.",
+        "[SCHEDULE]",
+        "O(n) over the keys, in the background",
+    ),
     command("command", -1, Flags::LOADING, Run::Session(command::command))
         .doc(
             "2.8.13",
@@ -51,6 +58,13 @@ pub const COMMANDS: &[Command] = &[
         "Reports on the server, section by section.",
         "[section [section …]]",
         "O(n) over the shards",
+    ),
+    command("lastsave", 1, FREE, Run::Session(save::last_save)).doc(
+        "1.0.0",
+        "Answers when the newest snapshot was begun, or else when the daemon was started: Unix \
+         seconds.",
+        "",
+        "O(1)",
     ),
     command("lolwut", -1, FREE.and(Flags::READONLY), Run::Session(small::lolwut)).doc(
         "5.0.0",
@@ -84,6 +98,12 @@ pub const COMMANDS: &[Command] = &[
         "Answers the role in replication: master, without replicas.",
         "",
         "O(1)",
+    ),
+    command("save", 1, Flags::ADMIN.and(Flags::NO_MULTI), Run::Async(save::save)).doc(
+        "1.0.0",
+        "Takes a snapshot and answers when it is finished; other clients go on meanwhile.",
+        "",
+        "O(n) over the keys",
     ),
     command("shutdown", -1, ADMIN.and(Flags::NO_MULTI), Run::Session(shutdown::shutdown)).doc(
         "1.0.0",

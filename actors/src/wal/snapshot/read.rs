@@ -71,13 +71,18 @@ impl<F: Filesystem> Snapshots<F> {
                     return Err(damaged("there is more behind its end".to_owned()));
                 }
                 Next::Frame { header, .. } if header.count == 0 => end = Some(header.durable_lsn),
-                Next::Frame { payload, .. } => {
-                    for record in Records::new(payload) {
+                Next::Frame { payload, header, .. } => {
+                    let mut records = Records::new(payload);
+                    for record in &mut records {
                         match record {
                             Ok(record @ Record::Set { .. }) => visit(record),
                             Ok(_) => return Err(damaged("an entry is no SET".to_owned())),
                             Err(error) => return Err(damaged(error.to_string())),
                         }
+                    }
+                    if records.position() != u64::from(header.count) {
+                        let (found, says) = (records.position(), header.count);
+                        return Err(damaged(format!("entries: {found}; its header says {says}")));
                     }
                 }
                 Next::End => break,

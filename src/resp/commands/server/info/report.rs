@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::process::Process;
 use crate::config::Settings;
 use crate::resp::backend::{
-    Backend, DatabaseNumbers, LifeNumbers, LogNumbers, ShardNumbers, Traffic,
+    Backend, DatabaseNumbers, LifeNumbers, LogNumbers, ShardNumbers, SnapshotNumbers, Traffic,
 };
 use seawall_actors::clock::UnixMs;
 
@@ -32,6 +32,8 @@ pub(super) struct Report {
     pub shards: Vec<Option<ShardNumbers>>,
     pub traffic: Traffic,
     pub log: Option<LogNumbers>,
+    /// Of a pure cache: as if none had ever been taken.
+    pub snapshots: SnapshotNumbers,
     pub degraded: Vec<String>,
     pub process: Process,
 }
@@ -63,6 +65,7 @@ impl Report {
             shards,
             traffic: daemon.traffic(),
             log: daemon.log(),
+            snapshots: daemon.snapshots().unwrap_or_default(),
             degraded: daemon.degraded(),
             process: Process::read(),
         }

@@ -123,17 +123,20 @@ fn ratio(a: u64, b: u64) -> String {
 }
 
 pub(super) fn persistence(r: &Report, out: &mut String) {
-    let log = r.log.as_ref();
+    let (log, snapshots) = (r.log.as_ref(), &r.snapshots);
+    let seconds = |time: Option<std::time::Duration>| {
+        time.map_or(-1, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+    };
     lines!(out,
         "loading" => u8::from(r.life.loading),
         "async_loading" => 0,
-        "rdb_changes_since_last_save" => 0,
-        "rdb_bgsave_in_progress" => 0,
-        "rdb_last_save_time" => r.life.started_at / 1000,
-        "rdb_last_bgsave_status" => "ok",
-        "rdb_last_bgsave_time_sec" => -1,
-        "rdb_current_bgsave_time_sec" => -1,
-        "rdb_saves" => 0,
+        "rdb_changes_since_last_save" => snapshots.changes,
+        "rdb_bgsave_in_progress" => u8::from(snapshots.running_for.is_some()),
+        "rdb_last_save_time" => snapshots.newest_at.unwrap_or(r.life.started_at) / 1000,
+        "rdb_last_bgsave_status" => if snapshots.failed { "err" } else { "ok" },
+        "rdb_last_bgsave_time_sec" => seconds(snapshots.took),
+        "rdb_current_bgsave_time_sec" => seconds(snapshots.running_for),
+        "rdb_saves" => snapshots.taken,
         "aof_enabled" => u8::from(log.is_some()),
         "aof_rewrite_in_progress" => 0,
         "aof_rewrite_scheduled" => 0,
