@@ -3,6 +3,7 @@
 //! ```text
 //! <data>/LOCK                         flock, held by the daemon
 //! <data>/wal/<seq>-<first lsn>.wal    segments: a header, then frames
+//! <data>/snap/<begin>.snap            snapshots, the newest two
 //! <data>/quarantine/                  what was cut off, never deleted
 //! ```
 //!
@@ -12,8 +13,8 @@
 //! [`read_range`] does so for one shard while the log is live. `docs/wal-format.md` draws the
 //! bytes and says what each mode promises.
 //!
-//! Segments are never deleted: without snapshots, recovery needs every one of them. There is no
-//! manifest yet for the same reason; the segments' headers tell all there is to know.
+//! [`Snapshots`] spare recovery the log before them. Segments are never deleted yet, so there is no
+//! manifest: the segments' headers tell all there is to know.
 //!
 //! Architecture invariant: nothing here knows the cache; only [`actor`] knows the actor runtime.
 
