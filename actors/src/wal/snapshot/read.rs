@@ -90,7 +90,12 @@ impl<F: Filesystem> Snapshots<F> {
             }
         }
         let offset = reader.offset();
-        let end = end.ok_or(Flawed::Damaged { offset, what: "its end is missing".to_owned() })?;
+        let damaged = |what: &str| Flawed::Damaged { offset, what: what.to_owned() };
+        let end = end.ok_or_else(|| damaged("its end is missing"))?;
+        // In the log, zeros behind the last frame mean nothing; here nobody has written any.
+        if offset != file.size()? {
+            return Err(damaged("there is more behind its end"));
+        }
         Ok(Loaded {
             begin: header.begin,
             end,
