@@ -49,6 +49,8 @@ const CROWD_LASTS: u32 = 8;
 struct Shared<P> {
     queue: Mutex<Queue<P>>,
     arrived: Condvar,
+    /// `settled` has moved, or the log was closed.
+    settling: Condvar,
     /// Where replies are released; `None` outside of a runtime.
     runtime: Option<Handle>,
     /// What the writer is writing. It holds this lock for its whole life: there is one writer.
@@ -108,6 +110,7 @@ impl<P: Release> Intake<P> {
                 poked: false,
             }),
             arrived: Condvar::new(),
+            settling: Condvar::new(),
             runtime: Handle::try_current().ok(),
             seat: Mutex::new(Pending::default()),
             gate: AtomicU8::new(OPEN),
@@ -131,8 +134,28 @@ impl<P: Release> Intake<P> {
         self.shared.gate.store(CLOSED, Ordering::Release);
         let parked = std::mem::take(&mut queue.parked);
         drop(queue);
+        self.shared.settling.notify_all();
         for parked in parked {
             parked.reply.release(Err(JournalError::Closed));
+        }
+    }
+
+    /// Waits until everything up to `lsn` is settled; `false` if that takes longer than `until`,
+    /// or the log is closed before. Unlike a parked read it waits through a blocked log, too.
+    /// Blocks: call it where blocking is allowed.
+    #[must_use]
+    pub fn wait_settled(&self, lsn: Lsn, until: Instant) -> bool {
+        let mut queue = self.queue();
+        loop {
+            if self.settled() >= lsn {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.shared.gate.load(Ordering::Relaxed) == CLOSED {
+                return false;
+            }
+            let woken = self.shared.settling.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -323,6 +346,8 @@ impl<P: Release> Intake<P> {
             due.extend(queue.parked.pop_front().map(|parked| parked.reply));
         }
         drop(queue);
+        // Whoever missed the store above waits by now: this lock lay between.
+        self.shared.settling.notify_all();
         match &self.shared.runtime {
             // One wake of the runtime for all of them: each release wakes its own task, and that
             // is cheap only from the inside.
