@@ -18,5 +18,6 @@ mod licences;
 mod lifecycle;
 mod limits;
 mod protocol;
+mod rollback;
 mod supervision;
 mod transactions;
