@@ -20,6 +20,7 @@
 pub mod actor;
 mod frame;
 mod fs;
+pub mod inspect;
 mod intake;
 mod lock;
 mod pending;

@@ -136,7 +136,7 @@ pub struct Opened<F: Filesystem = OsFs> {
     segments: Vec<Segment>,
 }
 
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Io { doing, path, source }
 }
