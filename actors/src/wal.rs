@@ -40,7 +40,7 @@ pub use actor::{WalActor, WalArgs, WalMsg};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{
-    Damage, OpenError, Opened, Progress, RangeError, ReplayError, ReplayReport, Torn, open,
+    Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn, open,
     read_range,
 };
 pub use settings::{FsyncMode, Settings};

@@ -9,7 +9,7 @@ use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::{Journal, Lsn, NoJournal, Record};
-use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError};
+use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Origin};
 use tracing::{info, warn};
 
 use super::dependencies::{Failure, Kind};
@@ -103,7 +103,8 @@ pub(super) async fn recover(
     let replayed = tokio::task::spawn_blocking(move || {
         let mut said = Instant::now();
         let report = opened.replay(
-            |record| routed.apply(&record),
+            0,
+            |_, record| routed.apply(&record),
             |progress| {
                 if said.elapsed() >= PROGRESS_EVERY {
                     said = Instant::now();
@@ -273,7 +274,7 @@ impl Rebuild for FromLog {
         let now = self.clock.unix_ms();
         let mut store = Box::new(Store::new(config));
         let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
-        let mut visit = |_: Lsn, record: Record<'_>| {
+        let mut visit = |_: Origin, record: Record<'_>| {
             let hash = key_of(&record).map_or(0, |key| self.hasher.hash(key));
             let ours =
                 key_of(&record).is_none() || KeyHasher::shard_of(hash, count) as usize == shard;

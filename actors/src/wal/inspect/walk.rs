@@ -207,36 +207,51 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
     ) -> ControlFlow<()> {
         let report = &mut self.report;
         let last = header.next_lsn().saturating_sub(1);
-        if let Some(error) = Records::new(payload).find_map(Result::err) {
+        if let Some((verdict, what)) = unreadable(header, payload) {
             report.note(Finding {
-                verdict: match error {
-                    DecodeError::UnknownCritical(_) => Verdict::TooNew,
-                    DecodeError::Malformed => Verdict::Corrupt,
-                },
+                verdict,
                 path: at.path.clone(),
                 offset,
                 bytes: bytes as u64,
                 first_lsn: header.first_lsn,
                 last_lsn: Some(last),
-                what: error.to_string(),
+                what,
             });
         }
         let intact = report.findings.is_empty();
-        let mut records = 0;
-        for (record, lsn) in Records::new(payload).flatten().zip(header.first_lsn..) {
-            records += 1;
+        let mut shown = 0;
+        let mut records = Records::new(payload);
+        while let Some(Ok(record)) = records.next() {
+            let lsn = header.first_lsn.saturating_add(records.position() - 1);
             (self.visit)(Entry { lsn, wall_ms: header.wall_ms, record, intact })?;
+            shown += 1;
         }
         report.last_lsn = report.last_lsn.max(last);
         if intact {
             report.intact_lsn = last;
         } else {
-            report.readable_behind += records;
+            report.readable_behind += shown;
         }
         if let Some(segment) = report.segments.last_mut() {
             segment.frames += 1;
-            segment.records += records;
+            segment.records += shown;
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// What is wrong with the records of a frame whose digest fits: not damage, but a writer that
+/// knows more, or made a mistake.
+fn unreadable(header: &FrameHeader, payload: &[u8]) -> Option<(Verdict, String)> {
+    let mut records = Records::new(payload);
+    match records.find_map(Result::err) {
+        Some(error @ DecodeError::UnknownCritical(_)) => Some((Verdict::TooNew, error.to_string())),
+        Some(error @ DecodeError::Malformed) => Some((Verdict::Corrupt, error.to_string())),
+        None if records.position() != u64::from(header.count) => {
+            let (found, says) = (records.position(), header.count);
+            let what = format!("records in the frame: {found}; its header says {says}");
+            Some((Verdict::Corrupt, what))
+        }
+        None => None,
     }
 }
