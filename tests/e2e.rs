@@ -20,3 +20,4 @@ mod limits;
 mod protocol;
 mod supervision;
 mod transactions;
+mod wal_tools;

@@ -1,5 +1,6 @@
 //! The log as a whole, against a file system that fails, and a model of what must be there.
 
+mod campaign;
 mod crash;
 mod damage;
 mod faults;
