@@ -31,7 +31,7 @@ pub(super) fn inspected(fs: &FaultyFs) -> (Inspection, Vec<Lsn>, Vec<Lsn>) {
 }
 
 /// Several segments of whole frames of five records each, not sealed.
-fn several() -> (FaultyFs, Vec<PathBuf>) {
+pub(super) fn several() -> (FaultyFs, Vec<PathBuf>) {
     let mut sim = Sim::new(FaultyFs::default(), FsyncMode::Always);
     for _ in 0..40 {
         sim.append(5);
@@ -42,7 +42,7 @@ fn several() -> (FaultyFs, Vec<PathBuf>) {
     (sim.fs.after_crash(None), paths)
 }
 
-fn paths(fs: &FaultyFs) -> Vec<PathBuf> {
+pub(super) fn paths(fs: &FaultyFs) -> Vec<PathBuf> {
     let dir = PathBuf::from(DATA).join("wal");
     segment::list(fs, &dir).unwrap().into_iter().map(|(_, _, path)| path).collect()
 }
