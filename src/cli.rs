@@ -52,7 +52,7 @@ pub enum Command {
     Check,
     /// Print the tree of actors of a running daemon
     Tree(tree::TreeArgs),
-    /// Look at the log of a data directory without changing it
+    /// Verify, dump or repair the log of a data directory, offline
     Wal(wal::WalArgs),
     /// Print the version
     Version,

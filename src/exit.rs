@@ -76,7 +76,7 @@ impl Exit {
             Self::System => {
                 "The system refused something, an address or a file; the message says what."
             }
-            Self::Locked => "Another daemon holds the data directory.",
+            Self::Locked => "Another process holds the data directory.",
             Self::Config => "The configuration is wrong; every mistake is listed.",
             Self::WalGaveUp => "The log's writer failed more often than its supervisor allows.",
             Self::CacheGaveUp => "A shard failed more often than its supervisor allows.",

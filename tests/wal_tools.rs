@@ -1,4 +1,4 @@
-//! `seawall wal`: what the offline tools say of real logs, and that they change nothing.
+//! `seawall wal`: what the offline tools say of real logs; only a repair changes anything.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -72,6 +72,7 @@ fn a_log_is_verified_beside_the_daemon_and_after_it() {
     let (code, text, _) = wal(&data, &["verify"]);
     assert_eq!(code, 0, "{text}");
     assert!(text.contains(&format!("process {}", daemon.pid())), "{text}");
+    assert_eq!(wal(&data, &["repair", "--yes"]).0, 75, "not under a daemon");
     daemon.stop();
     let before = snapshot(&data);
     let (code, text, _) = wal(&data, &["verify", "--json"]);
@@ -133,9 +134,17 @@ fn damage_is_named_and_what_is_behind_it_can_be_read() {
     assert_eq!((code, text.lines().count()), (83, 8), "{text}");
     assert!(!text.contains("key:4") && text.contains("key:5"), "{text}");
 
-    // The way out that the documentation describes.
-    let file = OpenOptions::new().write(true).open(&segment).expect("a segment");
-    file.set_len(offset).expect("the test's folder");
+    let before = snapshot(&data);
+    let (code, text, _) = wal(&data, &["repair"]);
+    assert_eq!(code, 83, "{text}");
+    assert!(text.contains(&format!("at offset {offset}")) && text.contains("--yes"), "{text}");
+    assert_eq!(snapshot(&data), before, "a dry run changes nothing");
+    let (code, text, error) = wal(&data, &["repair", "--yes"]);
+    assert_eq!(code, 0, "{text}{error}");
+    assert!(text.contains("done: the log ends with LSN 4"), "{text}");
+    let copy = text.lines().find_map(|line| line.strip_prefix("kept in ")).expect("a copy");
+    let whole = [fs::read(&segment).expect("the rest"), fs::read(copy).expect("it is there")];
+    assert_eq!(whole.concat(), bytes, "no byte is lost");
     assert_eq!(wal(&data, &["verify"]).0, 0);
     daemon.restart();
     let mut client = daemon.connect();
@@ -159,7 +168,7 @@ fn a_torn_end_has_a_code_of_its_own() {
 #[test]
 fn a_directory_without_a_log_is_no_clean_log() {
     let empty = tempfile::tempdir().expect("a temporary directory");
-    for words in [&["verify"][..], &["dump"]] {
+    for words in [&["verify"][..], &["dump"], &["repair", "--yes"]] {
         let (code, _, error) = wal(empty.path(), words);
         assert_eq!(code, 71);
         assert!(error.contains("--data"), "{error}");

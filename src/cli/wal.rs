@@ -1,6 +1,7 @@
-//! `seawall wal`: what is in the log of a data directory, read without changing it.
+//! `seawall wal`: what is in the log of a data directory, and its repair.
 
 mod dump;
+mod repair;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,8 @@ enum WalCommand {
     Verify(verify::VerifyArgs),
     /// Print the records, one a line
     Dump(dump::DumpArgs),
+    /// Cut off everything from the first damage on, with a copy; without --yes only say so
+    Repair(repair::RepairArgs),
 }
 
 pub(super) fn wal(config: Option<PathBuf>, args: WalArgs) -> Exit {
@@ -48,6 +51,7 @@ pub(super) fn wal(config: Option<PathBuf>, args: WalArgs) -> Exit {
     match args.command {
         WalCommand::Verify(args) => verify::verify(&data, &args),
         WalCommand::Dump(args) => dump::dump(&data, &args),
+        WalCommand::Repair(args) => repair::repair(&data, &args),
     }
 }
 
