@@ -21,3 +21,4 @@ mod protocol;
 mod rollback;
 mod supervision;
 mod transactions;
+mod wal_tools;
