@@ -229,6 +229,11 @@ fn only_segment(daemon: &Daemon) -> PathBuf {
     segments.remove(0)
 }
 
+/// Where the frames end: zeros are written ahead of them.
+fn frames_end(segment: &[u8]) -> u64 {
+    segment.iter().rposition(|&byte| byte != 0).map_or(0, |at| at as u64 + 1)
+}
+
 fn flip(path: &Path, offset: u64) {
     let mut bytes = fs::read(path).expect("a segment");
     let at = usize::try_from(offset).expect("a small file");
@@ -268,7 +273,7 @@ fn a_corrupt_log_ends_the_start_with_83_and_says_where() {
     let mut daemon = crashed_with_keys(50);
     let segment = only_segment(&daemon);
     let before = fs::read(&segment).expect("a segment");
-    let at = before.len() as u64 / 2;
+    let at = frames_end(&before) / 2;
     flip(&segment, at);
     daemon.relaunch();
     assert_eq!(daemon.wait_exit().code(), Some(83), "{}", daemon.log_text());
@@ -290,7 +295,7 @@ fn any_flipped_bit_is_found_or_changes_nothing() {
     let segment = only_segment(&daemon);
     let pristine = fs::read(&segment).expect("a segment");
     for _ in 0..setting("SEAWALL_FLIPS", 12) {
-        let at = rng.random_range(0..pristine.len() as u64);
+        let at = rng.random_range(0..frames_end(&pristine));
         flip(&segment, at);
         daemon.relaunch();
         let ended = crate::support::wait_for("an end or a start", || {

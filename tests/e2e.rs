@@ -19,5 +19,7 @@ mod lifecycle;
 mod limits;
 mod outages;
 mod protocol;
+mod rollback;
 mod supervision;
 mod transactions;
+mod wal_tools;
