@@ -10,7 +10,8 @@
 //! The cache appends batches to an [`Intake`], which outlives the writer behind it. One thread
 //! writes what has arrived as one frame (a group commit), syncs as [`FsyncMode`] says, and
 //! releases the replies that waited. [`open`] and [`Opened::replay`] read it all back at boot;
-//! [`read_range`] does so for one shard while the log is live. `docs/wal-format.md` draws the
+//! [`read_range`] does so for one shard while the log is live; [`inspect`] goes on behind damage and
+//! changes nothing. `docs/wal-format.md` draws the
 //! bytes and says what each mode promises.
 //!
 //! [`Snapshots`] spare recovery the log before them. Segments are never deleted yet, so there is no
@@ -21,10 +22,13 @@
 pub mod actor;
 mod frame;
 mod fs;
+pub mod inspect;
 mod intake;
 mod lock;
 mod pending;
+mod quarantine;
 mod reader;
+pub mod repair;
 mod replay;
 mod segment;
 mod settings;

@@ -63,8 +63,8 @@ pub(super) trait Turn: Send + Sync {
 struct Shared<P> {
     queue: Mutex<Queue<P>>,
     arrived: Condvar,
-    /// Signalled when more is durable on the way to `sync_wanted`, or the log is closed.
-    synced: Condvar,
+    /// `settled` or `durable` has moved, or the log was closed.
+    settling: Condvar,
     /// Up to here the log is to be made durable soon, whatever the mode.
     sync_wanted: AtomicU64,
     /// Where replies are released; `None` outside of a runtime.
@@ -112,6 +112,8 @@ struct Queue<P> {
     crowded: u32,
     /// The writer is to look around, records or not.
     poked: bool,
+    /// Threads in [`Intake::wait_settled`]: a notice to nobody is a system call all the same.
+    waiting: u32,
 }
 
 #[derive(Debug)]
@@ -137,9 +139,10 @@ impl<P: Release> Intake<P> {
                 batches: 0,
                 crowded: 0,
                 poked: false,
+                waiting: 0,
             }),
             arrived: Condvar::new(),
-            synced: Condvar::new(),
+            settling: Condvar::new(),
             sync_wanted: AtomicU64::new(0),
             runtime: Handle::try_current().ok(),
             tenure: Mutex::new(()),
@@ -166,7 +169,7 @@ impl<P: Release> Intake<P> {
         self.shared.gate.store(CLOSED, Ordering::Release);
         let parked = std::mem::take(&mut queue.parked);
         drop(queue);
-        self.shared.synced.notify_all();
+        self.shared.settling.notify_all();
         for parked in parked {
             parked.reply.release(Err(JournalError::Closed));
         }
@@ -193,10 +196,33 @@ impl<P: Release> Intake<P> {
                         .into(),
                 ));
             }
-            let woken = self.shared.synced.wait_timeout(queue, left);
+            queue.waiting += 1;
+            let woken = self.shared.settling.wait_timeout(queue, left);
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            queue.waiting -= 1;
         }
         Ok(())
+    }
+
+    /// Waits until everything up to `lsn` is settled; `false` if that takes longer than `until`,
+    /// or the log is closed before. Unlike a parked read it waits through a blocked log, too.
+    /// Blocks: call it where blocking is allowed.
+    #[must_use]
+    pub fn wait_settled(&self, lsn: Lsn, until: Instant) -> bool {
+        let mut queue = self.queue();
+        loop {
+            if self.settled() >= lsn {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.shared.gate.load(Ordering::Relaxed) == CLOSED {
+                return false;
+            }
+            queue.waiting += 1;
+            let woken = self.shared.settling.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            queue.waiting -= 1;
+        }
     }
 
     /// The log's counters now.
@@ -432,18 +458,18 @@ impl<P: Release> Intake<P> {
     /// Publishes what is written and durable, and releases who waited for it.
     pub(super) fn publish(&self, written: Lsn, durable: Lsn, due: &mut Vec<P>) {
         self.shared.written.store(written, Ordering::Release);
-        let before = self.shared.durable.swap(durable, Ordering::AcqRel);
+        self.shared.durable.store(durable, Ordering::Release);
         let settled = if self.fsync() == FsyncMode::Always { durable } else { written };
         let settled = settled.max(self.shared.settled.fetch_max(settled, Ordering::AcqRel));
         let mut queue = self.queue();
         while queue.parked.front().is_some_and(|parked| parked.lsn <= settled) {
             due.extend(queue.parked.pop_front().map(|parked| parked.reply));
         }
-        // Read under the lock: who waits has said so before it looked at what is durable.
-        let awaited = before < durable && before < self.sync_wanted();
+        // Whoever missed the store above waits by now: this lock lies between.
+        let awaited = queue.waiting > 0;
         drop(queue);
         if awaited {
-            self.shared.synced.notify_all();
+            self.shared.settling.notify_all();
         }
         match &self.shared.runtime {
             // One wake of the runtime for all of them: each release wakes its own task, and that

@@ -27,6 +27,7 @@ pub use headers::open;
 #[cfg(test)]
 pub(super) use headers::open_on;
 pub use range::read_range;
+pub(super) use report::io_error;
 pub use report::{
     Damage, OpenError, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn,
 };

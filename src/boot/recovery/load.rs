@@ -5,7 +5,7 @@ use seawall_actors::clock::UnixMs;
 use seawall_actors::wal::{Flawed, Loaded, Snapshots};
 use tracing::{error, info, warn};
 
-use super::Routed;
+use super::routed::Routed;
 
 /// Loads the newest snapshot that is whole. A damaged one is said aloud, put aside, and the one
 /// before is taken; without any, the stores stay empty, and the whole log is applied.

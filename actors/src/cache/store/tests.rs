@@ -4,6 +4,7 @@ mod export;
 mod known;
 mod model;
 mod script;
+mod undo;
 
 use super::*;
 
