@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use crate::resp::backend::LogNumbers;
 use crate::resp::backend::fake::{Client, FakeBackend};
 use crate::resp::commands;
 
@@ -36,6 +37,59 @@ async fn small_commands_answer() {
     assert!(client.run("lolwut").await.contains("Redis ver. 7.4.0"));
     assert!(client.run("sw.help").await.contains("+SW.DRILL PANIC|ERROR|HANG|KILL path"));
     assert!(client.run("config help").await.starts_with("*11 +CONFIG <subcommand> [<arg> [value]"));
+}
+
+#[tokio::test]
+async fn commands_about_what_is_not_here_are_known_and_refused() {
+    let disabled = "-ERR This instance has cluster support disabled";
+    check(
+        &mut Client::alone(),
+        &[
+            ("cluster slots", disabled),
+            ("cluster", "-ERR wrong number of arguments for 'cluster' command"),
+            ("readonly", disabled),
+            ("readwrite", disabled),
+            ("asking", disabled),
+            ("failover", "-ERR FAILOVER requires connected replicas."),
+            ("failover abort", "-ERR No failover in progress."),
+            ("bgrewriteaof", "-ERR the log is made of segments that are never rewritten"),
+            ("acl users", "*1 $7 default"),
+            ("acl list", "*1 $34 user default on nopass ~* &* +@all"),
+        ],
+    )
+    .await;
+    let mut client = Client::alone();
+    assert!(client.run("monitor").await.starts_with("-ERR MONITOR is not supported: "));
+    assert!(client.run("acl cat").await.starts_with("*8 $4 read $5 write "));
+    let locked = Arc::new(FakeBackend::new(&[("SERVER__REQUIREPASS", "secret")]));
+    let mut client = Client::connect(&locked);
+    client.run("auth secret").await;
+    let listed = client.run("acl list").await;
+    assert!(listed.contains("on (password) ~*") && !listed.contains("secret"), "{listed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waitaof_tells_whether_the_log_is_on_the_disk() {
+    let refused = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    check(
+        &mut Client::alone(),
+        &[
+            ("waitaof 1 0 0", refused),
+            ("waitaof 0 0 0", "*2 :0 :0"),
+            ("waitaof 2 0 0", "-ERR value is out of range, value must between 0 and 1"),
+            ("waitaof 0 -1 0", "-ERR value is out of range, must be positive"),
+            ("waitaof 0 0 x", "-ERR timeout is not an integer or out of range"),
+            ("waitaof 0 0 -1", "-ERR timeout is negative"),
+        ],
+    )
+    .await;
+    for (durable, answer) in [(5, "*2 :1 :0"), (4, "*2 :0 :0")] {
+        let mut daemon = FakeBackend::new(&[]);
+        daemon.log = Some(LogNumbers { lsn: 5, durable, ..LogNumbers::default() });
+        let mut client = Client::connect(&Arc::new(daemon));
+        // What is not on the disk is waited for until the time is up.
+        check(&mut client, &[("waitaof 1 0 100", answer), ("waitaof 0 1 0", answer)]).await;
+    }
 }
 
 #[tokio::test]
