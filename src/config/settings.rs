@@ -60,6 +60,12 @@ pub struct Server {
     pub query_buffer: usize,
     /// Bytes of replies that may wait for one client.
     pub output_buffer: usize,
+    /// From when on a command goes into the slow log.
+    pub slowlog_slower_than: Option<Duration>,
+    /// How many commands the slow log keeps.
+    pub slowlog_max_len: usize,
+    /// From when on a command is sampled by LATENCY.
+    pub latency_threshold: Option<Duration>,
 }
 
 /// `[admin]`: the HTTP listener.

@@ -17,6 +17,7 @@ use crate::resp::backend::{
 };
 use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
+use crate::slow::Slow;
 
 #[async_trait]
 impl Backend for Daemon {
@@ -26,6 +27,10 @@ impl Backend for Daemon {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn slow(&self) -> &Slow {
+        &self.slow
     }
 
     fn now(&self) -> UnixMs {

@@ -19,6 +19,7 @@ use seawall_actors::supervise::Drill;
 use super::clients::Clients;
 use super::refusal::Refusal;
 use crate::config::ConfigControl;
+use crate::slow::Slow;
 
 /// The daemon's own life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -147,6 +148,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn config(&self) -> &Arc<ConfigControl>;
     /// The registry of connections.
     fn clients(&self) -> &Clients;
+    /// What was slow.
+    fn slow(&self) -> &Slow;
     /// Wall time now.
     fn now(&self) -> UnixMs;
     /// Since when, under which id, whether it is ending.

@@ -20,6 +20,7 @@ use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
 use crate::resp::table::{Run, find};
+use crate::slow::Slow;
 
 /// Where the fake clock stands at first.
 pub const NOW: UnixMs = 1_700_000_000_000;
@@ -29,6 +30,7 @@ pub const NOW: UnixMs = 1_700_000_000_000;
 pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
+    pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardNumbers>>,
     pub traffic: Traffic,
@@ -56,6 +58,7 @@ impl FakeBackend {
         Self {
             config: Arc::new(ConfigControl::start(loader).expect("valid settings")),
             clients: Clients::new(100),
+            slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardNumbers::default())],
             traffic: Traffic::default(),
@@ -83,6 +86,10 @@ impl Backend for FakeBackend {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn slow(&self) -> &Slow {
+        &self.slow
     }
 
     fn now(&self) -> UnixMs {

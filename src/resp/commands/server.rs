@@ -8,6 +8,7 @@ mod docs;
 mod info;
 mod replication;
 mod shutdown;
+mod slow;
 mod small;
 mod sw;
 #[cfg(test)]
@@ -83,6 +84,14 @@ pub const COMMANDS: &[Command] = &[
         "[section [section …]]",
         "O(n) over the shards",
     ),
+    command("latency", -2, ADMIN, Run::Session(slow::latency))
+        .doc(
+            "2.8.13",
+            "Tells when clients waited long.",
+            "subcommand [argument …]",
+            "O(n) over the samples",
+        )
+        .with(slow::LATENCY),
     command("lolwut", -1, FREE.and(Flags::READONLY), Run::Session(small::lolwut)).doc(
         "5.0.0",
         "Draws a seawall and tells the version.",
@@ -146,6 +155,14 @@ pub const COMMANDS: &[Command] = &[
         "host port | NO ONE",
         "O(1)",
     ),
+    command("slowlog", -2, ADMIN, Run::Session(slow::slowlog))
+        .doc(
+            "2.2.12",
+            "Tells which commands clients waited long for.",
+            "subcommand [argument …]",
+            "O(n) over the entries answered",
+        )
+        .with(slow::SLOWLOG),
     command("sw.drill", 3, ADMIN, Run::Async(sw::drill)).doc(
         "0.1.0",
         "Makes one actor fail, to watch the tree heal; needs `debug.drills`.",

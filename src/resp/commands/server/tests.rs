@@ -1,8 +1,11 @@
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::resp::args::{Args, Span};
 use crate::resp::backend::LogNumbers;
 use crate::resp::backend::fake::{Client, FakeBackend};
 use crate::resp::commands;
+use crate::slow::{Lap, Thresholds, Waiter};
 
 async fn check(client: &mut Client, script: &[(&str, &str)]) {
     for (line, expected) in script {
@@ -90,6 +93,60 @@ async fn waitaof_tells_whether_the_log_is_on_the_disk() {
         // What is not on the disk is waited for until the time is up.
         check(&mut client, &[("waitaof 1 0 100", answer), ("waitaof 0 1 0", answer)]).await;
     }
+}
+
+#[tokio::test]
+async fn slowlog_and_latency_answer_in_redis_shape() {
+    let daemon = Arc::new(FakeBackend::new(&[("SERVER__LATENCY_THRESHOLD", "5ms")]));
+    let mut client = Client::connect(&daemon);
+    check(
+        &mut client,
+        &[
+            ("slowlog len", ":0"),
+            ("slowlog get", "*0"),
+            ("latency latest", "*0"),
+            ("latency history command", "*0"),
+            ("latency history nosuch", "*0"),
+            ("latency histogram", "*0"),
+            ("latency reset", ":0"),
+        ],
+    )
+    .await;
+    assert!(client.run("latency doctor").await.contains("Nothing was slower"));
+    let thresholds = Thresholds::of(&daemon.config.settings().server);
+    let (input, spans) = (b"getk", [Span { start: 0, len: 3 }, Span { start: 3, len: 1 }]);
+    let args = Args::new(input, &spans);
+    let waiter = Waiter { addr: "10.0.0.1:7", name: "web" };
+    for ms in [20, 30] {
+        let lap = Lap { took: Duration::from_millis(ms), index: 0, others: 0 };
+        daemon.slow.note(&thresholds, lap, &args, waiter, 1_700_000_000_999);
+    }
+    let newest = "*6 :1 :1700000000 :30000 *2 $3 get $1 k $10 10.0.0.1:7 $3 web";
+    check(
+        &mut client,
+        &[
+            ("slowlog len", ":2"),
+            ("slowlog get 1", format!("*1 {newest}").as_str()),
+            ("slowlog get -2", "-ERR count should be greater than or equal to -1"),
+            ("slowlog get x", "-ERR value is not an integer or out of range"),
+            ("slowlog get 1 2", "-ERR wrong number of arguments for 'slowlog|get' command"),
+            ("slowlog nosuch", "-ERR unknown subcommand 'nosuch'. Try SLOWLOG HELP."),
+            ("latency latest", "*1 *4 $7 command :1700000000 :30 :30"),
+            ("latency history command", "*1 *2 :1700000000 :30"),
+            ("latency reset nosuch", ":0"),
+            ("latency reset command", ":1"),
+            ("slowlog reset", "+OK"),
+            ("slowlog get -1", "*0"),
+            ("config get slowlog-log-slower-than", "*2 $23 slowlog-log-slower-than $5 10000"),
+            ("config get latency-monitor-threshold", "*2 $25 latency-monitor-threshold $1 5"),
+            ("config set slowlog-log-slower-than -1 slowlog-max-len 7", "+OK"),
+            ("config get server.slowlog_slower_than", "*2 $26 server.slowlog_slower_than $2 0s"),
+            ("config get slowlog-log-slower-than", "*2 $23 slowlog-log-slower-than $2 -1"),
+            ("config set slowlog-log-slower-than 0", "+OK"),
+            ("config get slowlog-log-slower-than", "*2 $23 slowlog-log-slower-than $1 1"),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]
