@@ -231,6 +231,20 @@ impl Settings {
         if self.debug.drills {
             warnings.push("debug.drills is on: clients can make actors fail".to_owned());
         }
+        let share = self.cache.max_memory.map(|max| max / u64::from(self.cache.shards.max(1)));
+        let max_value = self.validation.max_value as u64;
+        if self.cache.shards > 1
+            && let Some(share) = share.filter(|share| *share <= max_value)
+        {
+            warnings.push(format!(
+                "each of {} shards has {} of cache.max_memory: larger values are refused, though \
+                 validation.max_value is {}; raise max_memory, set fewer shards or a lower \
+                 max_value",
+                self.cache.shards,
+                super::units::format_size(share),
+                super::units::format_size(max_value)
+            ));
+        }
         if self.cache.max_entries.is_none() && self.cache.max_memory.is_none() {
             warnings.push(
                 "cache.max_entries and cache.max_memory are both lifted: memory is unbounded"
