@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::supervise::Drill;
 
-use super::{Backend, LifeNumbers, LogNumbers, ShardNumbers, Traffic};
+use super::{Backend, LifeNumbers, LogStatus, Traffic};
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{ConfigControl, Loader};
@@ -32,9 +33,9 @@ pub struct FakeBackend {
     pub clients: Clients,
     pub slow: Slow,
     pub now: AtomicU64,
-    pub shards: Vec<Option<ShardNumbers>>,
+    pub shards: Vec<Option<ShardStats>>,
     pub traffic: Traffic,
-    pub log: Option<LogNumbers>,
+    pub log: Option<LogStatus>,
     pub degraded: Vec<String>,
     /// What was asked for, in words.
     pub asked: Mutex<Vec<String>>,
@@ -60,7 +61,7 @@ impl FakeBackend {
             clients: Clients::new(100),
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
-            shards: vec![Some(ShardNumbers::default())],
+            shards: vec![Some(ShardStats::default())],
             traffic: Traffic::default(),
             log: None,
             degraded: Vec::new(),
@@ -109,7 +110,7 @@ impl Backend for FakeBackend {
         self.note(format!("stop at_once={at_once}"));
     }
 
-    async fn shards(&self, _within: Duration) -> Vec<Option<ShardNumbers>> {
+    async fn shards(&self, _within: Duration) -> Vec<Option<ShardStats>> {
         self.shards.clone()
     }
 
@@ -130,7 +131,7 @@ impl Backend for FakeBackend {
         self.traffic.clone()
     }
 
-    fn log(&self) -> Option<LogNumbers> {
+    fn log(&self) -> Option<LogStatus> {
         self.log.clone()
     }
 

@@ -2,10 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::resp::args::{Args, Span};
-use crate::resp::backend::LogNumbers;
+use crate::resp::backend::LogStatus;
 use crate::resp::backend::fake::{Client, FakeBackend};
 use crate::resp::commands;
 use crate::slow::{Lap, Thresholds, Waiter};
+use seawall_actors::wal;
 
 async fn check(client: &mut Client, script: &[(&str, &str)]) {
     for (line, expected) in script {
@@ -88,7 +89,8 @@ async fn waitaof_tells_whether_the_log_is_on_the_disk() {
     .await;
     for (durable, answer) in [(5, "*2 :1 :0"), (4, "*2 :0 :0")] {
         let mut daemon = FakeBackend::new(&[]);
-        daemon.log = Some(LogNumbers { lsn: 5, durable, ..LogNumbers::default() });
+        let stats = wal::Stats { lsn: 5, durable, ..wal::Stats::default() };
+        daemon.log = Some(LogStatus { fsync: "everysec", stats });
         let mut client = Client::connect(&Arc::new(daemon));
         // What is not on the disk is waited for until the time is up.
         check(&mut client, &[("waitaof 1 0 100", answer), ("waitaof 0 1 0", answer)]).await;

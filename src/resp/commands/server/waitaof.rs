@@ -42,7 +42,7 @@ pub(super) fn waitaof<'a>(
             }
             (None, _) => false,
             // This client's writes have been answered, so they are among those.
-            (Some(log), _) => wait(session, log.lsn, timeout, local == 1).await,
+            (Some(log), _) => wait(session, log.stats.lsn, timeout, local == 1).await,
         };
         reply.array(2);
         reply.int(i64::from(on_disk));
@@ -57,7 +57,7 @@ pub(super) fn waitaof<'a>(
 async fn wait(session: &Session, lsn: u64, timeout: Duration, patient: bool) -> bool {
     let begun = Instant::now();
     loop {
-        if session.daemon.log().is_some_and(|log| log.durable >= lsn) {
+        if session.daemon.log().is_some_and(|log| log.stats.durable >= lsn) {
             return true;
         }
         let late = !timeout.is_zero() && begun.elapsed() >= timeout;
