@@ -5,6 +5,10 @@
 //! buffers into its *seat*, which belongs to the intake too: records leave it only when they are
 //! written. A writer that dies leaves everything where it was, and its successor goes on from
 //! the last frame it finds on disk.
+//!
+//! Who writes? The writer's thread, or, for a little that is sure to be quick, a *turn* on the
+//! runtime: a task that lets every caller who is about to append go first, writes for all of
+//! them and releases their replies where they are waited for. No thread has to be woken.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -44,15 +48,29 @@ impl<P: Release> Clone for Intake<P> {
 const GATHER_FOR_SYNC: Duration = Duration::from_micros(50);
 /// Frames with a single batch after which nobody else is expected any more.
 const CROWD_LASTS: u32 = 8;
+/// More than this is written by the writer's thread: the runtime has better things to do.
+pub(super) const TURN_MAX: usize = 16 << 10;
+/// Turns that one task may take while records keep coming.
+const TURNS_IN_A_ROW: u32 = 4;
 
-#[derive(Debug)]
+/// Writes in place of the writer's thread.
+pub(super) trait Turn: Send + Sync {
+    /// Writes what has arrived. False if the thread has to go on: it is at it, or something
+    /// else than a quick write is due.
+    fn take_turn(&self) -> bool;
+}
+
 struct Shared<P> {
     queue: Mutex<Queue<P>>,
     arrived: Condvar,
     /// Where replies are released; `None` outside of a runtime.
     runtime: Option<Handle>,
-    /// What the writer is writing. It holds this lock for its whole life: there is one writer.
+    /// Held by the writer's thread for its whole life: there is one writer.
+    tenure: Mutex<()>,
+    /// What is being written.
     seat: Mutex<Pending>,
+    /// The way to write without the writer's thread, while there is one.
+    turn: Mutex<Option<Arc<dyn Turn>>>,
     /// `OPEN` and the others; changes under the queue's lock, is read without.
     gate: AtomicU8,
     settled: AtomicU64,
@@ -65,6 +83,12 @@ struct Shared<P> {
     counters: Counters,
 }
 
+impl<P> std::fmt::Debug for Shared<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("settled", &self.settled).finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 struct Queue<P> {
     pending: Pending,
@@ -73,8 +97,10 @@ struct Queue<P> {
     parked: VecDeque<Parked<P>>,
     /// Why the log cannot be written.
     blocked: Option<Arc<str>>,
-    /// The writer waits for records.
+    /// Nobody has been told yet that records wait.
     sleeping: bool,
+    /// A turn is on its way.
+    turning: bool,
     /// Batches that wait.
     batches: usize,
     /// Above 0: several callers append at a time, and it pays to wait for their company. Counts
@@ -103,13 +129,16 @@ impl<P: Release> Intake<P> {
                 parked: VecDeque::new(),
                 blocked: None,
                 sleeping: false,
+                turning: false,
                 batches: 0,
                 crowded: 0,
                 poked: false,
             }),
             arrived: Condvar::new(),
             runtime: Handle::try_current().ok(),
+            tenure: Mutex::new(()),
             seat: Mutex::new(Pending::default()),
+            turn: Mutex::new(None),
             gate: AtomicU8::new(OPEN),
             settled: AtomicU64::new(last_lsn),
             written: AtomicU64::new(last_lsn),
@@ -192,10 +221,17 @@ impl<P: Release> Journal<P> for Intake<P> {
         }
         queue.batches += 1;
         let wake = std::mem::take(&mut queue.sleeping);
-        drop(queue);
-        if wake {
+        if wake && self.fsync() != FsyncMode::Always && self.begin_turn() {
+            queue.turning = true;
+        } else if wake {
+            self.shared.arrived.notify_one();
+        } else if queue.turning && queue.pending.len() > TURN_MAX {
+            // Too much for a turn: the thread may begin before the turn finds that out.
+            queue.turning = false;
+            queue.poked = true;
             self.shared.arrived.notify_one();
         }
+        drop(queue);
         batch.clear();
         if let Some((reply, why)) = refused {
             reply.release(Err(why));
@@ -242,9 +278,56 @@ impl<P: Release> Journal<P> for Intake<P> {
 // === what the writer and the actor see ===
 
 impl<P: Release> Intake<P> {
-    /// The writer's seat; waits until a predecessor has really ended.
+    /// The right to be the writer; waits until a predecessor has really ended.
+    pub(super) fn tenure(&self) -> MutexGuard<'_, ()> {
+        self.shared.tenure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is being written.
     pub(super) fn seat(&self) -> MutexGuard<'_, Pending> {
         self.shared.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Offers, or withdraws, the way to write without the writer's thread.
+    pub(super) fn offer(&self, turn: Option<Arc<dyn Turn>>) {
+        *self.shared.turn.lock().unwrap_or_else(PoisonError::into_inner) = turn;
+    }
+
+    fn turn(&self) -> Option<Arc<dyn Turn>> {
+        self.shared.turn.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a turn on its way, behind everything that the runtime has to do now. False if
+    /// there is no runtime.
+    fn begin_turn(&self) -> bool {
+        let Some(runtime) = &self.shared.runtime else { return false };
+        let intake = self.clone();
+        runtime.spawn(async move {
+            tokio::task::yield_now().await;
+            intake.take_turns();
+        });
+        true
+    }
+
+    /// Writes until nothing waits any more, or leaves it to the thread.
+    fn take_turns(&self) {
+        let turn = self.turn();
+        for _ in 0..TURNS_IN_A_ROW {
+            if !turn.as_ref().is_some_and(|turn| turn.take_turn()) {
+                break;
+            }
+            let mut queue = self.queue();
+            if queue.pending.is_empty() {
+                queue.turning = false;
+                queue.sleeping = true;
+                return;
+            }
+        }
+        let mut queue = self.queue();
+        queue.turning = false;
+        queue.poked = true;
+        drop(queue);
+        self.shared.arrived.notify_one();
     }
 
     /// Swaps what waits into the empty `flight`.
@@ -326,7 +409,7 @@ impl<P: Release> Intake<P> {
         match &self.shared.runtime {
             // One wake of the runtime for all of them: each release wakes its own task, and that
             // is cheap only from the inside.
-            Some(runtime) if due.len() > 1 => {
+            Some(runtime) if due.len() > 1 && Handle::try_current().is_err() => {
                 let due = std::mem::take(due);
                 runtime.spawn(async move { due.into_iter().for_each(|r| r.release(Ok(()))) });
             }

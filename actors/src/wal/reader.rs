@@ -20,7 +20,8 @@ pub(super) enum Next<'a> {
         /// The whole frame as it is on disk.
         bytes: &'a [u8],
     },
-    /// The end of the file, or the LSN at which the next segment takes over.
+    /// The end of the file, zeros up to there (written ahead of the frames), or the LSN at which
+    /// the next segment takes over.
     End,
     /// Bytes that are no valid continuation; [`SegmentReader::offset`] is where they begin.
     Bad(Flaw),
@@ -109,6 +110,7 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
         }
         let header = match self.header_at(self.offset)? {
             Ok(header) => header,
+            Err(HeaderError::NotAFrame) if self.zeros_from(self.offset)? => return Ok(Next::End),
             Err(error) => return Ok(Next::Bad(error.into())),
         };
         if header.first_lsn != self.next_lsn {
@@ -184,6 +186,22 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether there is nothing but zeros up to the end of the file.
+    fn zeros_from(&mut self, mut at: u64) -> io::Result<bool> {
+        while at < self.size {
+            let want = CHUNK.min((self.size - at) as usize);
+            if !self.fetch(at, want)? {
+                return Ok(false);
+            }
+            let start = (at - self.window_at) as usize;
+            if self.window[start..start + want].iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+            at += want as u64;
+        }
+        Ok(true)
     }
 
     fn header_at(&mut self, at: u64) -> io::Result<Result<FrameHeader, HeaderError>> {

@@ -11,6 +11,7 @@
 mod open;
 mod segments;
 mod thread;
+mod turn;
 
 pub(super) use open::read_header;
 pub(super) use thread::{End, Orders, spawn};
@@ -44,6 +45,8 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     sequence: u64,
     /// Length of the segment's valid part, bytes.
     len: u64,
+    /// Where the zeros end that were written ahead of the frames; not above `len`: there are none.
+    zeroed: u64,
     /// Last LSN written, and the digest behind it.
     written: Lsn,
     chain: Digest,
@@ -63,6 +66,8 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     leftover: Option<PathBuf>,
     /// No next try before this time.
     retry_at: Option<Instant>,
+    /// Before this time the thread writes alone: a write was slow.
+    thread_only_until: Option<Instant>,
     due: Vec<P>,
 }
 
@@ -172,6 +177,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let start = self.newer.len();
         let chain = frame::append_frame(&mut self.newer, &self.log, &self.chain, header, payload);
         let bytes = &self.newer[start..];
+        if self.intake.fsync() == FsyncMode::Always {
+            let end = self.len + bytes.len() as u64;
+            self.zeroed = write_zeros(&*self.file, self.zeroed, end, self.intake.segment_size());
+        }
         if let Err(error) = self.file.write_at(bytes, self.len) {
             self.newer.truncate(start);
             add(&self.intake.counters().write_errors, 1);
@@ -367,6 +376,28 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             return Err(format!("stopped with {bytes} bytes of records not written: {why}"));
         }
         self.seal().map_err(|trouble| trouble.to_string())
+    }
+}
+
+/// Zeros go ahead of the frames in pieces of this many bytes.
+const ZEROS: usize = if cfg!(test) { 1 << 10 } else { 64 << 10 };
+
+/// Writes the next piece of zeros if a frame that ends at `end` passes the last one. Returns
+/// where they end.
+///
+/// A sync that finds the file's size and its blocks unchanged has no metadata to write: it takes
+/// two thirds of the time (ext4). Allocating without writing (`fallocate`) does not help, for the
+/// blocks are marked as written one by one then.
+fn write_zeros<L: LogFile>(file: &L, zeroed: u64, end: u64, segment_size: u64) -> u64 {
+    static PIECE: [u8; ZEROS] = [0; ZEROS];
+    let from = zeroed.max(end);
+    if end <= zeroed || end >= segment_size {
+        return zeroed;
+    }
+    // Only an advantage is lost if it fails; what is wrong with the disk shows with the frame.
+    match file.write_at(&PIECE, from) {
+        Ok(()) => from + ZEROS as u64,
+        Err(_) => zeroed,
     }
 }
 

@@ -114,3 +114,24 @@ async fn it_survives_every_end_and_stops_in_order() {
     intake.close();
     assert_eq!(keys(&data), ["a", "b", "c", "d", "e", "f", "g"]);
 }
+
+/// One worker: the turn, and the release that panics in it, run where the actor runs too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_panic_in_a_turn_is_the_actors_failure_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    assert!(keys(&data).is_empty());
+    let intake = Intake::new(0, &Settings::default());
+    let (actor, ended) = start(&data, &intake).await;
+    acknowledged(&intake, "a").await;
+    set(&intake, "b", Some(Reply::Explode));
+    ended.await.unwrap();
+    assert_eq!(actor.get_status(), ActorStatus::Stopped);
+    set(&intake, "c", None);
+    let (actor, ended) = start(&data, &intake).await;
+    acknowledged(&intake, "d").await;
+    actor.stop(None);
+    ended.await.unwrap();
+    intake.close();
+    assert_eq!(keys(&data), ["a", "b", "c", "d"]);
+}

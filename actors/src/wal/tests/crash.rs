@@ -16,6 +16,7 @@ use crate::wal::settings::FsyncMode;
 enum Op {
     Append(u64),
     Step,
+    Turn,
     FinishSync,
     Pass(u64),
     Succeed,
@@ -33,7 +34,8 @@ fn op() -> impl Strategy<Value = Op> {
     let errno = prop_oneof![Just(5), Just(28)];
     prop_oneof![
         6 => (1u64..6).prop_map(Op::Append),
-        8 => Just(Op::Step),
+        5 => Just(Op::Step),
+        4 => Just(Op::Turn),
         3 => Just(Op::FinishSync),
         3 => (1u64..1200).prop_map(Op::Pass),
         1 => Just(Op::Succeed),
@@ -53,6 +55,7 @@ fn run(sim: &mut Sim, ops: &[Op]) {
             }
             Op::Append(_) => {}
             Op::Step => sim.step(),
+            Op::Turn => sim.turn(),
             Op::FinishSync => sim.finish_sync(),
             Op::Pass(ms) => sim.pass(*ms),
             // The successor may find the disk failing; the supervisor would try again.

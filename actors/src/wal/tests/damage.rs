@@ -91,7 +91,7 @@ fn in_a_sealed_log_every_flipped_byte_of_a_record_is_refused() {
 }
 
 #[test]
-fn zeros_behind_the_end_are_cut_off() {
+fn zeros_behind_the_last_frame_are_a_clean_end() {
     let (fs, batches) = log(true);
     let path = segments(&fs).remove(0);
     let mut bytes = fs.content(&path);
@@ -99,7 +99,30 @@ fn zeros_behind_the_end_are_cut_off() {
     fs.set_content(&path, &bytes);
     let report = replay(&fs).unwrap();
     assert_eq!(Some(&report.last_lsn), batches.last());
-    assert_eq!(report.torn.map(|torn| torn.bytes), Some(512));
+    assert_eq!(report.torn, None, "the writer of `always` leaves them there");
+    *bytes.last_mut().unwrap() = 1;
+    fs.set_content(&path, &bytes);
+    assert_eq!(replay(&fs).unwrap().torn.map(|torn| torn.bytes), Some(512), "not only zeros");
+}
+
+#[test]
+fn a_log_goes_on_where_its_zeros_begin_and_full_segments_have_none() {
+    let mut sim = Sim::new(FaultyFs::default(), FsyncMode::Always);
+    for _ in 0..4 {
+        while segments(&sim.fs).len() < 3 {
+            sim.append(3);
+            sim.step();
+        }
+        sim.succeed().unwrap();
+        let last = sim.append(1);
+        sim.step();
+        assert_eq!(replay(&sim.fs.after_crash(None)).unwrap().last_lsn, last);
+    }
+    let paths = segments(&sim.fs);
+    let (_, full) = paths.split_last().unwrap();
+    assert!(full.iter().all(|path| !sim.fs.content(path).ends_with(&[0; 64])));
+    let last = sim.fs.content(paths.last().unwrap());
+    assert!(last.ends_with(&[0; 64]), "nothing was written ahead");
 }
 
 #[test]
@@ -120,7 +143,7 @@ fn a_missing_segment_is_refused() {
 
 #[test]
 fn frames_cut_out_or_swapped_are_refused() {
-    let mut sim = Sim::new(FaultyFs::default(), FsyncMode::Always);
+    let mut sim = Sim::new(FaultyFs::default(), FsyncMode::EverySec);
     let path = segments(&sim.fs).remove(0);
     let mut ends = vec![sim.fs.content(&path).len()];
     for _ in 0..4 {

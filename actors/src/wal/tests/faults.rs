@@ -4,7 +4,7 @@
 
 use crate::journal::{Journal, JournalError};
 use crate::wal::faulty::{Call, FaultyFs};
-use crate::wal::settings::FsyncMode;
+use crate::wal::settings::{FsyncMode, Settings};
 
 use super::sim::{Reply, Sim, replay};
 
@@ -176,4 +176,30 @@ fn a_seal_at_the_end_of_a_segment_belongs_to_it() {
     sim.succeed().unwrap();
     sim.settle();
     assert_eq!(replay(&sim.fs).unwrap().last_lsn, 2);
+}
+
+#[test]
+fn a_turn_leaves_everything_that_may_wait_for_the_disk_to_the_thread() {
+    let mut sim = Sim::new(FaultyFs::default(), FsyncMode::EverySec);
+    let turn = |sim: &mut Sim| sim.writer.as_mut().unwrap().turn(sim.now, &mut sim.flight);
+    let first = sim.append(1);
+    assert!(turn(&mut sim), "a small write on a quiet log");
+    assert_eq!(sim.outcome(first), Some(Ok(())));
+    sim.pass(1001);
+    sim.append(1);
+    assert!(!turn(&mut sim), "a sync is due");
+    sim.step();
+    sim.append(1);
+    assert!(sim.job.is_some() && !turn(&mut sim), "a sync is under way");
+    sim.finish_sync();
+    assert!(turn(&mut sim), "the sync has ended");
+    sim.fs.fail_next(Call::Write, 5);
+    let lost = sim.append(1);
+    assert!(!turn(&mut sim), "the write has failed");
+    assert!(matches!(sim.outcome(lost), Some(Err(_))), "nobody is told OK");
+    assert!(!turn(&mut sim), "the thread has to begin a new segment");
+    sim.intake.configure(&Settings { fsync: FsyncMode::Always, segment_size: 4096 });
+    sim.settle();
+    sim.append(1);
+    assert!(!turn(&mut sim), "every frame needs a sync");
 }

@@ -131,6 +131,14 @@ impl Sim {
         }
     }
 
+    /// A turn on the runtime; where it does not write all, the thread takes a step.
+    pub(super) fn turn(&mut self) {
+        let done = self.writer.as_mut().is_none_or(|w| w.turn(self.now, &mut self.flight));
+        if !done {
+            self.step();
+        }
+    }
+
     pub(super) fn finish_sync(&mut self) {
         if let Some(job) = self.job.take() {
             let outcome = job.file.sync();

@@ -82,7 +82,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         // Behind what was published there is only a frame that the predecessor did not finish;
         // its records are still in the seat.
         let (chain, recorded) = (reader.chain(), reader.durable());
-        if flaw.is_some() {
+        if flaw.is_some() || file.size().map_err(io(&path))? > len {
             file.cut(len).map_err(io(&path))?;
         }
         if !flight.skip_to(written) {
@@ -103,6 +103,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             file: Arc::new(file),
             sequence: header.sequence,
             len,
+            zeroed: 0,
             written,
             chain,
             durable,
@@ -116,6 +117,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             broken,
             leftover: None,
             retry_at: None,
+            thread_only_until: None,
             due: Vec::new(),
         };
         writer.publish();

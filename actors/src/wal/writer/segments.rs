@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::{Trouble, Writer, trouble};
 use crate::journal::{Lsn, Release};
 use crate::wal::frame::{self, Digest, FrameHeader};
-use crate::wal::fs::Filesystem;
+use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::segment::{self, SegmentHeader};
 use crate::wal::settings::FsyncMode;
 use crate::wal::stats::add;
@@ -31,6 +31,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             || self.intake.fsync() == FsyncMode::Always;
         if !inline {
             return Ok(());
+        }
+        if self.zeroed > self.len {
+            self.file.cut(self.len).map_err(trouble("cut the zeros off a full log segment"))?;
+            self.zeroed = 0;
         }
         if !self.newer.is_empty() {
             self.sync_now(now)?;
@@ -106,6 +110,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         self.file = Arc::new(file);
         self.sequence = header.sequence;
         self.len = segment::HEADER_LEN as u64;
+        self.zeroed = 0;
         self.chain = header.digest();
         self.durable_chain = self.chain;
         self.intake.taint(0);

@@ -8,11 +8,12 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::turn::Desk;
 use super::{SyncJob, Writer};
 use crate::clock::Clock;
 use crate::journal::Release;
 use crate::wal::fs::{Filesystem, LogFile};
-use crate::wal::intake::Intake;
+use crate::wal::intake::{Intake, Turn};
 
 const RUN: u8 = 0;
 /// Write and sync everything, then end.
@@ -81,17 +82,25 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
 
 fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Orders<P>) -> End {
     let intake = &orders.intake;
-    let mut flight = intake.seat();
-    let opened = Writer::open(fs, &dir, clock, intake.clone(), &mut flight, Instant::now());
-    let mut writer = match opened {
-        Ok(writer) => writer,
+    let _tenure = intake.tenure();
+    let opened = Writer::open(fs, &dir, clock, intake.clone(), &mut intake.seat(), Instant::now());
+    let desk = match opened {
+        Ok(writer) => Arc::new(Desk::new(intake.clone(), writer)),
         Err(error) => return End::Failed(error.to_string()),
     };
     let mut syncer = match Syncer::spawn(intake.clone()) {
         Ok(syncer) => syncer,
         Err(error) => return End::Failed(format!("cannot start the sync thread: {error}")),
     };
+    let _offer = Offer::new(intake, &desk);
     loop {
+        let mut place = match desk.sit() {
+            Ok(place) => place,
+            Err(why) => return End::Failed(why),
+        };
+        // Only this thread takes it away, when it ends.
+        let Some(writer) = &mut place.writer else { return End::Ordered(Ok(())) };
+        let mut flight = intake.seat();
         if let Some(outcome) = syncer.outcome() {
             writer.synced(outcome, Instant::now());
         }
@@ -108,7 +117,29 @@ fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Or
             DRAIN => for_work &= intake.has_pending(),
             _ => return End::Ordered(Ok(())),
         }
+        place.thread_looks_at = plan.until;
+        drop((flight, place));
         intake.wait(plan.until, for_work);
+    }
+}
+
+/// Turns are on offer while this lives; behind it nobody writes any more.
+struct Offer<'a, F: Filesystem, P: Release> {
+    intake: &'a Intake<P>,
+    desk: &'a Desk<F, P>,
+}
+
+impl<'a, F: Filesystem, P: Release> Offer<'a, F, P> {
+    fn new(intake: &'a Intake<P>, desk: &'a Arc<Desk<F, P>>) -> Self {
+        intake.offer(Some(Arc::clone(desk) as Arc<dyn Turn>));
+        Self { intake, desk }
+    }
+}
+
+impl<F: Filesystem, P: Release> Drop for Offer<'_, F, P> {
+    fn drop(&mut self) {
+        self.intake.offer(None);
+        self.desk.leave();
     }
 }
 
