@@ -8,6 +8,7 @@ mod query;
 mod run;
 mod tree;
 mod version;
+mod wal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ pub enum Command {
     Check,
     /// Print the tree of actors of a running daemon
     Tree(tree::TreeArgs),
+    /// Verify, dump or repair the log of a data directory, offline
+    Wal(wal::WalArgs),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -72,6 +75,7 @@ fn dispatch(cli: Cli, daemon: impl FnOnce(RunArgs) -> ExitCode) -> ExitCode {
         Command::Run => run::run(cli.config, daemon),
         Command::Check => check::check(cli.config).into(),
         Command::Tree(args) => tree::tree(cli.config, &args).into(),
+        Command::Wal(args) => wal::wal(cli.config, args).into(),
         Command::Version => version::version().into(),
         Command::Completions(args) => completions::completions(&args).into(),
         Command::Man => man::man().into(),

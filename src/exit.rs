@@ -34,11 +34,13 @@ pub enum Exit {
     FrontGaveUp = 82,
     /// The log on the disk is corrupt.
     Corrupt = 83,
+    /// The log on the disk ends in what a crash left.
+    Torn = 84,
 }
 
 impl Exit {
     /// All of them, in ascending order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ok,
         Self::Forced,
         Self::Usage,
@@ -51,6 +53,7 @@ impl Exit {
         Self::CacheGaveUp,
         Self::FrontGaveUp,
         Self::Corrupt,
+        Self::Torn,
     ];
 
     /// The number.
@@ -71,15 +74,18 @@ impl Exit {
             Self::Unavailable => "`seawall tree` found no daemon that answers.",
             Self::Internal => "A mistake in Seawall itself; the log says where. Please report it.",
             Self::System => {
-                "The system refused something at the start, an address or a file; the log says what."
+                "The system refused something, an address or a file; the message says what."
             }
-            Self::Locked => "Another daemon holds the data directory.",
+            Self::Locked => "Another process holds the data directory.",
             Self::Config => "The configuration is wrong; every mistake is listed.",
             Self::WalGaveUp => "The log's writer failed more often than its supervisor allows.",
             Self::CacheGaveUp => "A shard failed more often than its supervisor allows.",
             Self::FrontGaveUp => "The listeners failed more often than their supervisor allows.",
             Self::Corrupt => {
                 "The log on the disk is corrupt; the report names file, offset and LSN."
+            }
+            Self::Torn => {
+                "`seawall wal` found a torn end; the next start cuts it off and keeps a copy."
             }
         }
     }

@@ -18,5 +18,7 @@ mod licences;
 mod lifecycle;
 mod limits;
 mod protocol;
+mod rollback;
 mod supervision;
 mod transactions;
+mod wal_tools;

@@ -9,7 +9,8 @@
 //! The cache appends batches to an [`Intake`], which outlives the writer behind it. One thread
 //! writes what has arrived as one frame (a group commit), syncs as [`FsyncMode`] says, and
 //! releases the replies that waited. [`open`] and [`Opened::replay`] read it all back at boot;
-//! [`read_range`] does so for one shard while the log is live. `docs/wal-format.md` draws the
+//! [`read_range`] does so for one shard while the log is live; [`inspect`] goes on behind damage and
+//! changes nothing. `docs/wal-format.md` draws the
 //! bytes and says what each mode promises.
 //!
 //! Segments are never deleted: without snapshots, recovery needs every one of them. There is no
@@ -20,10 +21,13 @@
 pub mod actor;
 mod frame;
 mod fs;
+pub mod inspect;
 mod intake;
 mod lock;
 mod pending;
+mod quarantine;
 mod reader;
+pub mod repair;
 mod replay;
 mod segment;
 mod settings;
@@ -39,7 +43,7 @@ pub use actor::{WalActor, WalArgs, WalMsg};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{
-    Damage, OpenError, Opened, Progress, RangeError, ReplayError, ReplayReport, Torn, open,
+    Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn, open,
     read_range,
 };
 pub use settings::{FsyncMode, Settings};

@@ -48,6 +48,8 @@ fn run(seed: u64, config: StoreConfig) {
     let mut now = 1_700_000_000_000u64;
     let before = live();
     let mut store = Store::new(config);
+    // Operations left in the open scope, which the store does not count until it closes.
+    let mut scope = 0u32;
     for operation in 0..OPERATIONS {
         let name = random.random_range(0u32..6000).to_le_bytes();
         let key: Key<'_> = hasher.key(&name);
@@ -69,6 +71,8 @@ fn run(seed: u64, config: StoreConfig) {
                     drop(store.put((db + 1) % 3, key, entry, now));
                 }
             }
+            // Watches and whole databases do not change inside a scope.
+            84..89 | 99.. if scope > 0 => {}
             84..87 => {
                 let flag = &flags[random.random_range(0..flags.len())];
                 let _ = store.watch(db, key, flag, now);
@@ -87,6 +91,16 @@ fn run(seed: u64, config: StoreConfig) {
         }
         // The effects are on their way to the log: not the store's any more.
         drop(store.take_effects());
+        if scope == 0 && random.random_ratio(1, 100) {
+            store.open_scope();
+            scope = random.random_range(2..30);
+        } else if scope == 1 {
+            if random.random() { store.keep() } else { store.roll_back(now) }
+        }
+        scope = scope.saturating_sub(1);
+        if scope > 0 {
+            continue;
+        }
         assert_eq!(
             store.memory(),
             live() - before,

@@ -1,14 +1,16 @@
 //! From the log on the disk to filled stores, at the start and when one shard is rebuilt.
 
-use std::ops::ControlFlow;
+mod rebuild;
+mod routed;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
-use seawall_actors::clock::{Clock, UnixMs};
-use seawall_actors::journal::{Journal, Lsn, NoJournal, Record};
+use seawall_actors::clock::Clock;
+use seawall_actors::journal::{Lsn, NoJournal};
 use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError};
 use tracing::{info, warn};
 
@@ -17,15 +19,14 @@ use crate::config::settings::{Eviction, Fsync, Settings};
 use crate::daemon::{DaemonJournal, LogView, NoLog};
 use crate::exit::Exit;
 use crate::resp::round::DataJob;
+use rebuild::{FromLog, StartEmpty};
+use routed::Routed;
 
 /// The log's queue of this daemon.
 pub(super) type DaemonIntake = Intake<Parked<DataJob>>;
 
 /// Time between two progress lines of a long replay.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
-/// How long a rebuild waits for the log to catch up with what the shard had appended.
-const SETTLE_WITHIN: Duration = Duration::from_secs(10);
-
 /// Filled stores and an open log.
 pub(super) struct Recovered {
     /// One store per shard, for the first incarnation to adopt.
@@ -103,7 +104,8 @@ pub(super) async fn recover(
     let replayed = tokio::task::spawn_blocking(move || {
         let mut said = Instant::now();
         let report = opened.replay(
-            |record| routed.apply(&record),
+            0,
+            |_, record| routed.apply(&record),
             |progress| {
                 if said.elapsed() >= PROGRESS_EVERY {
                     said = Instant::now();
@@ -111,8 +113,7 @@ pub(super) async fn recover(
                 }
             },
         )?;
-        routed.settle();
-        Ok((report, routed.stores))
+        Ok((report, routed.into_stores()))
     })
     .await;
     let (report, stores) = match replayed {
@@ -187,106 +188,6 @@ fn log_progress(progress: &wal::Progress) {
         seconds_left = left.ceil() as u64,
         "replaying the log"
     );
-}
-
-/// Stores that records are routed to while replaying.
-struct Routed {
-    stores: Vec<Store>,
-    hasher: KeyHasher,
-    now: UnixMs,
-}
-
-impl Routed {
-    fn new(hasher: KeyHasher, configs: &[StoreConfig], now: UnixMs) -> Self {
-        Self { stores: configs.iter().map(|c| Store::new(*c)).collect(), hasher, now }
-    }
-
-    fn apply(&mut self, record: &Record<'_>) {
-        let Some(key) = key_of(record) else {
-            for store in &mut self.stores {
-                apply_to(store, record, 0, self.now);
-            }
-            return;
-        };
-        let hash = self.hasher.hash(key);
-        let count = u32::try_from(self.stores.len()).unwrap_or(u32::MAX);
-        if let Some(store) = self.stores.get_mut(KeyHasher::shard_of(hash, count) as usize) {
-            apply_to(store, record, hash, self.now);
-        }
-    }
-
-    /// Drops what has expired meanwhile; the records of that come with the first sweep.
-    fn settle(&mut self) {
-        for store in &mut self.stores {
-            while store.expire_due(100_000, self.now).more {}
-        }
-    }
-}
-
-/// The key of a record; `None` for one that concerns every shard.
-fn key_of<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
-    match *record {
-        Record::Set { key, .. }
-        | Record::Delete { key, .. }
-        | Record::Expire { key, .. }
-        | Record::Evict { key, .. } => Some(key),
-        Record::Flush { .. } | Record::SwapDb { .. } => None,
-    }
-}
-
-fn apply_to(store: &mut Store, record: &Record<'_>, hash: u64, now: UnixMs) {
-    if let Err(refusal) = store.apply(record, hash, now) {
-        // Only smaller limits than the log was written under bring this about.
-        warn!(%refusal, "a record of the log does not fit the present limits and was left out");
-    }
-}
-
-/// A pure cache has nothing to rebuild from.
-struct StartEmpty;
-
-impl Rebuild for StartEmpty {
-    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
-        warn!(shard, "no log: the shard starts empty");
-        Ok((Box::new(Store::new(config)), 0))
-    }
-}
-
-/// Rebuilds one shard from the log while the others go on.
-struct FromLog {
-    dir: PathBuf,
-    intake: DaemonIntake,
-    hasher: KeyHasher,
-    shards: usize,
-    clock: Clock,
-}
-
-impl Rebuild for FromLog {
-    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
-        let upto = self.intake.stats().lsn;
-        let deadline = Instant::now() + SETTLE_WITHIN;
-        while Journal::<Parked<DataJob>>::settled(&self.intake) < upto {
-            if Instant::now() > deadline {
-                return Err(format!("the log has not reached LSN {upto} within {SETTLE_WITHIN:?}"));
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let now = self.clock.unix_ms();
-        let mut store = Box::new(Store::new(config));
-        let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
-        let mut visit = |_: Lsn, record: Record<'_>| {
-            let hash = key_of(&record).map_or(0, |key| self.hasher.hash(key));
-            let ours =
-                key_of(&record).is_none() || KeyHasher::shard_of(hash, count) as usize == shard;
-            if ours {
-                apply_to(&mut store, &record, hash, now);
-            }
-            ControlFlow::Continue(())
-        };
-        wal::read_range(&self.dir, upto, &mut visit).map_err(|e| e.to_string())?;
-        while store.expire_due(100_000, now).more {}
-        store.effects_mut().clear();
-        Ok((store, upto))
-    }
 }
 
 struct IntakeView(DaemonIntake);

@@ -31,7 +31,15 @@ fn without_a_command_the_daemon_runs() {
 
 #[test]
 fn every_subcommand_is_there() {
-    for words in ["check", "tree --addr a:1", "version", "completions bash", "man"] {
+    for words in [
+        "check",
+        "tree --addr a:1",
+        "wal verify --data d",
+        "wal repair --yes",
+        "version",
+        "completions bash",
+        "man",
+    ] {
         let words: Vec<&str> = std::iter::once("seawall").chain(words.split(' ')).collect();
         assert!(parse(&words).command.is_some());
     }

@@ -5,6 +5,7 @@
 
 mod exec;
 mod pipeline;
+mod rollback;
 mod single;
 
 use std::io;

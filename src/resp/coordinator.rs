@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
 use seawall_actors::cache::{Loan, Outcome, Parked, ShardMsg};
+use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{JournalError, Lsn, RecordBatch};
 use seawall_actors::supervise::CallError;
 use tokio::sync::oneshot;
@@ -26,6 +27,15 @@ pub struct Borrowed<'a> {
     slips: Vec<Option<seawall_actors::cache::LoanSlip>>,
     /// Effects of what ran so far, in order.
     effects: RecordBatch,
+    scope: Option<Scope>,
+}
+
+/// What runs now may be taken back.
+#[derive(Debug)]
+struct Scope {
+    /// The effects of before: they did happen.
+    before: RecordBatch,
+    now: UnixMs,
 }
 
 /// Which shards to borrow.
@@ -78,6 +88,7 @@ impl<'a> Borrowed<'a> {
             stores: (0..count).map(|_| None).collect(),
             slips: (0..count).map(|_| None).collect(),
             effects: RecordBatch::new(),
+            scope: None,
         };
         for (index, _) in wanted.0.iter().enumerate().filter(|(_, wanted)| **wanted) {
             let handle = shards.handle(index);
@@ -113,12 +124,38 @@ impl<'a> Borrowed<'a> {
         }
     }
 
+    /// Opens a scope over all borrowed stores: what runs at `now` until [`Borrowed::keep`] can
+    /// be taken back as a whole. A scope that nobody keeps, because its coordinator gives up or
+    /// panics, is rolled back: nobody was told that it happened.
+    pub fn open_scope(&mut self, now: UnixMs) {
+        self.collect();
+        self.stores.iter_mut().flatten().for_each(|store| store.open_scope());
+        self.scope = Some(Scope { before: std::mem::take(&mut self.effects), now });
+    }
+
+    /// Closes the scope; what ran in it stands.
+    pub fn keep(&mut self) {
+        self.collect();
+        let Some(Scope { before: mut effects, .. }) = self.scope.take() else { return };
+        self.stores.iter_mut().flatten().for_each(|store| store.keep());
+        effects.extend(&self.effects);
+        self.effects = effects;
+    }
+
+    /// Closes the scope and takes back what ran in it, in every store and in the effects.
+    pub fn roll_back(&mut self) {
+        let Some(Scope { before, now }) = self.scope.take() else { return };
+        self.effects = before;
+        self.stores.iter_mut().flatten().for_each(|store| store.roll_back(now));
+    }
+
     /// Logs the effects as one batch, gives the stores back, and waits until all that was read
-    /// or written here is settled.
+    /// or written here is settled. A scope that was not kept is rolled back first.
     ///
     /// # Errors
     /// The log failed: what was written may not survive a restart.
     pub async fn finish(mut self) -> Result<(), JournalError> {
+        self.roll_back();
         let journal = self.shards.journal();
         let (reply, settled) = oneshot::channel();
         let parked = Parked::new(DataJob::empty(), reply);
@@ -149,6 +186,7 @@ impl<'a> Borrowed<'a> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
+        self.roll_back();
         // A coordinator that gives up half-way: what it collected did happen.
         if !self.effects.is_empty() {
             let lsn = self.shards.journal().append(&mut self.effects, None);

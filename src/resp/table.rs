@@ -194,6 +194,8 @@ pub enum TransactionStep {
     Multi,
     /// Run it.
     Exec,
+    /// Run it, and with ROLLBACK undo it if a command fails (SW.EXEC).
+    SwExec,
     /// Drop it.
     Discard,
     /// Have EXEC fail if a key changes.

@@ -30,6 +30,7 @@ mod slab;
 mod slot;
 mod stats;
 mod table;
+mod undo;
 mod walk;
 mod watches;
 mod wheel;
@@ -51,6 +52,7 @@ use eviction::{EvictionPolicy, Lru, Policy};
 use slab::Slab;
 use slot::STAMP_SHIFT;
 use table::Table;
+use undo::Undo;
 use watches::Watches;
 use wheel::Wheel;
 
@@ -72,6 +74,8 @@ pub struct Store {
     wheel: Wheel,
     policy: Policy,
     watches: Watches,
+    /// An open scope.
+    undo: Option<Box<Undo>>,
     effects: RecordBatch,
     stats: StoreStats,
     /// Capacity of every entry's block.
@@ -106,6 +110,7 @@ impl Store {
             wheel: Wheel::new(),
             policy,
             watches: Watches::new(),
+            undo: None,
             effects: RecordBatch::new(),
             stats: StoreStats::default(),
             block_bytes: 0,
@@ -154,7 +159,8 @@ impl Store {
 impl Store {
     /// Bytes allocated for entries and their indexes, to the byte as requested from the
     /// allocator: blocks, slab, tables, wheel, watches. Not counted: the store's own struct,
-    /// the effects (on their way to the log) and the watchers' flags (their owners').
+    /// the effects (on their way to the log), the watchers' flags (their owners'), and what a
+    /// scope keeps to be taken back (gone when it closes).
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.block_bytes

@@ -182,13 +182,21 @@ impl RecordBatch {
 #[derive(Debug, Clone)]
 pub struct Records<'a> {
     rest: &'a [u8],
+    read: u64,
 }
 
 impl<'a> Records<'a> {
     /// A reader over encoded records.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, read: 0 }
+    }
+
+    /// Records read so far, with those that were passed over because this version does not know
+    /// them: each of these has an LSN, too.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.read
     }
 
     /// The next record; `Ok(None)` inside `Some` is an optional record that is not known here.
@@ -232,6 +240,7 @@ impl<'a> Iterator for Records<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while !self.rest.is_empty() {
+            self.read += 1;
             match self.read() {
                 Ok(Some(record)) => return Some(Ok(record)),
                 Ok(None) => {}

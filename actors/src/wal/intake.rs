@@ -63,6 +63,8 @@ pub(super) trait Turn: Send + Sync {
 struct Shared<P> {
     queue: Mutex<Queue<P>>,
     arrived: Condvar,
+    /// `settled` has moved, or the log was closed.
+    settling: Condvar,
     /// Where replies are released; `None` outside of a runtime.
     runtime: Option<Handle>,
     /// Held by the writer's thread for its whole life: there is one writer.
@@ -108,6 +110,8 @@ struct Queue<P> {
     crowded: u32,
     /// The writer is to look around, records or not.
     poked: bool,
+    /// Threads in [`Intake::wait_settled`]: a notice to nobody is a system call all the same.
+    waiting: u32,
 }
 
 #[derive(Debug)]
@@ -133,8 +137,10 @@ impl<P: Release> Intake<P> {
                 batches: 0,
                 crowded: 0,
                 poked: false,
+                waiting: 0,
             }),
             arrived: Condvar::new(),
+            settling: Condvar::new(),
             runtime: Handle::try_current().ok(),
             tenure: Mutex::new(()),
             seat: Mutex::new(Pending::default()),
@@ -160,8 +166,30 @@ impl<P: Release> Intake<P> {
         self.shared.gate.store(CLOSED, Ordering::Release);
         let parked = std::mem::take(&mut queue.parked);
         drop(queue);
+        self.shared.settling.notify_all();
         for parked in parked {
             parked.reply.release(Err(JournalError::Closed));
+        }
+    }
+
+    /// Waits until everything up to `lsn` is settled; `false` if that takes longer than `until`,
+    /// or the log is closed before. Unlike a parked read it waits through a blocked log, too.
+    /// Blocks: call it where blocking is allowed.
+    #[must_use]
+    pub fn wait_settled(&self, lsn: Lsn, until: Instant) -> bool {
+        let mut queue = self.queue();
+        loop {
+            if self.settled() >= lsn {
+                return true;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.shared.gate.load(Ordering::Relaxed) == CLOSED {
+                return false;
+            }
+            queue.waiting += 1;
+            let woken = self.shared.settling.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            queue.waiting -= 1;
         }
     }
 
@@ -405,7 +433,12 @@ impl<P: Release> Intake<P> {
         while queue.parked.front().is_some_and(|parked| parked.lsn <= settled) {
             due.extend(queue.parked.pop_front().map(|parked| parked.reply));
         }
+        // Whoever missed the store above waits by now: this lock lies between.
+        let awaited = queue.waiting > 0;
         drop(queue);
+        if awaited {
+            self.shared.settling.notify_all();
+        }
         match &self.shared.runtime {
             // One wake of the runtime for all of them: each release wakes its own task, and that
             // is cheap only from the inside.

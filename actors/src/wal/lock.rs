@@ -45,6 +45,13 @@ fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
+/// What the holder wrote into the lock file: a courtesy, the lock itself is the kernel's.
+fn pid_in(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    let _ = lock.take(32).read_to_string(&mut text);
+    text.trim().parse().ok()
+}
+
 impl DataDir {
     /// Takes the directory, which is created if it is missing.
     ///
@@ -68,10 +75,7 @@ impl DataDir {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                // The pid is a courtesy of the message; the lock itself is the kernel's.
-                let _ = (&lock).take(32).read_to_string(&mut text);
-                return Err(LockError::Held { path, pid: text.trim().parse().ok() });
+                return Err(LockError::Held { path, pid: pid_in(&mut lock) });
             }
             Err(errno) => return Err(io("lock", &file)(errno.into())),
         }
@@ -82,6 +86,29 @@ impl DataDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| lock.write_all(pid.as_bytes()));
         Ok(Self { path, _lock: lock })
+    }
+
+    /// Who holds the directory now, without changing anything: `None` if nobody does,
+    /// `Some(None)` if the holder has not written down its process id.
+    ///
+    /// The question takes a shared lock for a moment: a daemon that starts at that very moment
+    /// would find the directory taken.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] if the lock file is there and cannot be read.
+    pub fn holder(path: impl AsRef<Path>) -> Result<Option<Option<u32>>, LockError> {
+        let path = path.as_ref().join("LOCK");
+        let io = |doing, source| LockError::Io { doing, path: path.clone(), source };
+        let mut lock = match File::open(&path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io("open", error)),
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(pid_in(&mut lock))),
+            Err(errno) => Err(io("lock", errno.into())),
+        }
     }
 
     /// The directory.

@@ -1,5 +1,7 @@
 //! Reads one segment, frame by frame, and tells where and why it stops making sense.
 
+mod resync;
+
 use std::io;
 
 use super::frame::{self, Digest, FrameHeader, HeaderError, LogId};
@@ -164,11 +166,16 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
         Ok(self.next_lsn > self.durable && !self.any_header_from(from)?)
     }
 
-    fn any_header_from(&mut self, mut at: u64) -> io::Result<bool> {
+    fn any_header_from(&mut self, at: u64) -> io::Result<bool> {
+        Ok(self.find_header(at)?.is_some())
+    }
+
+    /// The first place at or behind `at` where a header of this log stands, of any version.
+    fn find_header(&mut self, mut at: u64) -> io::Result<Option<u64>> {
         while at + frame::HEADER_LEN as u64 <= self.size {
             let want = CHUNK.min((self.size - at) as usize).max(frame::HEADER_LEN);
             if !self.fetch(at, want)? {
-                return Ok(false);
+                return Ok(None);
             }
             let start = (at - self.window_at) as usize;
             let window = &self.window[start..start + want];
@@ -178,14 +185,14 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
                     at += skip as u64;
                     // Anything but "not a frame" is a header that someone wrote on purpose.
                     if !matches!(self.header_at(at)?, Err(HeaderError::NotAFrame)) {
-                        return Ok(true);
+                        return Ok(Some(at));
                     }
                     at += 1;
                 }
                 None => at += (want - (frame::MAGIC.len() - 1)) as u64,
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Whether there is nothing but zeros up to the end of the file.

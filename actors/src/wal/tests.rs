@@ -1,6 +1,9 @@
 //! The log as a whole, against a file system that fails, and a model of what must be there.
 
+mod campaign;
 mod crash;
 mod damage;
 mod faults;
+mod inspect;
+mod repair;
 mod sim;

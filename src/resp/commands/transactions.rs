@@ -1,4 +1,4 @@
-//! MULTI, EXEC, DISCARD, WATCH, UNWATCH. What they do is in the connection, which owns the queue.
+//! MULTI, EXEC, SW.EXEC, DISCARD, WATCH, UNWATCH. What they do is in the connection, which owns the queue.
 
 use crate::resp::table::{Command, Family, Flags, Keys, Run, TransactionStep};
 
@@ -20,6 +20,20 @@ pub const COMMANDS: &[Command] = &[
         "1.2.0",
         "Runs the queued commands as one, unless a watched key has changed.",
         "",
+        "Depends on the queued commands",
+    ),
+    Command::new(
+        "sw.exec",
+        -1,
+        Flags::LOADING,
+        Keys::NONE,
+        Family::Transaction,
+        step(TransactionStep::SwExec),
+    )
+    .doc(
+        "0.2.0",
+        "Runs the queued commands as EXEC does; with ROLLBACK, one that fails undoes them all.",
+        "[ROLLBACK]",
         "Depends on the queued commands",
     ),
     Command::new(

@@ -1,4 +1,4 @@
-//! MULTI, EXEC, DISCARD, WATCH, UNWATCH: the transaction of this connection.
+//! MULTI, EXEC, SW.EXEC, DISCARD, WATCH, UNWATCH: the transaction of this connection.
 //!
 //! EXEC borrows the stores of every shard that a queued command or a watched key lives on, so
 //! that nobody sees it half done, and logs all effects as one batch: after a crash it is there
@@ -8,6 +8,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
+use super::rollback::{self, OnError};
 use super::single::{discard, needs_tier};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
@@ -55,7 +56,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 reply.ok();
                 Ok(())
             }
-            TransactionStep::Exec => self.exec(reply).await,
+            TransactionStep::Exec => self.exec(OnError::GoOn, reply).await,
+            TransactionStep::SwExec => self.exec(OnError::parse(args)?, reply).await,
         };
         self.note_transaction();
         result
@@ -154,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    async fn exec(&mut self, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    async fn exec(&mut self, on_error: OnError, reply: &mut Reply<'_>) -> Result<(), Refusal> {
         if !self.transaction.is_open() {
             return Err(Refusal::other("ERR EXEC without MULTI"));
         }
@@ -164,12 +166,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 "EXECABORT Transaction discarded because of previous errors.",
             ));
         };
-        let result = self.run_queue(&queue, reply).await;
+        let result = self.run_queue(&queue, on_error, reply).await;
         self.end_watches().await;
         result
     }
 
-    async fn run_queue(&mut self, queue: &[Queued], reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    async fn run_queue(
+        &mut self,
+        queue: &[Queued],
+        on_error: OnError,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        let rolls_back = on_error == OnError::RollBack;
+        if rolls_back {
+            rollback::check(queue)?;
+        }
         let daemon = std::sync::Arc::clone(&self.daemon);
         let mut wanted = ShardSet::none(daemon.shards.len());
         for queued in queue {
@@ -193,12 +204,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             drop(borrowed);
             return Err(crate::resp::round::not_writable(error));
         }
+        let db = self.session.db;
+        if rolls_back {
+            borrowed.open_scope(now);
+        }
         let mut answers: Vec<Option<Vec<u8>>> = Vec::with_capacity(queue.len());
-        for queued in queue {
+        for (number, queued) in (1..).zip(queue) {
             let mut out = Vec::new();
             let done = self.run_queued(queued, &mut borrowed, now, &writable, &mut out);
+            if let Some(error) = rollback::error_in(&out).filter(|_| rolls_back) {
+                borrowed.roll_back();
+                self.session.select(db);
+                // Nothing was written, so there is nothing whose outcome could be unknown.
+                drop(borrowed.finish().await);
+                return Err(rollback::rolled_back(number, queued.command, &error));
+            }
             answers.push(done.then_some(out));
         }
+        borrowed.keep();
         let settled = borrowed.finish().await;
         if let (true, Err(error)) = (writes, settled) {
             return Err(outcome_unknown(&error));

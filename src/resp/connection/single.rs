@@ -280,7 +280,7 @@ pub(super) fn discard(garbage: Vec<Garbage>) {
 
 /// Commands that act on the transaction instead of joining it.
 fn is_control(command: &Command) -> bool {
-    matches!(command.name, "exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+    matches!(command.name, "exec" | "sw.exec" | "discard" | "multi" | "watch" | "reset" | "quit")
 }
 
 /// The answer to a command of Redis whose data type is not held here.

@@ -127,6 +127,49 @@ async fn a_coordinator_that_gives_up_still_logs_what_it_did() {
 }
 
 #[tokio::test]
+async fn a_scope_that_is_rolled_back_or_given_up_leaves_nothing_but_what_was_before() {
+    let journal = Arc::new(Notebook::default());
+    let (shards, tree) = shards(2, &journal).await;
+    for given_up in [false, true] {
+        let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+        write_everywhere(&shards, &mut borrowed);
+        borrowed.open_scope(1);
+        for store in borrowed.stores().iter_mut().flatten() {
+            store.set(0, shards.hasher().key(b"undone"), b"v", Expiry::Never, 1).unwrap();
+        }
+        if given_up {
+            drop(borrowed);
+        } else {
+            borrowed.collect();
+            borrowed.roll_back();
+            borrowed.finish().await.unwrap();
+        }
+        let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+        for store in borrowed.stores().iter_mut().flatten() {
+            assert!(!store.exists(0, shards.hasher().key(b"undone"), 1));
+            assert_eq!(store.entries(), 1);
+        }
+    }
+    assert_eq!(journal.batches(), [["key-0", "key-1"], ["key-0", "key-1"]]);
+    tree.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_scope_that_is_kept_is_logged_behind_what_was_before() {
+    let journal = Arc::new(Notebook::default());
+    let (shards, tree) = shards(2, &journal).await;
+    let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+    write_everywhere(&shards, &mut borrowed);
+    borrowed.open_scope(1);
+    let store = borrowed.stores()[0].as_mut().unwrap();
+    store.set(0, shards.hasher().key(b"kept"), b"v", Expiry::Never, 1).unwrap();
+    borrowed.keep();
+    borrowed.finish().await.unwrap();
+    assert_eq!(journal.batches(), [["key-0", "key-1", "kept"]]);
+    tree.shutdown().await;
+}
+
+#[tokio::test]
 async fn what_was_not_collected_is_logged_by_the_shards() {
     let journal = Arc::new(Notebook::default());
     let (shards, tree) = shards(2, &journal).await;

@@ -112,6 +112,7 @@ impl Store {
             let db = self.logical[usize::from(place.db)];
             self.effects.push(&Record::Evict { db, key: place.key() });
         }
+        self.evicting(slot);
         self.detach(slot);
         self.committing = false;
         true

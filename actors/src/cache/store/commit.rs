@@ -14,7 +14,7 @@ const MOST_SPARE: usize = 1 << 20;
 impl Store {
     pub(super) fn change_expiry(&mut self, slot: u32, at: Option<UnixMs>, now: UnixMs) {
         self.committing = true;
-        self.notify(slot);
+        self.changing(slot);
         self.set_expiry(slot, at.unwrap_or(0), now);
         if !self.muted {
             let place = self.slab.at(slot);
@@ -64,6 +64,7 @@ impl Store {
         }
         if let Some(slot) = found {
             self.committing = true;
+            self.changing(slot);
             let place = self.slab.at_mut(slot);
             place.block[key.bytes.len()..len].copy_from_slice(value);
             place.len = len as u32;
@@ -85,37 +86,64 @@ impl Store {
         now: UnixMs,
     ) -> Result<(), Box<[u8]>> {
         self.committing = true;
-        let capacity = block.len() as u64;
         let slot = if let Some(slot) = found {
-            let place = self.slab.at_mut(slot);
-            place.len = len;
-            let old = std::mem::replace(&mut place.block, block);
-            self.block_bytes -= old.len() as u64;
+            self.changing(slot);
+            self.replace_block(slot, block, len);
             slot
         } else {
-            let Some(slot) = self.slab.allocate() else {
-                self.committing = false;
-                return Err(block);
-            };
-            let place = self.slab.at_mut(slot);
-            place.db = physical;
-            place.hash = key.table_hash();
             // Admission has seen that the block's length, and so the key's, fits.
-            place.key_len = key.bytes.len() as u32;
-            place.len = len;
-            place.block = block;
-            let table = &mut self.tables[usize::from(physical)];
-            let before = table.bytes();
-            table.insert(key.table_hash(), slot);
-            self.table_bytes = self.table_bytes - before + table.bytes();
-            self.policy.inserted(&mut self.slab, slot);
-            slot
+            let key_len = key.bytes.len() as u32;
+            match self.insert_block(physical, key.table_hash(), key_len, (block, len)) {
+                Ok(slot) => {
+                    self.appeared(slot);
+                    slot
+                }
+                Err(block) => {
+                    self.committing = false;
+                    return Err(block);
+                }
+            }
         };
-        self.block_bytes += capacity;
         self.set_expiry(slot, at, now);
         self.written(slot, now);
         self.committing = false;
         Ok(())
+    }
+
+    /// Gives the entry in `slot` another block, which begins with the same key.
+    #[inline]
+    pub(super) fn replace_block(&mut self, slot: u32, block: Box<[u8]>, len: u32) {
+        let place = self.slab.at_mut(slot);
+        place.len = len;
+        let capacity = block.len() as u64;
+        let old = std::mem::replace(&mut place.block, block);
+        self.block_bytes = self.block_bytes - old.len() as u64 + capacity;
+    }
+
+    /// Puts a new entry into slab, table and order of eviction; the block comes back if every
+    /// slot index is in use.
+    #[inline]
+    pub(super) fn insert_block(
+        &mut self,
+        physical: u8,
+        hash: u32,
+        key_len: u32,
+        (block, len): (Box<[u8]>, u32),
+    ) -> Result<u32, Box<[u8]>> {
+        let Some(slot) = self.slab.allocate() else { return Err(block) };
+        self.block_bytes += block.len() as u64;
+        let place = self.slab.at_mut(slot);
+        place.db = physical;
+        place.hash = hash;
+        place.key_len = key_len;
+        place.len = len;
+        place.block = block;
+        let table = &mut self.tables[usize::from(physical)];
+        let before = table.bytes();
+        table.insert(hash, slot);
+        self.table_bytes = self.table_bytes - before + table.bytes();
+        self.policy.inserted(&mut self.slab, slot);
+        Ok(slot)
     }
 
     /// Makes a value `len` bytes long, which is no less than it is, and then changes it by
@@ -140,6 +168,7 @@ impl Store {
             Demand { added: capacity as u64, freed: had as u64, fresh: None, keep: Some(slot) };
         self.admit(&demand, now)?;
         self.committing = true;
+        self.changing(slot);
         let place = self.slab.at_mut(slot);
         if capacity != had {
             let mut block = std::mem::take(&mut place.block).into_vec();
@@ -160,7 +189,6 @@ impl Store {
         self.stats.sets += 1;
         self.touch_slot(slot, now);
         self.committing = true;
-        self.notify(slot);
         if !self.muted {
             let place = self.slab.at(slot);
             self.effects.push(&Record::Set {
@@ -209,7 +237,12 @@ impl Store {
 
     /// Takes an entry out of everything it is in and returns its block.
     pub(super) fn detach(&mut self, slot: u32) -> Box<[u8]> {
-        self.notify(slot);
+        self.changing(slot);
+        self.unlink(slot)
+    }
+
+    /// As [`Store::detach`], and nobody hears of it.
+    pub(super) fn unlink(&mut self, slot: u32) -> Box<[u8]> {
         let Slot { db, hash, expires_at, .. } = *self.slab.at(slot);
         let table = &mut self.tables[usize::from(db)];
         let before = table.bytes();

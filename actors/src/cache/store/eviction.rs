@@ -15,6 +15,9 @@ pub(super) trait EvictionPolicy {
     fn inserted(&mut self, slab: &mut Slab, slot: u32);
     /// The entry in `slot` was used. Its stamp is the highest of all.
     fn touched(&mut self, slab: &mut Slab, slot: u32);
+    /// The entry in `slot`, which was inserted just now, is to be the next victim: its eviction
+    /// was taken back.
+    fn returned(&mut self, slab: &mut Slab, slot: u32);
     /// The entry in `slot` is about to go.
     fn removed(&mut self, slab: &mut Slab, slot: u32);
     /// The entry to evict next, never `keep`.
@@ -52,6 +55,12 @@ impl Policy {
     pub fn touched(&mut self, slab: &mut Slab, slot: u32) {
         if let Some(policy) = self.active() {
             policy.touched(slab, slot);
+        }
+    }
+
+    pub fn returned(&mut self, slab: &mut Slab, slot: u32) {
+        if let Some(policy) = self.active() {
+            policy.returned(slab, slot);
         }
     }
 

@@ -3,6 +3,7 @@
 mod known;
 mod model;
 mod script;
+mod undo;
 
 use super::*;
 

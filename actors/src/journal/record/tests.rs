@@ -66,8 +66,11 @@ fn an_unknown_optional_record_is_passed_over_and_a_critical_one_refused() {
     batch.push(&Record::Delete { db: 0, key: b"k" });
     let mut optional = vec![200, 3, 1, 2, 3];
     optional.extend_from_slice(batch.as_bytes());
-    let read: Vec<_> = Records::new(&optional).collect();
-    assert_eq!(read, vec![Ok(Record::Delete { db: 0, key: b"k" })]);
+    let mut records = Records::new(&optional);
+    assert_eq!(records.next(), Some(Ok(Record::Delete { db: 0, key: b"k" })));
+    assert_eq!(records.position(), 2, "the one passed over counts");
+    assert_eq!(records.next(), None);
+    assert_eq!(records.position(), 2);
 
     let critical = [99, 1, 0];
     let read: Vec<_> = Records::new(&critical).collect();

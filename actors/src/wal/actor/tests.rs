@@ -52,7 +52,8 @@ fn keys(data: &DataDir) -> Vec<String> {
     let opened = open(data, Clock::default()).unwrap();
     let report = opened
         .replay(
-            |record| match record {
+            0,
+            |_, record| match record {
                 Record::Set { key, .. } => {
                     keys.lock().unwrap().push(String::from_utf8_lossy(key).into_owned());
                 }
@@ -100,8 +101,8 @@ async fn it_survives_every_end_and_stops_in_order() {
     acknowledged(&intake, "f").await;
     let settled = intake.settled();
     let mut seen = Vec::new();
-    read_range(data.path(), settled, |lsn, _| {
-        seen.push(lsn);
+    read_range(data.path(), settled, |origin, _| {
+        seen.push(origin.lsn);
         std::ops::ControlFlow::Continue(())
     })
     .unwrap();

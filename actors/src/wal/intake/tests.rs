@@ -84,3 +84,40 @@ fn a_sleeping_writer_is_woken_by_records_and_by_a_poke() {
     intake.poke();
     assert!(writer.join().unwrap() > 0);
 }
+
+#[test]
+fn who_waits_for_an_lsn_waits_through_a_blocked_log() {
+    let (intake, reply, released) = intake();
+    append(&intake, None);
+    append(&intake, None);
+    let soon = Instant::now() + Duration::from_millis(20);
+    assert!(intake.wait_settled(10, Instant::now()), "settled already");
+    assert!(!intake.wait_settled(11, soon), "nothing has come, only the time");
+    assert!(Instant::now() >= soon);
+    let waiter = std::thread::spawn({
+        let intake = intake.clone();
+        move || {
+            let settled = intake.wait_settled(12, Instant::now() + Duration::from_secs(60));
+            (settled, intake.settled())
+        }
+    });
+    intake.block("the disk is full");
+    intake.park(12, reply("read"));
+    assert_eq!(released.try_recv(), Ok(("read", Ok(()))), "a parked read shows what memory holds");
+    intake.unblock();
+    intake.publish(11, 0, &mut Vec::new());
+    intake.publish(12, 0, &mut Vec::new());
+    assert_eq!(waiter.join().unwrap(), (true, 12));
+}
+
+#[test]
+fn closing_the_log_ends_the_wait_for_an_lsn() {
+    let (intake, _, _) = intake();
+    append(&intake, None);
+    let waiter = std::thread::spawn({
+        let intake = intake.clone();
+        move || intake.wait_settled(11, Instant::now() + Duration::from_secs(60))
+    });
+    intake.close();
+    assert!(!waiter.join().unwrap());
+}

@@ -1,13 +1,17 @@
 #![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
 
 use super::*;
+use crate::journal::RecordBatch;
+use crate::wal::DataDir;
+use crate::wal::frame::{DIGEST_LEN, FrameHeader, HEADER_LEN, append_frame};
+use crate::wal::segment::{self, SegmentHeader};
 
 #[test]
 fn a_new_log_is_empty_and_replays_again() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::lock(dir.path()).unwrap();
     for _ in 0..2 {
-        let report = open(&data, Clock::manual(1)).unwrap().replay(|_| {}, |_| {}).unwrap();
+        let report = open(&data, Clock::manual(1)).unwrap().replay(0, |_, _| {}, |_| {}).unwrap();
         assert_eq!((report.last_lsn, report.segments, report.torn), (0, 1, None));
     }
 }
@@ -30,4 +34,151 @@ fn a_range_that_is_not_written_yet_is_said_to_be_short() {
     open(&data, Clock::manual(1)).unwrap();
     let result = read_range(data.path(), 3, |_, _| ControlFlow::Continue(()));
     assert!(matches!(result, Err(RangeError::Short { found: 0, wanted: 3 })));
+}
+
+/// Puts one frame per payload, with so many records, into a new log's first segment.
+fn write_frames(data: &DataDir, frames: &[(&[u8], u32)]) {
+    open(data, Clock::manual(1)).unwrap();
+    let (_, mut lsn, path) = segment::list(&OsFs, &segments_dir(data.path())).unwrap().remove(0);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let of = SegmentHeader::decode(bytes[..segment::HEADER_LEN].try_into().unwrap()).unwrap();
+    let mut chain = of.digest();
+    for &(payload, count) in frames {
+        let header = FrameHeader {
+            payload_len: payload.len() as u64,
+            count,
+            first_lsn: lsn,
+            durable_lsn: 0,
+            wall_ms: 1000 * lsn,
+        };
+        chain = append_frame(&mut bytes, &of.log, &chain, &header, payload);
+        lsn += u64::from(count);
+    }
+    std::fs::write(&path, bytes).unwrap();
+}
+
+/// Encoded deletes of these keys, with a record of an unknown optional kind before the last.
+fn with_an_unknown_record(keys: &[&[u8]]) -> Vec<u8> {
+    let (last, first) = keys.split_last().unwrap();
+    let mut batch = RecordBatch::new();
+    first.iter().for_each(|key| batch.push(&Record::Delete { db: 0, key }));
+    let mut bytes = batch.as_bytes().to_vec();
+    bytes.extend_from_slice(&[200, 3, 1, 2, 3]);
+    batch.clear();
+    batch.push(&Record::Delete { db: 0, key: last });
+    bytes.extend_from_slice(batch.as_bytes());
+    bytes
+}
+
+#[test]
+fn an_unknown_optional_record_has_an_lsn_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    let (one, two) = (with_an_unknown_record(&[b"a", b"b"]), with_an_unknown_record(&[b"c", b"d"]));
+    write_frames(&data, &[(&one, 3), (&two, 3)]);
+    let mut seen = Vec::new();
+    let visit = |origin: Origin, record: Record<'_>| {
+        let Record::Delete { key, .. } = record else { panic!("{record:?}") };
+        seen.push((origin.lsn, key.to_vec()));
+        ControlFlow::Continue(())
+    };
+    read_range(data.path(), 6, visit).unwrap();
+    let due: Vec<(Lsn, Vec<u8>)> =
+        [(1, b"a"), (3, b"b"), (4, b"c"), (6, b"d")].map(|(lsn, key)| (lsn, key.to_vec())).into();
+    assert_eq!(seen, due);
+}
+
+/// Two frames of three deletes each: LSN 1 to 3, and 4 to 6.
+fn two_frames(data: &DataDir) {
+    let mut batch = RecordBatch::new();
+    [b"a", b"b", b"c"].iter().for_each(|key| batch.push(&Record::Delete { db: 0, key: *key }));
+    write_frames(data, &[(batch.as_bytes(), 3), (batch.as_bytes(), 3)]);
+}
+
+#[test]
+fn records_come_with_their_lsn_and_the_time_of_their_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    two_frames(&data);
+    for from in 0..=7 {
+        let mut seen = Vec::new();
+        let opened = open(&data, Clock::manual(1)).unwrap();
+        let visit = |origin: Origin, _: Record<'_>| seen.push((origin.lsn, origin.wall_ms));
+        let report = opened.replay(from, visit, |_| {}).unwrap();
+        let due: Vec<_> =
+            (from + 1..=6).map(|lsn| (lsn, if lsn < 4 { 1000 } else { 4000 })).collect();
+        assert_eq!(seen, due, "from {from}");
+        assert_eq!((report.last_lsn, report.records, report.frames), (6, due.len() as u64, 2));
+    }
+}
+
+#[test]
+fn what_is_not_visited_is_verified_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    two_frames(&data);
+    let opened = open(&data, Clock::manual(1)).unwrap();
+    let path = opened.segments[0].path.clone();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[segment::HEADER_LEN + 50] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let replayed = opened.replay(6, |_, _| {}, |_| {});
+    assert!(matches!(replayed, Err(OpenError::Corrupt(Damage { first_lsn: 1, .. }))));
+}
+
+/// Decoding runs behind verifying, and yet the first damage is the one that is told.
+#[test]
+fn of_two_damages_the_one_with_the_lower_lsn_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    let malformed: &[u8] = &[2, 200];
+    let mut batch = RecordBatch::new();
+    batch.push(&Record::Delete { db: 0, key: b"a" });
+    let good = (batch.as_bytes(), 1);
+    write_frames(&data, &[good, (malformed, 1), good, good]);
+    let opened = open(&data, Clock::manual(1)).unwrap();
+    let path = opened.segments[0].path.clone();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The third of four frames: nothing that a crash leaves behind.
+    let frame = |payload: usize| HEADER_LEN + payload + DIGEST_LEN;
+    let third = segment::HEADER_LEN + frame(good.0.len()) + frame(malformed.len());
+    bytes[third + HEADER_LEN] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let mut visited = 0;
+    let replayed = opened.replay(0, |_, _| visited += 1, |_| {});
+    let Err(OpenError::Corrupt(damage)) = replayed else { panic!("{replayed:?}") };
+    assert_eq!((damage.first_lsn, visited), (2, 1), "{damage}");
+}
+
+#[test]
+fn a_frame_that_counts_wrong_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    let mut batch = RecordBatch::new();
+    batch.push(&Record::Delete { db: 0, key: b"a" });
+    write_frames(&data, &[(batch.as_bytes(), 2)]);
+    let replayed = open(&data, Clock::manual(1)).unwrap().replay(0, |_, _| {}, |_| {});
+    let Err(OpenError::Corrupt(damage)) = replayed else { panic!("{replayed:?}") };
+    assert_eq!(damage.what, "records in the frame: 1; its header says 2");
+}
+
+#[test]
+fn a_visitor_that_breaks_off_ends_the_walk_however_much_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    let mut batch = RecordBatch::new();
+    batch.push(&Record::Delete { db: 0, key: &[7; 300] });
+    let frames = [(batch.as_bytes(), 1); 50];
+    write_frames(&data, &frames);
+    let mut seen = 0;
+    let visit = |_: Origin, _: Record<'_>| {
+        seen += 1;
+        ControlFlow::Break(())
+    };
+    read_range(data.path(), 50, visit).unwrap();
+    assert_eq!(seen, 1);
+    let exploded = std::panic::catch_unwind(|| {
+        read_range(data.path(), 50, |_, _| panic!("a visitor's own failure"))
+    });
+    assert!(exploded.is_err(), "the panic is the caller's, and nothing hangs");
 }

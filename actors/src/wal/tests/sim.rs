@@ -55,10 +55,12 @@ pub(super) fn replay(fs: &FaultyFs) -> Result<ReplayReport, OpenError> {
     let opened = open_on(fs.clone(), Path::new(DATA), Clock::manual(5))?;
     let mut lsn = 0;
     let report = opened.replay(
-        |record| {
+        0,
+        |origin, record| {
             lsn += 1;
             let (key, value) = (lsn.to_string(), value(lsn));
             let due = Record::Set { db: 0, key: key.as_bytes(), value: &value, expires_at: None };
+            assert_eq!(origin.lsn, lsn);
             assert_eq!(record, due, "a wrong record is replayed");
         },
         |_| {},

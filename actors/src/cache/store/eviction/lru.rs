@@ -36,6 +36,18 @@ impl EvictionPolicy for Lru {
         }
     }
 
+    fn returned(&mut self, slab: &mut Slab, slot: u32) {
+        self.removed(slab, slot);
+        let newer = std::mem::replace(&mut self.oldest, slot);
+        let place = slab.at_mut(slot);
+        (place.older, place.newer) = (NIL, newer);
+        if newer == NIL {
+            self.newest = slot;
+        } else {
+            slab.at_mut(newer).older = slot;
+        }
+    }
+
     fn removed(&mut self, slab: &mut Slab, slot: u32) {
         let place = slab.at_mut(slot);
         let (older, newer) = (place.older, place.newer);

@@ -75,7 +75,12 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 pub fn script() -> impl Strategy<Value = Vec<Op>> {
-    proptest::collection::vec(op(), 1..250)
+    script_up_to(250)
+}
+
+/// As [`script`], of less than `most` operations.
+pub fn script_up_to(most: usize) -> impl Strategy<Value = Vec<Op>> {
+    proptest::collection::vec(op(), 1..most)
 }
 
 /// The name of a key: some are long, so that blocks differ.

@@ -1,0 +1,148 @@
+//! Looks at a log without changing it: every segment, every frame, and behind damage whatever
+//! can still be read.
+//!
+//! Replay stops at the first thing that is wrong, because nothing behind it may be served. An
+//! operator who has to choose between a backup and a cut wants to know what else is wrong and what
+//! a cut would cost. So this walk notes a [`Finding`] and looks for the next frame that is whole
+//! by itself: one whose content fits its own digest and the digest that stands before it.
+//!
+//! Whether a log is clean is decided by the same reader that replay uses; only what happens after
+//! a flaw differs.
+//!
+//! Architecture invariant: nothing here creates, writes, cuts, syncs or removes.
+
+mod headers;
+mod walk;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::fs::{Filesystem, OsFs};
+use super::replay::{OpenError, segments_dir};
+use crate::clock::UnixMs;
+use crate::journal::{Lsn, Record};
+
+/// Findings that are kept in full; further ones are counted.
+pub const MAX_FINDINGS: usize = 1000;
+
+/// What a log comes to, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Every frame fits.
+    Clean,
+    /// The end is what a crash leaves: the next start cuts it off and serves the rest.
+    Torn,
+    /// Written by a later version: this program cannot judge it.
+    TooNew,
+    /// Changed after it was written: a start refuses.
+    Corrupt,
+}
+
+/// One place that does not make sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of place; never [`Verdict::Clean`].
+    pub verdict: Verdict,
+    /// The segment.
+    pub path: PathBuf,
+    /// Byte offset of the frame, or header, that does not fit.
+    pub offset: u64,
+    /// Bytes from there to the next frame that can be read, or to the end of the file.
+    pub bytes: u64,
+    /// The LSN that was due there.
+    pub first_lsn: Lsn,
+    /// The last LSN that is missing, where what follows tells.
+    pub last_lsn: Option<Lsn>,
+    /// What does not fit.
+    pub what: String,
+}
+
+/// One segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentSummary {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its number, as its name says.
+    pub sequence: u64,
+    /// Its first LSN, as its name says.
+    pub first_lsn: Lsn,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Frames that could be read.
+    pub frames: u64,
+    /// Records that could be read.
+    pub records: u64,
+}
+
+/// What was found out about a log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inspection {
+    /// The segments, by number.
+    pub segments: Vec<SegmentSummary>,
+    /// What is wrong, in the order of the log; at most [`MAX_FINDINGS`].
+    pub findings: Vec<Finding>,
+    /// Findings beyond those.
+    pub more_findings: u64,
+    /// Everything up to this LSN is intact: what a cut at the first finding keeps.
+    pub intact_lsn: Lsn,
+    /// The highest LSN that anything readable speaks of.
+    pub last_lsn: Lsn,
+    /// Records behind the first finding that can still be read.
+    pub readable_behind: u64,
+}
+
+impl Inspection {
+    /// The worst of the findings.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Clean)
+    }
+
+    /// Records that a cut at the first finding would lose, as far as LSNs tell.
+    #[must_use]
+    pub fn records_behind(&self) -> u64 {
+        self.last_lsn.saturating_sub(self.intact_lsn)
+    }
+
+    fn note(&mut self, finding: Finding) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        } else {
+            self.more_findings += 1;
+        }
+    }
+}
+
+/// One record of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its LSN.
+    pub lsn: Lsn,
+    /// When its frame was written.
+    pub wall_ms: UnixMs,
+    /// The record.
+    pub record: Record<'a>,
+    /// Whether everything before it is intact too. If not, a start would not serve it.
+    pub intact: bool,
+}
+
+/// Reads the whole log in the data directory `data` and shows every record that can be read to
+/// `visit`, which may break off. Takes no lock: beside a daemon the end may be unfinished. Blocks.
+///
+/// # Errors
+/// [`OpenError::Io`]: there is no log, or it could not be read.
+pub fn inspect(
+    data: &Path,
+    visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
+) -> Result<Inspection, OpenError> {
+    inspect_on(&OsFs, data, visit)
+}
+
+pub(super) fn inspect_on<F: Filesystem>(
+    fs: &F,
+    data: &Path,
+    visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
+) -> Result<Inspection, OpenError> {
+    let candidates = headers::read(fs, &segments_dir(data))?;
+    walk::walk(fs, &candidates, visit)
+}

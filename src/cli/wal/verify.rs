@@ -1,0 +1,161 @@
+//! `seawall wal verify`: is the log whole, and if not, what would be lost?
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use clap::Args;
+use seawall_actors::journal::Lsn;
+use seawall_actors::wal::OpenError;
+use seawall_actors::wal::inspect::{Finding, Inspection, SegmentSummary, Verdict, inspect};
+use serde_json::json;
+
+use super::{Holder, exit_for, unreadable, word};
+use crate::cli::print;
+use crate::exit::Exit;
+
+/// Beside a daemon the end moves while it is read: what looks corrupt is looked at again.
+const TRIES: usize = 3;
+
+/// What `seawall wal verify` takes.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn verify(data: &Path, args: &VerifyArgs) -> Exit {
+    let holder = Holder::of(data);
+    let report = match look(data, holder) {
+        Ok(report) => report,
+        Err(error) => return unreadable(&error),
+    };
+    let text = if args.json { as_json(&report, holder) } else { as_text(&report, holder) };
+    match print(&text) {
+        Exit::Ok => exit_for(report.verdict(), holder),
+        failed => failed,
+    }
+}
+
+fn look(data: &Path, holder: Option<Holder>) -> Result<Inspection, OpenError> {
+    let mut report = inspect(data, |_| ControlFlow::Continue(()))?;
+    for _ in 1..TRIES {
+        if holder.is_none() || report.verdict() < Verdict::Corrupt {
+            break;
+        }
+        report = inspect(data, |_| ControlFlow::Continue(()))?;
+    }
+    Ok(report)
+}
+
+/// The report for people.
+pub(super) fn as_text(report: &Inspection, holder: Option<Holder>) -> String {
+    let sum = |of: fn(&SegmentSummary) -> u64| report.segments.iter().map(of).sum::<u64>();
+    let mut out = format!(
+        "segments {}, bytes {}, frames {}, records {}, last LSN {}\n",
+        report.segments.len(),
+        sum(|segment| segment.bytes),
+        sum(|segment| segment.frames),
+        sum(|segment| segment.records),
+        report.last_lsn,
+    );
+    for finding in &report.findings {
+        out.push_str(&line(finding));
+    }
+    if report.more_findings > 0 {
+        out.push_str(&format!("… and {} places more\n", report.more_findings));
+    }
+    if let Some(holder) = holder {
+        out.push_str(&format!("{holder}: its end may be unfinished while this is read\n"));
+    }
+    out.push_str(&conclusion(report));
+    out
+}
+
+fn line(finding: &Finding) -> String {
+    format!(
+        "{}: {} at offset {}, {} bytes: {}{}\n",
+        word(finding.verdict),
+        finding.path.display(),
+        finding.offset,
+        finding.bytes,
+        finding.what,
+        lsns(finding.first_lsn, finding.last_lsn),
+    )
+}
+
+fn lsns(first: Lsn, last: Option<Lsn>) -> String {
+    match last {
+        Some(last) if last == first => format!("; LSN {first}"),
+        Some(last) => format!("; LSN {first} to {last}"),
+        None => format!("; from LSN {first} on"),
+    }
+}
+
+fn conclusion(report: &Inspection) -> String {
+    let intact = report.intact_lsn;
+    match report.verdict() {
+        Verdict::Clean => "clean: every frame fits\n".to_owned(),
+        Verdict::Torn => format!(
+            "torn: a crash left an unfinished end. The next start cuts it off, keeps a copy in \
+             quarantine/ and serves everything up to LSN {intact}\n"
+        ),
+        Verdict::TooNew => "too new: a later version wrote this log; use that one\n".to_owned(),
+        Verdict::Corrupt => {
+            let behind = report.records_behind();
+            let readable = report.readable_behind;
+            format!(
+                "corrupt: a start refuses. Everything up to LSN {intact} is intact; at least \
+                 {behind} records are behind the first damage. {readable} of them can still be \
+                 read: `seawall wal dump --damaged --from-lsn {}` prints them.\n\
+                 docs/operations.md, \"When the log is damaged\", says what to do\n",
+                intact.saturating_add(1)
+            )
+        }
+    }
+}
+
+/// The report for programs.
+pub(super) fn as_json(report: &Inspection, holder: Option<Holder>) -> String {
+    let segments: Vec<_> = report
+        .segments
+        .iter()
+        .map(|segment| {
+            json!({
+                "file": segment.path.to_string_lossy(),
+                "sequence": segment.sequence,
+                "first_lsn": segment.first_lsn,
+                "bytes": segment.bytes,
+                "frames": segment.frames,
+                "records": segment.records,
+            })
+        })
+        .collect();
+    let findings: Vec<_> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "verdict": word(finding.verdict),
+                "file": finding.path.to_string_lossy(),
+                "offset": finding.offset,
+                "bytes": finding.bytes,
+                "first_lsn": finding.first_lsn,
+                "last_lsn": finding.last_lsn,
+                "what": finding.what,
+            })
+        })
+        .collect();
+    let object = json!({
+        "verdict": word(report.verdict()),
+        "in_use": holder.is_some(),
+        "intact_lsn": report.intact_lsn,
+        "last_lsn": report.last_lsn,
+        "records_behind": report.records_behind(),
+        "readable_behind": report.readable_behind,
+        "segments": segments,
+        "findings": findings,
+        "more_findings": report.more_findings,
+    });
+    format!("{object}\n")
+}
