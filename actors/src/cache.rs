@@ -8,5 +8,7 @@ pub mod sweeper;
 
 pub use cradle::Cradle;
 pub use loan::{Loan, LoanSlip};
-pub use shard::{Job, Outcome, Parked, Rebuild, Shard, ShardArgs, ShardMsg, ShardStats};
+pub use shard::{
+    DatabaseStats, Job, Outcome, Parked, Rebuild, Shard, ShardArgs, ShardMsg, ShardStats,
+};
 pub use sweeper::{SweepTarget, Sweeper, SweeperArgs};
