@@ -208,6 +208,9 @@ async fn start(
     // Set once, here.
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
+    if let Some(intake) = &wiring.intake {
+        apply::close_with_the_log(&tree, intake.clone());
+    }
     apply::install(&daemon, &telemetry, &wiring);
     Ok(Running { daemon, tree, wiring, _data: dependencies.data })
 }
@@ -302,7 +305,7 @@ impl Running {
     fn gave_up(&self, end: &TreeEnd) -> Exit {
         let TreeEnd::Failed { culprit, cause } = end else { return Exit::Ok };
         let exit = match culprit.split('/').next() {
-            Some("wal") => Exit::WalGaveUp,
+            Some(tree::WAL) => Exit::WalGaveUp,
             Some("cache") => Exit::CacheGaveUp,
             Some("front") => Exit::FrontGaveUp,
             _ => Exit::Internal,

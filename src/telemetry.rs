@@ -5,6 +5,10 @@
 //! dropped and counted ([`Telemetry::dropped_lines`]). A cache that stands still because a log
 //! collector does would be the worse choice.
 
+mod repeats;
+
+pub use repeats::Repeats;
+
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal, Write};
 use std::panic::PanicHookInfo;

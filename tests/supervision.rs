@@ -245,6 +245,36 @@ fn a_log_that_keeps_failing_ends_the_daemon_with_80() {
     gives_up("wal", 80);
 }
 
+/// A write that waited for the log held the front's drain to its limit of six seconds.
+#[test]
+fn a_write_that_waits_for_a_log_that_gives_up_is_told_so_and_holds_nothing_up() {
+    let mut daemon = with_drills().start();
+    // Several, for one may be between two writes at that moment.
+    let write = |mut client: Raw| {
+        let mut last = Reply::Nil;
+        while let Ok(reply) = client.try_run("INCR n") {
+            last = reply;
+        }
+        last
+    };
+    let writers: Vec<_> = (0..8)
+        .map(|_| daemon.connect())
+        .map(|client| std::thread::spawn(move || write(client)))
+        .collect();
+    let mut drill = daemon.connect();
+    while drill.try_run("SW.DRILL panic wal").is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // Idle connections are cut when the front begins to drain; this is what is left of it.
+    let drain = std::time::Instant::now();
+    assert_eq!(daemon.wait_exit().code(), Some(80), "{}", daemon.log_text());
+    assert!(drain.elapsed().as_secs() < 3, "{:?}: {}", drain.elapsed(), daemon.log_text());
+    for writer in writers {
+        let last = writer.join().expect("a writer ends well");
+        assert!(!last.is_error() || last.text().contains("the log was closed"), "{last:?}");
+    }
+}
+
 #[test]
 fn a_shard_that_keeps_failing_ends_the_daemon_with_81() {
     gives_up("cache/shard-2", 81);

@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use seawall_actors::cache::ShardMsg;
-use seawall_actors::supervise::{Handle, Tree};
+use seawall_actors::supervise::{Handle, Lifecycle, Tree};
 use seawall_actors::wal::WalMsg;
 use seawall_actors::watch::OnChange;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::format;
-use super::recovery::{store_config, wal_settings};
-use super::tree::Wiring;
+use super::recovery::{DaemonIntake, store_config, wal_settings};
+use super::tree::{WAL, Wiring};
 use crate::config::settings::Settings;
 use crate::config::{Applier, Change, Commit};
 use crate::daemon::{Daemon, ShardHandle};
@@ -69,6 +70,24 @@ pub(super) async fn reload(daemon: &Arc<Daemon>) {
 pub(super) fn follow_events(daemon: &Arc<Daemon>, tree: &Tree) {
     let (stats, events) = (Arc::clone(&daemon.stats), tree.subscribe());
     tokio::spawn(async move { stats.follow(events).await });
+}
+
+/// Closes the log's queue as soon as the log has given up. Its end stops the tree from the front
+/// on, and the front waits for replies: those that wait for the log would hold it to its limit.
+pub(super) fn close_with_the_log(tree: &Tree, intake: DaemonIntake) {
+    let mut events = tree.subscribe();
+    tokio::spawn(async move {
+        loop {
+            match events.recv().await {
+                Ok(event) if &*event.path == WAL && event.lifecycle == Lifecycle::Escalated => {
+                    return intake.close();
+                }
+                // What is missed costs the time only: the end of the tree closes it, too.
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    });
 }
 
 /// Registers everybody who has a say in new settings.

@@ -27,6 +27,8 @@ use crate::telemetry::Telemetry;
 /// Of `supervision.grace`, what the front may use to let connections finish; the rest is for the
 /// log and everything else.
 const FRONT_SHARE: u32 = 60;
+/// The log's place in the tree.
+pub(super) const WAL: &str = "wal";
 
 /// Handles and channels between the tree and the rest of the daemon.
 #[derive(Debug)]
@@ -47,7 +49,8 @@ pub(super) struct Wiring {
     pub store_configs: Vec<watch::Sender<StoreConfig>>,
     /// Time between two sweeps.
     pub sweep_interval: watch::Sender<Duration>,
-    intake: Option<DaemonIntake>,
+    /// The log's queue; `None` for a pure cache.
+    pub intake: Option<DaemonIntake>,
     grace: Duration,
 }
 
@@ -108,7 +111,7 @@ impl Wiring {
 
     fn wal(&self, daemon: &Arc<Daemon>, intake: &DaemonIntake, dir: &std::path::Path) -> ChildSpec {
         let (intake, data, clock) = (intake.clone(), dir.to_owned(), daemon.clock.clone());
-        ChildSpec::worker("wal", self.wal.clone(), Restart::default(), move || {
+        ChildSpec::worker(WAL, self.wal.clone(), Restart::default(), move || {
             let args = WalArgs { data: data.clone(), intake: intake.clone(), clock: clock.clone() };
             (WalActor::default(), args)
         })

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::routes::routes;
 use super::view::View;
+use crate::telemetry::Repeats;
 
 /// What the actor is told.
 #[derive(Debug, Clone, Copy)]
@@ -205,22 +206,22 @@ async fn accept(
 ) {
     let mut connections = JoinSet::new();
     let stopping = stop.clone();
-    let mut failing = false;
+    let mut complaints = Repeats::default();
     loop {
         tokio::select! {
             () = told(&mut stop) => break,
             accepted = listener.accept(), if connections.len() < limits.connections => {
                 match accepted {
                     Ok((stream, _)) => {
-                        failing = false;
                         connections.spawn(serve(stream, app.clone(), limits, stopping.clone()));
                     }
                     Err(error) => {
-                        // Once per change, not once per try.
-                        if !failing {
-                            tracing::warn!(%error, "admin HTTP cannot accept connections");
+                        if complaints.is_news(Instant::now()) {
+                            tracing::warn!(
+                                %error,
+                                "admin HTTP cannot accept connections; it is tried again"
+                            );
                         }
-                        failing = true;
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 }

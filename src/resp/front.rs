@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall_actors::supervise::{Failure, Label, Me, Worker};
 use tokio::io::AsyncWriteExt;
@@ -22,6 +22,7 @@ use super::session::{DENIED, Session, protected_mode_admits};
 use super::sockets::{Socket, Sockets};
 use crate::daemon::Daemon;
 use crate::stats::Rejection;
+use crate::telemetry::Repeats;
 
 /// How often idle clients are looked for.
 const REAP_EVERY: Duration = Duration::from_secs(1);
@@ -254,20 +255,20 @@ impl Listener {
 
 /// Accepts for ever.
 async fn accept(listener: Listener, daemon: Arc<Daemon>, draining: Arc<watch::Sender<bool>>) {
-    let mut failing = false;
+    let mut complaints = Repeats::default();
     loop {
         match listener.accept().await {
-            Ok((stream, endpoints, fd)) => {
-                failing = false;
-                admit(stream, endpoints, fd, &daemon, &draining);
-            }
+            Ok((stream, endpoints, fd)) => admit(stream, endpoints, fd, &daemon, &draining),
             Err(error) => {
                 daemon.stats.rejected(Rejection::Accept);
-                // Once per change, not once per try.
-                if !failing {
-                    warn!(%error, "cannot accept connections; trying again");
+                if complaints.is_news(Instant::now()) {
+                    warn!(
+                        %error,
+                        "cannot accept connections; new clients wait in the kernel's queue while \
+                         it is tried again. If descriptors are short, raise LimitNOFILE or lower \
+                         server.max_clients"
+                    );
                 }
-                failing = true;
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

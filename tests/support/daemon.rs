@@ -21,17 +21,24 @@ pub struct Setup {
     settings: BTreeMap<String, String>,
     env: Vec<(String, String)>,
     handed: Option<OwnedFd>,
+    surroundings: Vec<String>,
 }
 
 impl Setup {
     /// Free ports, JSON logs, a data directory of its own.
     pub fn new() -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
-        Self { dir, settings: BTreeMap::new(), env: Vec::new(), handed: None }
-            .with("server.bind", r#"["127.0.0.1:0"]"#)
-            .with("admin.bind", r#""127.0.0.1:0""#)
-            .with("log.format", r#""json""#)
-            .with("data.dir", r#""data""#)
+        Self {
+            dir,
+            settings: BTreeMap::new(),
+            env: Vec::new(),
+            handed: None,
+            surroundings: Vec::new(),
+        }
+        .with("server.bind", r#"["127.0.0.1:0"]"#)
+        .with("admin.bind", r#""127.0.0.1:0""#)
+        .with("log.format", r#""json""#)
+        .with("data.dir", r#""data""#)
     }
 
     /// Sets a key; `value` is TOML.
@@ -52,6 +59,12 @@ impl Setup {
         self
     }
 
+    /// Starts it by another program, which becomes the daemon: program and first arguments.
+    pub fn within(mut self, words: &[&str]) -> Self {
+        self.surroundings = words.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// Where the daemon lives.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -66,7 +79,7 @@ impl Setup {
 
     /// Starts the daemon.
     pub fn spawn(self) -> Daemon {
-        let Self { dir, settings, env, handed } = self;
+        let Self { dir, settings, env, handed, surroundings } = self;
         let mut daemon = Daemon {
             child: None,
             log: Arc::default(),
@@ -75,6 +88,7 @@ impl Setup {
             dir,
             settings,
             env,
+            surroundings,
         };
         daemon.write_settings();
         daemon.launch(handed);
@@ -99,6 +113,7 @@ pub struct Daemon {
     dir: Arc<TempDir>,
     settings: BTreeMap<String, String>,
     env: Vec<(String, String)>,
+    surroundings: Vec<String>,
 }
 
 impl Daemon {
@@ -109,11 +124,16 @@ impl Daemon {
 
     fn launch(&mut self, handed: Option<OwnedFd>) {
         let binary = env!("CARGO_BIN_EXE_seawall");
-        let mut command = match &handed {
-            None => Command::new(binary),
+        let mut command = match (&handed, self.surroundings.split_first()) {
+            (None, None) => Command::new(binary),
+            (None, Some((program, arguments))) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(binary);
+                command
+            }
             // The shell learns its process id, moves the socket to descriptor 3 and becomes the
             // daemon.
-            Some(_) => {
+            (Some(_), _) => {
                 let mut shell = Command::new("sh");
                 shell.args([
                     "-c",
@@ -276,6 +296,11 @@ impl Daemon {
         assert!(self.child.is_none(), "still running");
         self.write_settings();
         self.launch(None);
+    }
+
+    /// From the next start on it has no surroundings of its own.
+    pub fn leave_surroundings(&mut self) {
+        self.surroundings.clear();
     }
 
     /// The log so far.

@@ -36,6 +36,10 @@ struct Disk {
     /// The process dies after this many more changing calls.
     calls_left: Option<usize>,
     fault: Option<(Call, i32)>,
+    /// The fault stays until it is lifted.
+    lasting: bool,
+    /// Writes say OK and leave something else.
+    lying: bool,
     capacity: Option<usize>,
     resynced: bool,
 }
@@ -58,7 +62,19 @@ impl FaultyFs {
 
     /// The next `call` fails with `errno`.
     pub(super) fn fail_next(&self, call: Call, errno: i32) {
-        self.disk().fault = Some((call, errno));
+        let mut disk = self.disk();
+        (disk.fault, disk.lasting) = (Some((call, errno)), false);
+    }
+
+    /// Every `call` fails with `errno` from now on.
+    pub(super) fn fail_always(&self, call: Call, errno: i32) {
+        let mut disk = self.disk();
+        (disk.fault, disk.lasting) = (Some((call, errno)), true);
+    }
+
+    /// From now on nothing holds what was written to it.
+    pub(super) fn lie(&self) {
+        self.disk().lying = true;
     }
 
     /// From now on everything works.
@@ -137,7 +153,9 @@ impl Disk {
         }
         match self.fault {
             Some((aim, errno)) if aim == call => {
-                self.fault = None;
+                if !self.lasting {
+                    self.fault = None;
+                }
                 Err(io::Error::from_raw_os_error(errno))
             }
             _ => Ok(()),
@@ -152,7 +170,7 @@ impl Disk {
 impl LogFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut disk = self.0.disk();
-        let dead_before = disk.calls_left == Some(0);
+        let (dead_before, lying) = (disk.calls_left == Some(0), disk.lying);
         let outcome = disk.change(Call::Write);
         // A failed write leaves a part behind, unless the process was dead before.
         let room = disk.capacity.map_or(usize::MAX, |cap| cap.saturating_sub(disk.used()));
@@ -166,6 +184,7 @@ impl LogFile for FaultyFile {
                 now.resize(offset + fit, 0);
             }
             now[offset..offset + fit].copy_from_slice(&bytes[..fit]);
+            now[offset] ^= u8::from(lying);
         }
         outcome?;
         if fit < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }

@@ -61,6 +61,26 @@ pub(super) enum SegmentError {
     TooNew(u16),
 }
 
+/// Why a segment could not be made.
+#[derive(Debug)]
+pub(super) struct CreateError {
+    /// A sync failed, of the file or of its directory.
+    pub(super) in_sync: bool,
+    pub(super) source: io::Error,
+}
+
+impl CreateError {
+    fn sync(source: io::Error) -> Self {
+        Self { in_sync: true, source }
+    }
+}
+
+impl From<io::Error> for CreateError {
+    fn from(source: io::Error) -> Self {
+        Self { in_sync: false, source }
+    }
+}
+
 impl SegmentHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
@@ -136,14 +156,14 @@ pub(super) fn list<F: Filesystem>(fs: &F, dir: &Path) -> io::Result<Vec<(u64, Ls
 /// Makes a segment that starts with `frames`. On return it is durable, with its name.
 ///
 /// # Errors
-/// Whatever the file system reports; the segment may exist then, in any state, with or without
-/// its name, and has to be removed before the next try.
+/// Whatever the file system reports, and whether it was a sync; the segment may exist then, in any
+/// state, with or without its name, and has to be removed before the next try.
 pub(super) fn create<F: Filesystem>(
     fs: &F,
     dir: &Path,
     header: &SegmentHeader,
     frames: &[u8],
-) -> io::Result<F::File> {
+) -> Result<F::File, CreateError> {
     let named = dir.join(header.file_name());
     let unnamed = named.with_extension("wal.new");
     fs.remove(&unnamed)?;
@@ -152,9 +172,9 @@ pub(super) fn create<F: Filesystem>(
     if !frames.is_empty() {
         file.write_at(frames, HEADER_LEN as u64)?;
     }
-    file.sync()?;
+    file.sync().map_err(CreateError::sync)?;
     fs.rename(&unnamed, &named)?;
-    fs.sync_dir(dir)?;
+    fs.sync_dir(dir).map_err(CreateError::sync)?;
     Ok(file)
 }
 

@@ -11,6 +11,7 @@
 mod open;
 mod segments;
 mod thread;
+mod trust;
 mod turn;
 
 pub(super) use open::read_header;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::trust::{FAILURES, PROOFS, Trust, WINDOW, probe};
 use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
 use super::intake::Intake;
@@ -66,6 +68,8 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     leftover: Option<PathBuf>,
     /// No next try before this time.
     retry_at: Option<Instant>,
+    /// Whether the disk may have the log. A successor begins with trust.
+    trust: Trust,
     /// Before this time the thread writes alone: a write was slow.
     thread_only_until: Option<Instant>,
     due: Vec<P>,
@@ -104,10 +108,12 @@ pub(super) struct Plan<L> {
 pub(super) struct Trouble {
     doing: &'static str,
     source: io::Error,
+    /// A sync has failed: it counts against the disk.
+    in_sync: bool,
 }
 
 fn trouble(doing: &'static str) -> impl FnOnce(io::Error) -> Trouble {
-    move |source| Trouble { doing, source }
+    move |source| Trouble { doing, source, in_sync: false }
 }
 
 impl<F: Filesystem, P: Release> Writer<F, P> {
@@ -116,7 +122,9 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let held = self.retry_at.is_some_and(|at| now < at);
         if !held {
             self.retry_at = None;
-            if let Err(trouble) = self.advance(now, flight) {
+            if !self.has_proven_good(now) {
+                self.retry_at = self.trust.probe_at();
+            } else if let Err(trouble) = self.advance(now, flight) {
                 self.suffer(&trouble, now);
             } else if !self.broken && flight.is_empty() && self.intake.unblock() {
                 tracing::info!(path = "wal", event = "healed", "the log can be written again");
@@ -226,16 +234,49 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 
     /// Writes nothing until the next try, and says so.
     fn suffer(&mut self, trouble: &Trouble, now: Instant) {
-        self.retry_at = Some(now + RETRY_EVERY);
-        let ms = RETRY_EVERY.as_millis();
-        let why = format!(
-            "{trouble}; tried again every {ms} ms, new writes are refused until it works; a write \
-             that waited for it may or may not be kept"
-        );
-        if self.intake.stats().blocked.is_none() {
+        let counts = trouble.in_sync && !is_full(&trouble.source);
+        let lost = counts && self.trust.sync_failed(now);
+        self.retry_at = self.trust.probe_at().or(Some(now + RETRY_EVERY));
+        let healing = if self.trust.is_lost() {
+            let secs = WINDOW.as_secs();
+            format!(
+                "{FAILURES} syncs have failed within {secs} s, so the disk is not trusted: new \
+                 writes are refused until {PROOFS} probes of it in a row go well"
+            )
+        } else {
+            let ms = RETRY_EVERY.as_millis();
+            format!("tried again every {ms} ms, new writes are refused until it works")
+        };
+        let why =
+            format!("{trouble}; {healing}; a write that waited for it may or may not be kept");
+        if lost {
+            tracing::error!(path = "wal", event = "distrusted", reason = %trouble, "{why}");
+        } else if self.intake.stats().blocked.is_none() {
             tracing::error!(path = "wal", event = "blocked", reason = %trouble, "{why}");
         }
         self.intake.block(&why);
+    }
+
+    /// Whether the disk may be written. While it is not trusted it is probed here.
+    fn has_proven_good(&mut self, now: Instant) -> bool {
+        if !self.trust.is_lost() {
+            return true;
+        }
+        let outcome = probe(&self.fs, &self.dir, self.clock.unix_ms());
+        let won = self.trust.probed(outcome.is_ok(), now);
+        if let Err(error) = outcome {
+            let next_in = self.trust.probe_at().map(|at| at.saturating_duration_since(now));
+            tracing::warn!(
+                path = "wal",
+                event = "probe_failed",
+                %error,
+                ?next_in,
+                "the disk does not prove good; the log stays read-only"
+            );
+        } else if won {
+            tracing::info!(path = "wal", event = "trusted", "the disk has proven good");
+        }
+        won
     }
 
     // === syncing ===
@@ -318,7 +359,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         add(&self.intake.counters().sync_errors, 1);
         self.intake.taint(self.sequence);
         self.broken = true;
-        trouble("sync the log")(error)
+        Trouble { doing: "sync the log", source: error, in_sync: true }
     }
 
     // === waiting ===

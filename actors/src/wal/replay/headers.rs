@@ -72,7 +72,8 @@ pub(in crate::wal) fn open_on<F: Filesystem>(
             link: [0; 32],
             created_ms: clock.unix_ms(),
         };
-        segment::create(&fs, &dir, &header, &[]).map_err(io_error("begin the log in", &dir))?;
+        segment::create(&fs, &dir, &header, &[])
+            .map_err(|error| io_error("begin the log in", &dir)(error.source))?;
     }
     let segments = read_headers(&fs, &dir)?;
     Ok(Opened { fs, data: data.to_owned(), clock, segments })

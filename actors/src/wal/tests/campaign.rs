@@ -246,12 +246,17 @@ fn blocks_zeroed_swapped_doubled_or_stale_are_never_believed() {
                 bytes[at.start..at.start + stale.len()].copy_from_slice(stale);
             }
         }
-        let same = bytes == log.files[file];
+        // Zeros from the end of a frame to the end of the log are a clean end.
+        let ends_in_zeros = kind == "zeroed"
+            && file + 1 == log.files.len()
+            && at.end == bytes.len()
+            && log.frames.iter().any(|frame| frame.file == file && frame.at.end == at.start);
+        let passes = ends_in_zeros || bytes == log.files[file];
         changed.push((file, bytes));
         let unharmed = score.unharmed;
         let what = format!("case {case}: {kind}, file {file} at {at:?}, file {other} at {from:?}");
         log.check(&changed, &mut score, &what);
-        assert!(same || score.unharmed == unharmed, "{what}: not noticed");
+        assert!(passes || score.unharmed == unharmed, "{what}: not noticed");
     }
     println!("blocks: {score:?}");
 }

@@ -9,6 +9,7 @@ use crate::wal::settings::{FsyncMode, Settings};
 use super::sim::{Reply, Sim, replay};
 
 const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
 
 fn sim(fsync: FsyncMode) -> Sim {
     Sim::new(FaultyFs::default(), fsync)
@@ -119,6 +120,72 @@ fn after_a_failed_sync_the_file_is_left_alone_and_its_frames_written_again() {
         assert_eq!(sim.intake.stats().segment, 2);
         assert_eq!(replay(&sim.fs).unwrap().last_lsn, lsn);
     }
+}
+
+/// Steps every half second; the seconds until the log can be written, 100 at most.
+fn heals_within(sim: &mut Sim) -> f64 {
+    let begin = sim.now;
+    while sim.intake.writable().is_err() && sim.now.duration_since(begin).as_secs() < 100 {
+        sim.pass(500);
+        sim.step();
+    }
+    sim.now.duration_since(begin).as_secs_f64()
+}
+
+#[test]
+fn after_three_failed_syncs_the_log_stays_read_only_until_the_disk_proves_good() {
+    let mut sim = sim(FsyncMode::Always);
+    let lsn = sim.append(3);
+    // The segment's own sync, then those of two segments that should take its place.
+    sim.fs.fail_always(Call::Sync, EIO);
+    sim.step();
+    assert!(sim.intake.writable().unwrap_err().to_string().contains("tried again every 500 ms"));
+    sim.pass(1000);
+    sim.step();
+    sim.pass(1000);
+    sim.step();
+    let why = sim.intake.writable().unwrap_err().to_string();
+    assert!(why.contains("the disk is not trusted"), "{why}");
+    assert_eq!(sim.intake.stats().sync_errors, 3);
+    assert!(heals_within(&mut sim) >= 100.0);
+    assert_eq!(sim.intake.stats().sync_errors, 3, "the log itself is not tried");
+    sim.fs.fail_nothing();
+    let took = heals_within(&mut sim);
+    assert!((2.0..33.0).contains(&took), "three probes prove it good, not one: {took}");
+    sim.settle();
+    assert!(failed(sim.outcome(lsn)), "it waited, and was told that the outcome is unknown");
+    assert_eq!((sim.intake.writable(), sim.intake.durable()), (Ok(()), lsn));
+    assert!(!sim.fs.was_resynced());
+    assert_eq!(replay(&sim.fs.after_crash(None)).unwrap().last_lsn, lsn);
+}
+
+#[test]
+fn syncs_of_the_directory_count_like_those_of_files() {
+    let mut sim = sim(FsyncMode::Always);
+    sim.fs.fail_next(Call::Sync, EIO);
+    sim.append(1);
+    sim.step();
+    sim.fs.fail_always(Call::SyncDir, EIO);
+    heals_within(&mut sim);
+    assert_eq!(sim.intake.stats().sync_errors, 3);
+    let why = sim.intake.writable().unwrap_err().to_string();
+    assert!(why.contains("the disk is not trusted"), "{why}");
+    sim.fs.fail_nothing();
+    sim.settle();
+    assert_eq!((sim.intake.writable(), sim.intake.durable()), (Ok(()), 1));
+}
+
+#[test]
+fn syncs_that_fail_for_want_of_space_do_not_cost_the_trust() {
+    let mut sim = sim(FsyncMode::Always);
+    let lsn = sim.append(1);
+    sim.fs.fail_always(Call::Sync, ENOSPC);
+    sim.step();
+    assert!(heals_within(&mut sim) >= 100.0);
+    sim.fs.fail_nothing();
+    assert!(heals_within(&mut sim) <= 2.0, "space is all it takes");
+    assert_eq!(sim.intake.durable(), lsn);
+    assert!(!sim.fs.was_resynced());
 }
 
 #[test]

@@ -32,10 +32,11 @@ pub(super) fn inspected(fs: &FaultyFs) -> (Inspection, Vec<Lsn>, Vec<Lsn>) {
 
 /// Several segments of whole frames of five records each, not sealed.
 pub(super) fn several() -> (FaultyFs, Vec<PathBuf>) {
-    let mut sim = Sim::new(FaultyFs::default(), FsyncMode::Always);
+    let mut sim = Sim::new(FaultyFs::default(), FsyncMode::EverySec);
     for _ in 0..40 {
         sim.append(5);
         sim.step();
+        sim.finish_sync();
     }
     let paths = paths(&sim.fs);
     assert!(paths.len() > 3);

@@ -159,7 +159,8 @@ impl Sim {
 
     /// Lets everything settle that can.
     pub(super) fn settle(&mut self) {
-        for _ in 0..20 {
+        // Longer than a disk that has just recovered takes to prove good.
+        for _ in 0..80 {
             self.step();
             self.finish_sync();
             self.pass(600);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Writer;
+use super::trust::Trust;
 use crate::clock::Clock;
 use crate::journal::{Lsn, Release};
 use crate::wal::fs::{Filesystem, LogFile};
@@ -117,6 +118,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             broken,
             leftover: None,
             retry_at: None,
+            trust: Trust::default(),
             thread_only_until: None,
             due: Vec::new(),
         };

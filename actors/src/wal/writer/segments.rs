@@ -1,6 +1,5 @@
 //! From one segment to the next: because it is full, or because it can't be trusted any more.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -9,7 +8,7 @@ use super::{Trouble, Writer, trouble};
 use crate::journal::{Lsn, Release};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile};
-use crate::wal::segment::{self, SegmentHeader};
+use crate::wal::segment::{self, CreateError, SegmentHeader};
 use crate::wal::settings::FsyncMode;
 use crate::wal::stats::add;
 
@@ -103,8 +102,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 // It may have its name already, and would then cut off whatever the old segment
                 // takes from here on.
                 self.leftover = Some(path);
-                add(&self.intake.counters().write_errors, 1);
-                return Err(trouble("begin a new log segment")(error));
+                let counters = self.intake.counters();
+                let CreateError { in_sync, source } = error;
+                add(if in_sync { &counters.sync_errors } else { &counters.write_errors }, 1);
+                return Err(Trouble { doing: "begin a new log segment", source, in_sync });
             }
         };
         self.file = Arc::new(file);
@@ -125,12 +126,13 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     /// Removes a segment whose making has failed, durably, before anything else is written.
     pub(super) fn clear_leftover(&mut self) -> Result<(), Trouble> {
         let Some(path) = &self.leftover else { return Ok(()) };
-        let clear = || -> io::Result<()> {
-            self.fs.remove(path)?;
-            self.fs.remove(&path.with_extension("wal.new"))?;
-            self.fs.sync_dir(&self.dir)
-        };
-        clear().map_err(trouble("remove an unfinished log segment"))?;
+        let doing = "remove an unfinished log segment";
+        self.fs.remove(path).map_err(trouble(doing))?;
+        self.fs.remove(&path.with_extension("wal.new")).map_err(trouble(doing))?;
+        self.fs.sync_dir(&self.dir).map_err(|source| {
+            add(&self.intake.counters().sync_errors, 1);
+            Trouble { doing, source, in_sync: true }
+        })?;
         self.leftover = None;
         Ok(())
     }
