@@ -35,6 +35,7 @@ use crate::config::{ConfigControl, Loader};
 use crate::daemon::{Daemon, Life, Phase, Shards, StopMode};
 use crate::exit::Exit;
 use crate::resp::clients::Clients;
+use crate::slow::Slow;
 use crate::stats::Stats;
 use crate::telemetry::{Format, Telemetry};
 
@@ -186,6 +187,7 @@ async fn start(
         shards: Shards::new(wiring.shards.clone(), recovered.hasher, recovered.journal.clone()),
         clients: Clients::new(settings.server.max_clients),
         stats: Arc::new(Stats::new()),
+        slow: Slow::default(),
         log: Arc::clone(&recovered.log),
         snapshots: wiring.snapshots.clone(),
         metrics: Published::new(),

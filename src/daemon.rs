@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::config::ConfigControl;
 use crate::resp::clients::Clients;
 use crate::resp::round::DataJob;
+use crate::slow::Slow;
 use crate::stats::Stats;
 
 /// The address of one shard actor.
@@ -40,6 +41,8 @@ pub struct Daemon {
     pub clients: Clients,
     /// Server-wide numbers.
     pub stats: Arc<Stats>,
+    /// What was slow.
+    pub slow: Slow,
     /// The log's numbers.
     pub log: Arc<dyn LogView>,
     /// Takes snapshots.

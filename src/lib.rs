@@ -7,5 +7,6 @@ pub mod daemon;
 pub mod exit;
 pub mod http;
 pub mod resp;
+pub mod slow;
 pub mod stats;
 pub mod telemetry;

@@ -20,7 +20,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use crate::support::raw::encode;
-use crate::support::{Daemon, PATIENCE, Raw, Reply, Setup, seed, setting};
+use crate::support::{Daemon, PATIENCE, Raw, Reply, Setup, seed, setting, wait_until};
 
 const MODES: [&str; 3] = ["always", "everysec", "no"];
 const WRITERS: u64 = 4;
@@ -403,8 +403,12 @@ fn what_expired_while_it_was_down_stays_gone() {
     let mut client = daemon.connect();
     client.run("SET short 1 PX 60");
     client.run("SET long 1 EX 1000");
+    let Reply::Int(ends) = client.run("PEXPIRETIME short") else { panic!("no number") };
     daemon.kill();
-    std::thread::sleep(Duration::from_millis(70));
+    wait_until("the key's time to be over", || {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+        now.as_millis() > u128::try_from(ends).expect("after 1970")
+    });
     daemon.restart();
     let mut client = daemon.connect();
     assert_eq!(client.run("GET short"), Reply::Nil);

@@ -215,3 +215,37 @@ fn many_clients_come_and_go() {
         client.run("CLIENT LIST").text().lines().count() == 1
     });
 }
+
+#[test]
+fn slowlog_names_the_command_that_a_pipeline_waited_for() {
+    let setup = Setup::new().with("debug.commands", "true");
+    let daemon = setup
+        .with("server.slowlog_slower_than", "'200ms'")
+        .with("server.latency_threshold", "'200ms'")
+        .start();
+    let mut client = daemon.connect();
+    client.run("CLIENT SETNAME tester");
+    let words = [&["SET", "k", "v"][..], &["DEBUG", "SLEEP", "0.25"], &["GET", "k"]];
+    client.send_bytes(words.iter().flat_map(|words| encode(words)).collect::<Vec<_>>());
+    assert_eq!([client.receive(), client.receive()], [Reply::ok(), Reply::ok()]);
+    assert_eq!(client.receive(), Reply::bulk("v"));
+    let Reply::Array(entries) = client.run("SLOWLOG GET -1") else { panic!("no array") };
+    let Some(Reply::Array(entry)) = entries.first() else { panic!("no entry") };
+    assert!(matches!(entry[2], Reply::Int(us) if us >= 250_000), "{entry:?}");
+    let args = ["DEBUG", "SLEEP", "0.25", "... (1 more commands of its pipeline)"];
+    assert_eq!(entry[3], Reply::Array(args.map(Reply::bulk).to_vec()));
+    assert_eq!(entry[5], Reply::bulk("tester"));
+    let Reply::Array(events) = client.run("LATENCY LATEST") else { panic!("no array") };
+    assert!(matches!(&events[..], [Reply::Array(event)] if event[0] == Reply::bulk("command")));
+    assert_eq!(client.run("LATENCY RESET"), Reply::Int(1));
+    assert_eq!(client.run("SLOWLOG RESET"), Reply::ok());
+    assert_eq!(client.run("SLOWLOG LEN"), Reply::Int(0));
+    // Changed live.
+    assert_eq!(client.run("CONFIG SET slowlog-log-slower-than 0"), Reply::ok());
+    client.run("GET k");
+    assert_eq!(client.run("CONFIG SET slowlog-log-slower-than -1"), Reply::ok());
+    let Reply::Int(len) = client.run("SLOWLOG LEN") else { panic!("no number") };
+    assert!(len >= 1);
+    client.run("GET k");
+    assert_eq!(client.run("SLOWLOG LEN"), Reply::Int(len));
+}

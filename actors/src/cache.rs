@@ -9,6 +9,7 @@ pub mod sweeper;
 pub use cradle::Cradle;
 pub use loan::{Loan, LoanSlip};
 pub use shard::{
-    Exported, Job, NotExported, Outcome, Parked, Rebuild, Shard, ShardArgs, ShardMsg, ShardStats,
+    DatabaseStats, Exported, Job, NotExported, Outcome, Parked, Rebuild, Shard, ShardArgs,
+    ShardMsg, ShardStats,
 };
 pub use sweeper::{SweepTarget, Sweeper, SweeperArgs};

@@ -65,6 +65,10 @@ pub enum Mapping {
     Integer(u64, u64),
     /// Whole seconds.
     Seconds,
+    /// Whole milliseconds.
+    Milliseconds,
+    /// Whole microseconds; Redis says -1 for off and 0 for everything.
+    MicrosecondsOrOff,
     /// Bytes, with Redis' units when set.
     Memory,
     /// One word for another: (Redis', Seawall's). The first match wins either way.

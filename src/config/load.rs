@@ -137,7 +137,8 @@ impl Loader {
         running: Option<&Settings>,
     ) -> Result<Loaded, ConfigErrors> {
         let Merged { values, origins, mut problems, profile } = merge(self.texts(input, overrides));
-        let settings = match validate(values.clone(), self.machine, &input.password) {
+        let shards = running.map(|running| running.cache.shards);
+        let settings = match validate(values.clone(), self.machine, shards, &input.password) {
             Ok(settings) if problems.is_empty() => settings,
             Ok(_) => return Err(ConfigErrors(problems)),
             Err(violations) => {
@@ -183,18 +184,19 @@ impl Loader {
                 values.insert(key.path, value.clone());
             }
         }
-        loaded.settings = validate(values, self.machine, password).map_err(|violations| {
-            ConfigErrors(
-                violations
-                    .into_iter()
-                    .map(|v| Problem {
-                        source: blame(&v.keys, &loaded.origins),
-                        key: v.keys.first().map(|k| (*k).to_owned()),
-                        message: format!("{} (until the daemon is restarted)", v.message),
-                    })
-                    .collect(),
-            )
-        })?;
+        loaded.settings = validate(values, self.machine, Some(running.cache.shards), password)
+            .map_err(|violations| {
+                ConfigErrors(
+                    violations
+                        .into_iter()
+                        .map(|v| Problem {
+                            source: blame(&v.keys, &loaded.origins),
+                            key: v.keys.first().map(|k| (*k).to_owned()),
+                            message: format!("{} (until the daemon is restarted)", v.message),
+                        })
+                        .collect(),
+                )
+            })?;
         Ok(())
     }
 }

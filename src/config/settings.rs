@@ -60,6 +60,12 @@ pub struct Server {
     pub query_buffer: usize,
     /// Bytes of replies that may wait for one client.
     pub output_buffer: usize,
+    /// From when on a command goes into the slow log.
+    pub slowlog_slower_than: Option<Duration>,
+    /// How many commands the slow log keeps.
+    pub slowlog_max_len: usize,
+    /// From when on a command is sampled by LATENCY.
+    pub latency_threshold: Option<Duration>,
 }
 
 /// `[admin]`: the HTTP listener.
@@ -224,6 +230,20 @@ impl Settings {
         }
         if self.debug.drills {
             warnings.push("debug.drills is on: clients can make actors fail".to_owned());
+        }
+        let share = self.cache.max_memory.map(|max| max / u64::from(self.cache.shards.max(1)));
+        let max_value = self.validation.max_value as u64;
+        if self.cache.shards > 1
+            && let Some(share) = share.filter(|share| *share <= max_value)
+        {
+            warnings.push(format!(
+                "each of {} shards has {} of cache.max_memory: larger values are refused, though \
+                 validation.max_value is {}; raise max_memory, set fewer shards or a lower \
+                 max_value",
+                self.cache.shards,
+                super::units::format_size(share),
+                super::units::format_size(max_value)
+            ));
         }
         if self.cache.max_entries.is_none() && self.cache.max_memory.is_none() {
             warnings.push(

@@ -42,13 +42,15 @@ pub type PasswordFile = Option<Result<Secret, String>>;
 
 /// Applies the caps and the rules; all violations at once.
 ///
-/// `values` holds every key of the table, each accepted by its kind.
+/// `values` holds every key of the table, each accepted by its kind. `running_shards` is how many
+/// shards there are already: their number does not change while the daemon runs.
 ///
 /// # Errors
 /// Every broken rule.
 pub fn validate(
     mut values: Values,
     machine: Machine,
+    running_shards: Option<u16>,
     password_file: &PasswordFile,
 ) -> Result<Settings, Vec<Violation>> {
     let mut violations = Vec::new();
@@ -61,7 +63,8 @@ pub fn validate(
         _ => nonzero(size(&values, "cache.max_memory")),
     };
     let password = password(&values, password_file, &mut violations);
-    let settings = build(values, machine, max_memory, password);
+    let auto = running_shards.unwrap_or_else(|| auto_shards(&values, machine, max_memory));
+    let settings = build(values, auto, max_memory, password);
     rules(&settings, &mut violations);
     if violations.is_empty() { Ok(settings) } else { Err(violations) }
 }
@@ -197,9 +200,25 @@ fn shares(s: &Settings, broken: &mut impl FnMut(&[&'static str], String)) {
     }
 }
 
+/// How many shards `"auto"` means.
+///
+/// A core is left to the log's writer and to the kernel's network work: on two cores one shard
+/// costs less per operation than two, and nothing in throughput. And limits are shared out: there
+/// are no more shards than can each hold one entry, and the largest value.
+fn auto_shards(values: &Values, machine: Machine, max_memory: Option<u64>) -> u16 {
+    let by_cores = (machine.cores as u64).saturating_sub(1);
+    let by_entries = nonzero(int(values, "cache.max_entries")).unwrap_or(u64::MAX);
+    let databases = u8::try_from(int(values, "server.databases")).unwrap_or(u8::MAX);
+    let largest = Store::floor_bytes(databases)
+        .saturating_add(size(values, "validation.max_value"))
+        .saturating_add(COMMAND_SLACK);
+    let by_memory = max_memory.map_or(u64::MAX, |max| max / largest);
+    u16::try_from(by_cores.min(by_entries).min(by_memory).clamp(1, 256)).unwrap_or(256)
+}
+
 fn build(
     values: Values,
-    machine: Machine,
+    auto_shards: u16,
     max_memory: Option<u64>,
     password: Option<Secret>,
 ) -> Settings {
@@ -207,9 +226,7 @@ fn build(
     let paranoia = flag(v, "cache.paranoia");
     let shards = match v.get("cache.shards") {
         Some(Value::Int(n)) => u16::try_from(*n).unwrap_or(256),
-        // A core is left to the log's writer and to the kernel's network work: on two cores one
-        // shard costs less per operation than two, and nothing in throughput.
-        _ => u16::try_from((machine.cores - 1).clamp(1, 256)).unwrap_or(1),
+        _ => auto_shards,
     };
     Settings {
         server: Server {
@@ -226,6 +243,9 @@ fn build(
             protected_mode: flag(v, "server.protected_mode"),
             query_buffer: to_usize(size(v, "server.query_buffer")),
             output_buffer: to_usize(size(v, "server.output_buffer")),
+            slowlog_slower_than: bounded(v, "server.slowlog_slower_than"),
+            slowlog_max_len: to_usize(int(v, "server.slowlog_max_len")),
+            latency_threshold: bounded(v, "server.latency_threshold"),
         },
         admin: Admin { bind: text(v, "admin.bind").parse().ok() },
         data: Data { dir: PathBuf::from(text(v, "data.dir")) },

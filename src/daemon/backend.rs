@@ -13,11 +13,11 @@ use super::{Daemon, Phase, StopMode};
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
 use crate::resp::backend::{
-    Backend, DatabaseNumbers, FamilyNumbers, LifeNumbers, LogNumbers, ShardNumbers,
-    SnapshotNumbers, Traffic,
+    Backend, FamilyNumbers, LifeNumbers, LogStatus, SnapshotNumbers, Traffic,
 };
 use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
+use crate::slow::Slow;
 
 #[async_trait]
 impl Backend for Daemon {
@@ -27,6 +27,10 @@ impl Backend for Daemon {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn slow(&self) -> &Slow {
+        &self.slow
     }
 
     fn now(&self) -> UnixMs {
@@ -47,9 +51,8 @@ impl Backend for Daemon {
         self.life.request_stop(if at_once { StopMode::Now } else { StopMode::Graceful });
     }
 
-    async fn shards(&self, within: Duration) -> Vec<Option<ShardNumbers>> {
-        let stats = self.shards.stats(within).await;
-        stats.into_iter().map(|shard| shard.map(|s| numbers(&s))).collect()
+    async fn shards(&self, within: Duration) -> Vec<Option<ShardStats>> {
+        self.shards.stats(within).await
     }
 
     async fn reset_stats(&self) {
@@ -97,20 +100,9 @@ impl Backend for Daemon {
         }
     }
 
-    fn log(&self) -> Option<LogNumbers> {
+    fn log(&self) -> Option<LogStatus> {
         let (fsync, stats) = self.log.status()?;
-        Some(LogNumbers {
-            fsync,
-            lsn: stats.lsn,
-            written: stats.written,
-            durable: stats.durable,
-            segments: stats.segment,
-            bytes: stats.bytes,
-            frames: stats.frames,
-            syncs: stats.syncs,
-            errors: stats.write_errors + stats.sync_errors,
-            refusing: stats.blocked,
-        })
+        Some(LogStatus { fsync, stats })
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {
@@ -151,32 +143,5 @@ impl Backend for Daemon {
             return Err(Refusal::other("ERR the tree is being started"));
         };
         tree.drill(path, drill).map_err(|error| Refusal::other(format!("ERR {error}")))
-    }
-}
-
-fn numbers(shard: &ShardStats) -> ShardNumbers {
-    let c = &shard.counters;
-    ShardNumbers {
-        entries: shard.entries,
-        bytes: shard.bytes,
-        hits: c.hits,
-        misses: c.misses,
-        sets: c.sets,
-        deletes: c.deletes,
-        expired: c.expired,
-        evicted_entries: c.evicted_entries,
-        evicted_memory: c.evicted_memory,
-        sweeps: c.sweep_cycles,
-        sweep_ns: c.sweep_ns,
-        databases: (0u8..)
-            .zip(&shard.databases)
-            .filter(|(_, d)| d.keys > 0)
-            .map(|(db, d)| DatabaseNumbers {
-                db,
-                keys: d.keys,
-                expires: d.expires,
-                avg_ttl_ms: d.avg_ttl_ms,
-            })
-            .collect(),
     }
 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use seawall_actors::cache::store::StoreStats;
 use seawall_actors::metrics::{Sample, Snapshot, Source};
 
 use super::Daemon;
-use crate::http::metrics::{self, DaemonFigures, ShardFigures};
+use crate::http::metrics::{self, DaemonFigures};
 use crate::http::{Degraded, TreeView, View};
 use crate::telemetry::Telemetry;
 
@@ -85,21 +84,7 @@ impl Source for Reading {
     async fn collect(&self) -> Sample {
         let daemon = &self.daemon;
         match self.part {
-            Part::Cache => {
-                let shards = daemon.shards.stats(SHARD_WITHIN).await;
-                let figures: Vec<_> = shards
-                    .into_iter()
-                    .map(|shard| {
-                        shard.map(|s| ShardFigures {
-                            entries: s.entries,
-                            expires: s.databases.iter().map(|d| d.expires).sum(),
-                            bytes: s.bytes,
-                            counters: StoreStats::clone(&s.counters),
-                        })
-                    })
-                    .collect();
-                metrics::cache(&figures)
-            }
+            Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
             Part::Log => daemon
                 .log

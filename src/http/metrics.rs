@@ -8,7 +8,7 @@ pub mod exposition;
 pub mod process;
 
 use catalog as m;
-use seawall_actors::cache::store::StoreStats;
+use seawall_actors::cache::ShardStats;
 use seawall_actors::metrics::Sample;
 use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
@@ -16,32 +16,19 @@ use seawall_actors::wal;
 use super::view::{Degraded, Node};
 use crate::stats::StatsSnapshot;
 
-/// What one shard counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ShardFigures {
-    /// Entries in all databases.
-    pub entries: u64,
-    /// Those of them that have an expiry.
-    pub expires: u64,
-    /// Bytes allocated.
-    pub bytes: u64,
-    /// Counters.
-    pub counters: StoreStats,
-}
-
 /// The shards, in their order; `None` for one that does not answer.
 #[must_use]
-pub fn cache(shards: &[Option<ShardFigures>]) -> Sample {
+pub fn cache(shards: &[Option<ShardStats>]) -> Sample {
     let mut s = Sample::new();
-    for (id, figures) in shards.iter().enumerate() {
+    for (id, stats) in shards.iter().enumerate() {
         let id = id.to_string();
         let shard = [id.as_str()];
-        s.flag(&m::SHARD_ANSWERS, &shard, figures.is_some());
-        let Some(figures) = figures else { continue };
-        let c = &figures.counters;
-        s.count(&m::ENTRIES, &shard, figures.entries);
-        s.count(&m::EXPIRING, &shard, figures.expires);
-        s.count(&m::MEMORY, &shard, figures.bytes);
+        s.flag(&m::SHARD_ANSWERS, &shard, stats.is_some());
+        let Some(stats) = stats else { continue };
+        let c = &stats.counters;
+        s.count(&m::ENTRIES, &shard, stats.entries);
+        s.count(&m::EXPIRING, &shard, stats.databases.iter().map(|d| d.expires).sum());
+        s.count(&m::MEMORY, &shard, stats.bytes);
         s.count(&m::HITS, &shard, c.hits);
         s.count(&m::MISSES, &shard, c.misses);
         s.count(&m::SETS, &shard, c.sets);

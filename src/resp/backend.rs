@@ -13,12 +13,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::supervise::Drill;
+use seawall_actors::wal;
 
 use super::clients::Clients;
 use super::refusal::Refusal;
 use crate::config::ConfigControl;
+use crate::slow::Slow;
 
 /// The daemon's own life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,48 +36,6 @@ pub struct LifeNumbers {
     pub loading: bool,
     /// A stop was asked for.
     pub stopping: bool,
-}
-
-/// One shard's numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ShardNumbers {
-    /// Entries, expired ones that were not collected yet included.
-    pub entries: u64,
-    /// Bytes as allocated.
-    pub bytes: u64,
-    /// Reads that found their key.
-    pub hits: u64,
-    /// Reads that did not.
-    pub misses: u64,
-    /// Values set.
-    pub sets: u64,
-    /// Keys deleted by command.
-    pub deletes: u64,
-    /// Keys that expired.
-    pub expired: u64,
-    /// Keys evicted because of `max_entries`.
-    pub evicted_entries: u64,
-    /// Keys evicted because of `max_memory`.
-    pub evicted_memory: u64,
-    /// Rounds of active expiry.
-    pub sweeps: u64,
-    /// Time spent in them, nanoseconds.
-    pub sweep_ns: u64,
-    /// Databases that hold keys.
-    pub databases: Vec<DatabaseNumbers>,
-}
-
-/// One database's numbers, on one shard or over all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DatabaseNumbers {
-    /// Its number.
-    pub db: u8,
-    /// Keys.
-    pub keys: u64,
-    /// Keys with a time to live.
-    pub expires: u64,
-    /// Their mean time to live in milliseconds.
-    pub avg_ttl_ms: u64,
 }
 
 /// Server-wide counters.
@@ -115,29 +76,13 @@ pub struct FamilyNumbers {
     pub percentiles_ns: [u64; 3],
 }
 
-/// The write-ahead log's numbers.
+/// The write-ahead log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LogNumbers {
+pub struct LogStatus {
     /// `always`, `everysec` or `no`.
     pub fsync: &'static str,
-    /// Highest LSN given out.
-    pub lsn: u64,
-    /// Highest LSN written to the operating system.
-    pub written: u64,
-    /// Highest LSN on the disk.
-    pub durable: u64,
-    /// Segment files.
-    pub segments: u64,
-    /// Bytes of all segments.
-    pub bytes: u64,
-    /// Frames written since the start.
-    pub frames: u64,
-    /// Syncs since the start.
-    pub syncs: u64,
-    /// Write or sync errors since the start.
-    pub errors: u64,
-    /// Why no writes are taken now; `None` while they are.
-    pub refusing: Option<String>,
+    /// What it counts.
+    pub stats: wal::Stats,
 }
 
 /// How the snapshots stand.
@@ -164,6 +109,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn config(&self) -> &Arc<ConfigControl>;
     /// The registry of connections.
     fn clients(&self) -> &Clients;
+    /// What was slow.
+    fn slow(&self) -> &Slow;
     /// Wall time now.
     fn now(&self) -> UnixMs;
     /// Since when, under which id, whether it is ending.
@@ -171,7 +118,7 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// Asks the daemon to stop in order; `at_once` does not wait for clients.
     fn request_stop(&self, at_once: bool);
     /// Every shard's numbers, in order; `None` for one that does not answer within `within`.
-    async fn shards(&self, within: Duration) -> Vec<Option<ShardNumbers>>;
+    async fn shards(&self, within: Duration) -> Vec<Option<ShardStats>>;
     /// Zeroes what CONFIG RESETSTAT zeroes.
     async fn reset_stats(&self);
     /// Switches active expiry on or off.
@@ -183,8 +130,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn config_generation(&self) -> u64;
     /// Server-wide counters.
     fn traffic(&self) -> Traffic;
-    /// The log's numbers; `None` for a pure cache.
-    fn log(&self) -> Option<LogNumbers>;
+    /// The log; `None` for a pure cache.
+    fn log(&self) -> Option<LogStatus>;
     /// How the snapshots stand; `None` for a pure cache.
     fn snapshots(&self) -> Option<SnapshotNumbers>;
     /// Begins a snapshot, and waits until it is finished if `to_the_end`.

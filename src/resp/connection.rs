@@ -29,6 +29,7 @@ use super::transaction::Transaction;
 use super::wire::{Turn, Wire};
 use crate::config::settings::Settings;
 use crate::daemon::Daemon;
+use crate::slow::Thresholds;
 
 /// Requests in one round: others get their turn on the shards between two rounds.
 const ROUND_MAX: usize = 1024;
@@ -69,6 +70,7 @@ struct Bounds {
     max_bulk: usize,
     databases: u8,
     limits: Arc<Limits>,
+    slow: Thresholds,
 }
 
 impl Bounds {
@@ -80,6 +82,7 @@ impl Bounds {
             max_bulk: MAX_BULK.min(settings.server.query_buffer),
             databases: u8::try_from(settings.server.databases).unwrap_or(u8::MAX),
             limits: Arc::new(Limits::of(settings)),
+            slow: Thresholds::of(&settings.server),
         }
     }
 }

@@ -42,7 +42,10 @@ impl Limits {
     /// Names the limit that the key breaks.
     pub fn check_key(&self, key: &[u8]) -> Result<(), Refusal> {
         if key.is_empty() {
-            return Err(Refusal::other("ERR invalid key: empty keys are refused"));
+            return Err(Refusal::other(format!(
+                "ERR invalid key: empty; validation.max_key_length allows 1 to {}",
+                self.max_key_length
+            )));
         }
         if self.binary_keys {
             return if key.len() > self.max_key_length { Err(self.too_long()) } else { Ok(()) };

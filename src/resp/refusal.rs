@@ -19,6 +19,12 @@ pub enum Refusal {
     /// The store is full and evicts nothing.
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
+    /// The value is larger than one shard, with its share of the limit in bytes.
+    #[error(
+        "OOM the value does not fit into one shard, whose share of 'maxmemory' is {0} bytes: \
+         raise cache.max_memory or set fewer cache.shards"
+    )]
+    TooLarge(u64),
     /// The key is not there (RENAME).
     #[error("ERR no such key")]
     NoSuchKey,
@@ -46,7 +52,7 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
-            Self::OutOfMemory => "OOM",
+            Self::OutOfMemory | Self::TooLarge(_) => "OOM",
             Self::Other(text) => text.split(' ').next().unwrap_or("ERR"),
             _ => "ERR",
         }
@@ -57,6 +63,7 @@ impl From<store::Refusal> for Refusal {
     fn from(refusal: store::Refusal) -> Self {
         match refusal {
             store::Refusal::OutOfMemory(_) => Self::OutOfMemory,
+            store::Refusal::TooLarge(share) => Self::TooLarge(share),
             store::Refusal::NoSuchDatabase(_) => Self::DbOutOfRange,
             store::Refusal::TooManyWatches => Self::other("ERR too many watched keys"),
         }

@@ -12,8 +12,8 @@ use crate::journal::{JournalError, RecordBatch};
 use crate::supervise::CallError;
 use crate::wal::{SnapshotWriter, Written};
 
-/// How often a snapshot is begun anew, and the pause before: a SWAPDB has spoiled it, or a shard
-/// was being rebuilt.
+/// How often a snapshot is begun anew, and the pause before: a SWAPDB or a rollback has spoiled it,
+/// or a shard was being rebuilt.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a shard may take to answer; it may be lent to a coordinator, or restarting.

@@ -9,6 +9,9 @@ use super::super::value::Value;
 /// Names that clients ask for (redis-benchmark reads `save`) and that have one answer here.
 const FIXED: [(&str, &str); 2] = [("save", ""), ("cluster-enabled", "no")];
 
+/// The longest threshold that can be set, microseconds.
+const DAY_US: u64 = 86_400_000_000;
+
 /// Redis' levels, the quietest last, and the Seawall level that each stands for.
 const LEVELS: [(&str, &str); 5] = [
     ("debug", "trace"),
@@ -45,6 +48,13 @@ fn to_redis(mapping: Mapping, name: &str, value: &Value, settings: &Settings) ->
         (Mapping::YesNo, Value::Bool(b)) => if *b { "yes" } else { "no" }.to_owned(),
         (Mapping::Seconds, Value::Duration(d)) => {
             d.as_secs().saturating_add(u64::from(d.subsec_nanos() > 0)).to_string()
+        }
+        (Mapping::Milliseconds, Value::Duration(d)) => {
+            d.as_millis().saturating_add(u128::from(d.subsec_nanos() % 1_000_000 > 0)).to_string()
+        }
+        (Mapping::MicrosecondsOrOff, Value::Duration(d)) if d.is_zero() => "-1".to_owned(),
+        (Mapping::MicrosecondsOrOff, Value::Duration(d)) => {
+            d.as_micros().saturating_add(u128::from(d.subsec_nanos() % 1_000 > 0)).to_string()
         }
         (Mapping::Memory, _) if name == "maxmemory" => {
             settings.cache.max_memory.unwrap_or(0).to_string()
@@ -87,6 +97,12 @@ pub(super) fn from_redis(mapping: Mapping, text: &str) -> Result<String, String>
         },
         Mapping::Integer(min, max) => integer(text, min, max).map(|n| n.to_string()),
         Mapping::Seconds => integer(text, 0, i32::MAX as u64).map(|n| format!("{n}s")),
+        Mapping::Milliseconds => integer(text, 0, DAY_US / 1000).map(|n| format!("{n}ms")),
+        // Nothing takes less than a microsecond, so that one stands for everything.
+        Mapping::MicrosecondsOrOff => match text {
+            "-1" => Ok("0s".to_owned()),
+            _ => integer(text, 0, DAY_US).map(|n| format!("{}us", n.max(1))),
+        },
         Mapping::Memory => units::parse_redis_memory(text)
             .map(|n| n.to_string())
             .ok_or_else(|| "argument must be a memory value".to_owned()),

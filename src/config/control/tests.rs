@@ -49,6 +49,18 @@ impl Place {
     }
 }
 
+/// The shares are computed from the number of shards: it must be that of the running daemon.
+#[test]
+fn a_changed_memory_limit_does_not_change_the_number_of_running_shards() {
+    let place = Place::new("[cache]\nmax_memory = \"1GB\"\n", &[]);
+    assert_eq!(place.control.settings().cache.shards, 3);
+    place.set(&[("maxmemory", "80mb")]).expect("taken");
+    assert_eq!(place.control.settings().cache.shards, 3);
+    place.write("[cache]\nmax_memory = \"2GB\"\nmax_entries = 1\n");
+    // One entry among three shards, until a restart.
+    assert!(place.control.reload().is_err());
+}
+
 /// Refuses while told to; counts what it commits and what it has to undo.
 #[derive(Default)]
 struct Part {

@@ -16,7 +16,7 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::NeedsRestart,
         protected: false,
         redis: &[],
-        doc: "How many shard actors share the entries, and at most how many threads run; auto takes one less than there are cores.",
+        doc: "How many shard actors share the entries, and at most how many threads run; auto takes one less than there are cores, and no more than can each hold a value of max_value in their share of max_memory.",
     },
     Key {
         path: "cache.max_entries",

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::{Apply, Key, Kind, Mapping, RedisName};
 
+/// No command takes longer than this.
+const SLOWEST: Duration = Duration::from_secs(86_400);
+
 /// The keys of these sections.
 pub(super) static KEYS: &[Key] = &[
     Key {
@@ -116,6 +119,36 @@ pub(super) static KEYS: &[Key] = &[
         protected: false,
         redis: &[RedisName { name: "client-output-buffer-limit", mapping: Mapping::OutputLimits }],
         doc: "The most bytes of replies that may wait for one client; a client that passes it is closed.",
+    },
+    Key {
+        path: "server.slowlog_slower_than",
+        kind: Kind::Duration { min: Duration::from_micros(1), max: SLOWEST, zero: true },
+        default: r#""10ms""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName {
+            name: "slowlog-log-slower-than",
+            mapping: Mapping::MicrosecondsOrOff,
+        }],
+        doc: "A command that a client waited for this long goes into the SLOWLOG; 0s for none.",
+    },
+    Key {
+        path: "server.slowlog_max_len",
+        kind: Kind::Int { min: 0, max: 10_000 },
+        default: "128",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName { name: "slowlog-max-len", mapping: Mapping::Integer(0, 10_000) }],
+        doc: "How many commands the SLOWLOG keeps, the newest; an entry takes at most 5KB.",
+    },
+    Key {
+        path: "server.latency_threshold",
+        kind: Kind::Duration { min: Duration::from_millis(1), max: SLOWEST, zero: true },
+        default: r#""0s""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName { name: "latency-monitor-threshold", mapping: Mapping::Milliseconds }],
+        doc: "A command that a client waited for this long is sampled by LATENCY; 0s samples none.",
     },
     Key {
         path: "admin.bind",

@@ -223,6 +223,28 @@ fn memory_that_holds_no_entry_per_shard_is_refused() {
     assert!(load("[cache]\nshards = 256\nmax_memory = 0\n", &[]).is_ok());
 }
 
+/// With four shards a value of 26MB was refused as out of memory while 100MB were free.
+#[test]
+fn auto_takes_no_more_shards_than_can_each_hold_the_largest_value() {
+    for (text, shards) in [
+        ("cache.max_memory = \"0\"", 3),
+        ("cache.max_memory = \"1GB\"", 3),
+        ("cache.max_memory = \"140MB\"", 2),
+        ("cache.max_memory = \"100MB\"", 1),
+        ("cache.max_memory = \"1MB\"", 1),
+        ("validation.max_value = \"10MB\"", 3),
+        ("cache.max_memory = 0\ncache.max_entries = 2", 2),
+        ("cache.paranoia = true", 3),
+    ] {
+        let settings = load(text, &[]).expect("valid").settings;
+        assert_eq!(settings.cache.shards, shards, "{text}");
+        assert!(!settings.warnings().join("").contains("shards has"), "{text}");
+    }
+    let fixed = load("cache.shards = 4", &[]).expect("valid").settings;
+    let warnings = fixed.warnings().join("");
+    assert!(warnings.contains("each of 4 shards has 25MB of cache.max_memory"), "{warnings}");
+}
+
 /// What the file takes was refused from the environment, with that very form as the example.
 #[test]
 fn a_list_in_the_environment_may_be_written_as_in_the_file() {

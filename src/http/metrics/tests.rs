@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_actors::cache::store::StoreStats;
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
@@ -20,11 +21,11 @@ fn node(path: &str, state: &'static str) -> Node {
 
 /// Every part of the daemon, with something to say.
 async fn samples() -> Vec<(&'static str, Sample)> {
-    let shard = ShardFigures {
+    let shard = ShardStats {
         entries: 5,
         bytes: 700,
         counters: StoreStats { hits: 9, sweep_ns: 1_500_000_000, ..StoreStats::default() },
-        ..ShardFigures::default()
+        ..ShardStats::default()
     };
     let stats = Stats::new();
     let mut round = Round::default();

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::supervise::Drill;
 
-use super::{Backend, LifeNumbers, LogNumbers, ShardNumbers, SnapshotNumbers, Traffic};
+use super::{Backend, LifeNumbers, LogStatus, SnapshotNumbers, Traffic};
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{ConfigControl, Loader};
@@ -20,6 +21,7 @@ use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
 use crate::resp::table::{Run, find};
+use crate::slow::Slow;
 
 /// Where the fake clock stands at first.
 pub const NOW: UnixMs = 1_700_000_000_000;
@@ -29,10 +31,11 @@ pub const NOW: UnixMs = 1_700_000_000_000;
 pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
+    pub slow: Slow,
     pub now: AtomicU64,
-    pub shards: Vec<Option<ShardNumbers>>,
+    pub shards: Vec<Option<ShardStats>>,
     pub traffic: Traffic,
-    pub log: Option<LogNumbers>,
+    pub log: Option<LogStatus>,
     pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
     /// What was asked for, in words.
@@ -57,8 +60,9 @@ impl FakeBackend {
         Self {
             config: Arc::new(ConfigControl::start(loader).expect("valid settings")),
             clients: Clients::new(100),
+            slow: Slow::default(),
             now: AtomicU64::new(NOW),
-            shards: vec![Some(ShardNumbers::default())],
+            shards: vec![Some(ShardStats::default())],
             traffic: Traffic::default(),
             log: None,
             snapshots: None,
@@ -87,6 +91,10 @@ impl Backend for FakeBackend {
         &self.clients
     }
 
+    fn slow(&self) -> &Slow {
+        &self.slow
+    }
+
     fn now(&self) -> UnixMs {
         self.now.load(Ordering::Relaxed)
     }
@@ -104,7 +112,7 @@ impl Backend for FakeBackend {
         self.note(format!("stop at_once={at_once}"));
     }
 
-    async fn shards(&self, _within: Duration) -> Vec<Option<ShardNumbers>> {
+    async fn shards(&self, _within: Duration) -> Vec<Option<ShardStats>> {
         self.shards.clone()
     }
 
@@ -134,7 +142,7 @@ impl Backend for FakeBackend {
         Ok(())
     }
 
-    fn log(&self) -> Option<LogNumbers> {
+    fn log(&self) -> Option<LogStatus> {
         self.log.clone()
     }
 

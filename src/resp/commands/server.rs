@@ -1,5 +1,6 @@
 //! The server: INFO, CONFIG, COMMAND, ….
 
+mod absent;
 mod command;
 mod config;
 mod debug;
@@ -8,10 +9,12 @@ mod info;
 mod replication;
 mod save;
 mod shutdown;
+mod slow;
 mod small;
 mod sw;
 #[cfg(test)]
 mod tests;
+mod waitaof;
 
 use crate::resp::table::{Command, Family, Flags, Keys, Run, Subcommand};
 
@@ -21,13 +24,36 @@ const FREE: Flags = Flags::FAST.and(Flags::LOADING);
 /// The commands of this family.
 pub const COMMANDS: &[Command] = &[
     command("acl", -2, Flags::LOADING, Run::Session(small::acl))
-        .doc("6.0.0", "Answers who the connection is.", "WHOAMI", "O(1)")
+        .doc(
+            "6.0.0",
+            "Tells of the one user there is.",
+            "subcommand [argument …]",
+            "O(n) over the commands described",
+        )
         .with(small::ACL),
+    command("asking", 1, FREE, Run::Session(absent::cluster)).doc(
+        "3.0.0",
+        "Refused: this is not a cluster.",
+        "",
+        "O(1)",
+    ),
+    command("bgrewriteaof", 1, ADMIN, Run::Session(absent::rewrite)).doc(
+        "1.0.0",
+        "Refused: the log's segments are never rewritten.",
+        "",
+        "O(1)",
+    ),
     command("bgsave", -1, Flags::ADMIN, Run::Async(save::bgsave)).doc(
         "1.0.0",
         "Takes a snapshot in the background.",
         "[SCHEDULE]",
         "O(n) over the keys, in the background",
+    ),
+    command("cluster", -2, Flags::LOADING, Run::Session(absent::cluster)).doc(
+        "3.0.0",
+        "Refused: this is not a cluster.",
+        "subcommand [argument …]",
+        "O(1)",
     ),
     command("command", -1, Flags::LOADING, Run::Session(command::command))
         .doc(
@@ -53,6 +79,12 @@ pub const COMMANDS: &[Command] = &[
             "Depends on the subcommand",
         )
         .with(debug::SUBCOMMANDS),
+    command("failover", -1, ADMIN, Run::Session(absent::failover)).doc(
+        "6.2.0",
+        "Refused: there are no replicas.",
+        "[argument …]",
+        "O(1)",
+    ),
     command("info", -1, Flags::LOADING, Run::Async(info::info)).doc(
         "1.0.0",
         "Reports on the server, section by section.",
@@ -66,6 +98,14 @@ pub const COMMANDS: &[Command] = &[
         "",
         "O(1)",
     ),
+    command("latency", -2, ADMIN, Run::Session(slow::latency))
+        .doc(
+            "2.8.13",
+            "Tells when clients waited long.",
+            "subcommand [argument …]",
+            "O(n) over the samples",
+        )
+        .with(slow::LATENCY),
     command("lolwut", -1, FREE.and(Flags::READONLY), Run::Session(small::lolwut)).doc(
         "5.0.0",
         "Draws a seawall and tells the version.",
@@ -75,10 +115,28 @@ pub const COMMANDS: &[Command] = &[
     command("module", -2, ADMIN, Run::Session(small::module))
         .doc("4.0.0", "Answers that there are no modules.", "LIST", "O(1)")
         .with(small::MODULE),
+    command("monitor", 1, ADMIN, Run::Session(absent::monitor)).doc(
+        "1.0.0",
+        "Refused: no client sees what others send.",
+        "",
+        "O(1)",
+    ),
     command("psync", -3, ADMIN, Run::Session(replication::refused)).doc(
         "2.8.0",
         "Refused: there are no replicas.",
         "replicationid offset",
+        "O(1)",
+    ),
+    command("readonly", 1, FREE, Run::Session(absent::cluster)).doc(
+        "3.0.0",
+        "Refused: this is not a cluster.",
+        "",
+        "O(1)",
+    ),
+    command("readwrite", 1, FREE, Run::Session(absent::cluster)).doc(
+        "3.0.0",
+        "Refused: this is not a cluster.",
+        "",
         "O(1)",
     ),
     command("replconf", -1, ADMIN, Run::Session(replication::refused)).doc(
@@ -117,6 +175,14 @@ pub const COMMANDS: &[Command] = &[
         "host port | NO ONE",
         "O(1)",
     ),
+    command("slowlog", -2, ADMIN, Run::Session(slow::slowlog))
+        .doc(
+            "2.2.12",
+            "Tells which commands clients waited long for.",
+            "subcommand [argument …]",
+            "O(n) over the entries answered",
+        )
+        .with(slow::SLOWLOG),
     command("sw.drill", 3, ADMIN, Run::Async(sw::drill)).doc(
         "0.1.0",
         "Makes one actor fail, to watch the tree heal; needs `debug.drills`.",
@@ -157,6 +223,12 @@ pub const COMMANDS: &[Command] = &[
         "3.0.0",
         "Answers 0: there are no replicas to wait for.",
         "numreplicas timeout",
+        "O(1)",
+    ),
+    command("waitaof", 4, Flags::NO_MULTI, Run::Async(waitaof::waitaof)).doc(
+        "7.2.0",
+        "Waits until the log has on the disk what was written so far.",
+        "numlocal numreplicas timeout",
         "O(1)",
     ),
 ];

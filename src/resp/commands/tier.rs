@@ -216,6 +216,5 @@ tier! {
         "restore-asking" -4 ONE WD "3.0.0" "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]";
         "sort" -2 ONE WD "1.0.0" "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern …]] [ASC|DESC] [ALPHA] [STORE destination]";
         "sort_ro" -2 ONE R "7.0.0" "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern …]] [ASC|DESC] [ALPHA]";
-        "waitaof" 4 NONE N "7.2.0" "numlocal numreplicas timeout";
     }
 }

@@ -13,8 +13,9 @@ use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Request, View, answer, execute, outcome_unknown};
+use crate::resp::round::{Input, Request, View, answer, execute, outcome_unknown};
 use crate::resp::table::{Command, DataFn, Flags, Run};
+use crate::slow::{Lap, Laps, Waiter};
 use crate::stats::Round;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,6 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut view = self.view();
         let mut tally = Round::default();
         let mut last = None;
+        let (count, mut laps) = (input.requests.len(), Laps::default());
         for (index, request) in input.requests.iter().enumerate() {
             let args = input.args(request);
             let route = match self.admit(request, &args) {
@@ -51,6 +53,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok((command, Route::Alone)) => {
                     self.run_stage().await?;
                     self.run_alone(command, request, args, &view).await?;
+                    if count > 1 {
+                        laps.alone(begun.elapsed(), index);
+                    }
                     view = self.view();
                 }
                 Err(refusal) => {
@@ -70,11 +75,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.session.note_round(command, self.daemon.life.steady_ms());
         }
         (tally.bytes_in, tally.bytes_out) = self.wire.take_traffic();
-        self.daemon.stats.round(&tally, begun.elapsed());
+        let took = begun.elapsed();
+        self.daemon.stats.round(&tally, took);
+        if self.bounds.slow.pass(took) {
+            self.note_slow(&input, laps.finish(took, count));
+        }
         for code in self.pipeline.take_errors() {
             self.daemon.stats.error(code.as_str());
         }
         Ok(())
+    }
+
+    /// Tells SLOWLOG and LATENCY of the part of a slow round that took longest.
+    #[cold]
+    fn note_slow(&self, input: &Input, slowest: Option<Lap>) {
+        let Some(lap) = slowest.filter(|lap| self.bounds.slow.pass(lap.took)) else { return };
+        let Some(request) = input.requests.get(lap.index) else { return };
+        let args = input.args(request);
+        if args.is(0, "waitaof") {
+            // It was asked to wait.
+            return;
+        }
+        let client = self.session.client();
+        let (addr, name) = (client.addr.as_str(), client.name());
+        let waiter = Waiter { addr, name: &name };
+        self.daemon.slow.note(&self.bounds.slow, lap, &args, waiter, self.daemon.clock.unix_ms());
     }
 
     /// Whether the request names a command that this client may run with so many arguments.

@@ -42,7 +42,8 @@ impl Store {
         let max = self.config.max_bytes;
         let beyond = max != 0 && (self.floor + self.watches.bytes()).saturating_add(bytes) > max;
         if beyond || bytes > u64::from(u32::MAX) {
-            return Err(Refusal::OutOfMemory(Limit::Memory));
+            let max = if beyond { max } else { u64::from(u32::MAX) };
+            return Err(Refusal::TooLarge(max));
         }
         Ok(())
     }

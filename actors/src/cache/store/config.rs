@@ -75,6 +75,9 @@ pub enum Refusal {
     /// The limit would be passed, and nothing may be, or is left to be, evicted.
     #[error("the limit on {} would be passed", match .0 { Limit::Entries => "entries", Limit::Memory => "memory" })]
     OutOfMemory(Limit),
+    /// The value would not fit into an empty store of this many bytes.
+    #[error("the value does not fit into {0} bytes")]
+    TooLarge(u64),
     /// The store has no database of that number.
     #[error("there is no database {0}")]
     NoSuchDatabase(u8),

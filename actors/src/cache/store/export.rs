@@ -5,7 +5,8 @@
 //! as it was before or after, or not at all; the effects of the change tell the rest. All effects
 //! but one say what the state *became*, so that applying those behind the walk's beginning to
 //! what was exported leads to the state at the walk's end. SWAPDB says what was *done*, and
-//! applied twice it is undone: it ends every walk that is under way.
+//! applied twice it is undone: it ends every walk that is under way. So does a rollback that
+//! brings entries back, for they may have moved without any effect.
 
 use super::Store;
 use super::slab::CHUNK;
@@ -30,7 +31,7 @@ impl Default for ExportLimits {
     }
 }
 
-/// The walk has ended: SWAPDB was executed, another walk has begun, or the store is another one.
+/// The walk has ended: SWAPDB was executed, a deletion was taken back, another walk has begun, or the store is another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the walk through the store has to begin anew")]
 pub struct WalkEnded;

@@ -144,6 +144,8 @@ impl Store {
                 slot
             }
             None => {
+                // It may come back to another slot, and no effect tells a walk of it.
+                self.export = 0;
                 let Ok(slot) = self.insert_block(db, hash, key_len, (block, len)) else {
                     return false;
                 };

@@ -27,11 +27,12 @@ const SECTIONS: &[(&str, &str, Write, bool)] = &[
     ("replication", "Replication", sections::replication, true),
     ("cpu", "CPU", sections::cpu, true),
     ("modules", "Modules", |_, _| {}, true),
-    ("commandstats", "Commandstats", sections::commandstats, false),
+    ("commandstats", "Commandstats", |_, _| {}, false),
     ("errorstats", "Errorstats", sections::errorstats, true),
-    ("latencystats", "Latencystats", sections::latencystats, false),
+    ("latencystats", "Latencystats", |_, _| {}, false),
     ("cluster", "Cluster", sections::cluster, true),
     ("keyspace", "Keyspace", sections::keyspace, true),
+    ("familystats", "Familystats", sections::familystats, false),
     ("seawall", "Seawall", seawall::seawall, true),
 ];
 

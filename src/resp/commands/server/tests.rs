@@ -1,7 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::resp::args::{Args, Span};
+use crate::resp::backend::LogStatus;
 use crate::resp::backend::fake::{Client, FakeBackend};
 use crate::resp::commands;
+use crate::slow::{Lap, Thresholds, Waiter};
+use seawall_actors::wal;
 
 async fn check(client: &mut Client, script: &[(&str, &str)]) {
     for (line, expected) in script {
@@ -36,6 +41,114 @@ async fn small_commands_answer() {
     assert!(client.run("lolwut").await.contains("Redis ver. 7.4.0"));
     assert!(client.run("sw.help").await.contains("+SW.DRILL PANIC|ERROR|HANG|KILL path"));
     assert!(client.run("config help").await.starts_with("*11 +CONFIG <subcommand> [<arg> [value]"));
+}
+
+#[tokio::test]
+async fn commands_about_what_is_not_here_are_known_and_refused() {
+    let disabled = "-ERR This instance has cluster support disabled";
+    check(
+        &mut Client::alone(),
+        &[
+            ("cluster slots", disabled),
+            ("cluster", "-ERR wrong number of arguments for 'cluster' command"),
+            ("readonly", disabled),
+            ("readwrite", disabled),
+            ("asking", disabled),
+            ("failover", "-ERR FAILOVER requires connected replicas."),
+            ("failover abort", "-ERR No failover in progress."),
+            ("bgrewriteaof", "-ERR the log is made of segments that are never rewritten"),
+            ("acl users", "*1 $7 default"),
+            ("acl list", "*1 $34 user default on nopass ~* &* +@all"),
+        ],
+    )
+    .await;
+    let mut client = Client::alone();
+    assert!(client.run("monitor").await.starts_with("-ERR MONITOR is not supported: "));
+    assert!(client.run("acl cat").await.starts_with("*8 $4 read $5 write "));
+    let locked = Arc::new(FakeBackend::new(&[("SERVER__REQUIREPASS", "secret")]));
+    let mut client = Client::connect(&locked);
+    client.run("auth secret").await;
+    let listed = client.run("acl list").await;
+    assert!(listed.contains("on (password) ~*") && !listed.contains("secret"), "{listed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waitaof_tells_whether_the_log_is_on_the_disk() {
+    let refused = "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
+    check(
+        &mut Client::alone(),
+        &[
+            ("waitaof 1 0 0", refused),
+            ("waitaof 0 0 0", "*2 :0 :0"),
+            ("waitaof 2 0 0", "-ERR value is out of range, value must between 0 and 1"),
+            ("waitaof 0 -1 0", "-ERR value is out of range, must be positive"),
+            ("waitaof 0 0 x", "-ERR timeout is not an integer or out of range"),
+            ("waitaof 0 0 -1", "-ERR timeout is negative"),
+        ],
+    )
+    .await;
+    for (durable, answer) in [(5, "*2 :1 :0"), (4, "*2 :0 :0")] {
+        let mut daemon = FakeBackend::new(&[]);
+        let stats = wal::Stats { lsn: 5, durable, ..wal::Stats::default() };
+        daemon.log = Some(LogStatus { fsync: "everysec", stats });
+        let mut client = Client::connect(&Arc::new(daemon));
+        // What is not on the disk is waited for until the time is up.
+        check(&mut client, &[("waitaof 1 0 100", answer), ("waitaof 0 1 0", answer)]).await;
+    }
+}
+
+#[tokio::test]
+async fn slowlog_and_latency_answer_in_redis_shape() {
+    let daemon = Arc::new(FakeBackend::new(&[("SERVER__LATENCY_THRESHOLD", "5ms")]));
+    let mut client = Client::connect(&daemon);
+    check(
+        &mut client,
+        &[
+            ("slowlog len", ":0"),
+            ("slowlog get", "*0"),
+            ("latency latest", "*0"),
+            ("latency history command", "*0"),
+            ("latency history nosuch", "*0"),
+            ("latency histogram", "*0"),
+            ("latency reset", ":0"),
+        ],
+    )
+    .await;
+    assert!(client.run("latency doctor").await.contains("Nothing was slower"));
+    let thresholds = Thresholds::of(&daemon.config.settings().server);
+    let (input, spans) = (b"getk", [Span { start: 0, len: 3 }, Span { start: 3, len: 1 }]);
+    let args = Args::new(input, &spans);
+    let waiter = Waiter { addr: "10.0.0.1:7", name: "web" };
+    for ms in [20, 30] {
+        let lap = Lap { took: Duration::from_millis(ms), index: 0, others: 0 };
+        daemon.slow.note(&thresholds, lap, &args, waiter, 1_700_000_000_999);
+    }
+    let newest = "*6 :1 :1700000000 :30000 *2 $3 get $1 k $10 10.0.0.1:7 $3 web";
+    check(
+        &mut client,
+        &[
+            ("slowlog len", ":2"),
+            ("slowlog get 1", format!("*1 {newest}").as_str()),
+            ("slowlog get -2", "-ERR count should be greater than or equal to -1"),
+            ("slowlog get x", "-ERR value is not an integer or out of range"),
+            ("slowlog get 1 2", "-ERR wrong number of arguments for 'slowlog|get' command"),
+            ("slowlog nosuch", "-ERR unknown subcommand 'nosuch'. Try SLOWLOG HELP."),
+            ("latency latest", "*1 *4 $7 command :1700000000 :30 :30"),
+            ("latency history command", "*1 *2 :1700000000 :30"),
+            ("latency reset nosuch", ":0"),
+            ("latency reset command", ":1"),
+            ("slowlog reset", "+OK"),
+            ("slowlog get -1", "*0"),
+            ("config get slowlog-log-slower-than", "*2 $23 slowlog-log-slower-than $5 10000"),
+            ("config get latency-monitor-threshold", "*2 $25 latency-monitor-threshold $1 5"),
+            ("config set slowlog-log-slower-than -1 slowlog-max-len 7", "+OK"),
+            ("config get server.slowlog_slower_than", "*2 $26 server.slowlog_slower_than $2 0s"),
+            ("config get slowlog-log-slower-than", "*2 $23 slowlog-log-slower-than $2 -1"),
+            ("config set slowlog-log-slower-than 0", "+OK"),
+            ("config get slowlog-log-slower-than", "*2 $23 slowlog-log-slower-than $1 1"),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]

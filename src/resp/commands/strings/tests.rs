@@ -144,3 +144,12 @@ fn reads_count_hits_and_misses() {
     let counted: Vec<_> = world.stores().map(|s| (s.stats().hits, s.stats().misses)).collect();
     assert_eq!(counted, [(2, 2)]);
 }
+
+#[test]
+fn an_empty_key_is_refused_by_the_name_of_the_limit() {
+    let mut world = World::new(1);
+    let refused = "-ERR invalid key: empty; validation.max_key_length allows 1 to 1000\r\n";
+    for line in ["set \"\" v", "get \"\"", "mset a 1 \"\" 2"] {
+        assert_eq!(world.run(line), refused, "{line}");
+    }
+}

@@ -129,3 +129,23 @@ fn a_walk_ends_when_another_begins_and_is_not_known_to_another_store() {
     assert_eq!(store.export(2, 0, limits, &mut out), Ok(None));
     assert!(out.is_empty());
 }
+
+#[test]
+fn an_entry_that_a_rollback_brings_back_elsewhere_ends_the_walk() {
+    let mut store = unlimited();
+    let names: Vec<_> = (0..40).map(name).collect();
+    for name in &names {
+        assert_eq!(store.set(0, key(name), b"v", super::super::Expiry::Never, NOW), Ok(()));
+    }
+    store.effects_mut().clear();
+    let mut out = RecordBatch::new();
+    let limits = ExportLimits { entries: 10, ..ExportLimits::default() };
+    store.begin_export(1);
+    assert_eq!(store.export(1, 0, limits, &mut out), Ok(Some(10)));
+    // Two go and come back in each other's place: one would be exported twice, one never.
+    store.open_scope();
+    store.remove(0, key(&names[5]), NOW);
+    store.remove(0, key(&names[30]), NOW);
+    store.roll_back(NOW);
+    assert_eq!(store.export(1, 10, limits, &mut out), Err(WalkEnded));
+}

@@ -130,7 +130,7 @@ fn a_value_beyond_the_limit_evicts_nobody() {
     let mut store = Store::new(config(0, Store::floor_bytes(3) + 1000, Eviction::Lru));
     set(&mut store, b"a", b"1");
     let huge = vec![0; 2000];
-    let refused = Err(Refusal::OutOfMemory(Limit::Memory));
+    let refused = Err(Refusal::TooLarge(Store::floor_bytes(3) + 1000));
     assert_eq!(store.set(0, key(b"b"), &huge, Expiry::Never, NOW), refused);
     assert_eq!(store.append(0, key(b"a"), &huge, NOW).map(drop), refused);
     assert_eq!(store.set_range(0, key(b"c"), usize::MAX, b"x", NOW).map(drop), refused);

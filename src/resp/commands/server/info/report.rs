@@ -1,14 +1,12 @@
 //! Everything that INFO shows, gathered at one moment.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::process::Process;
 use crate::config::Settings;
-use crate::resp::backend::{
-    Backend, DatabaseNumbers, LifeNumbers, LogNumbers, ShardNumbers, SnapshotNumbers, Traffic,
-};
+use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers, Traffic};
+use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::clock::UnixMs;
 
 /// How long INFO waits for shards that do not answer.
@@ -29,9 +27,9 @@ pub(super) struct Report {
     pub watching_clients: usize,
     pub watched_keys: u64,
     /// `None`: the shard did not answer in time.
-    pub shards: Vec<Option<ShardNumbers>>,
+    pub shards: Vec<Option<ShardStats>>,
     pub traffic: Traffic,
-    pub log: Option<LogNumbers>,
+    pub log: Option<LogStatus>,
     /// Of a pure cache: as if none had ever been taken.
     pub snapshots: SnapshotNumbers,
     pub degraded: Vec<String>,
@@ -72,24 +70,25 @@ impl Report {
     }
 
     /// The sum of one number over the shards that answered.
-    pub fn sum(&self, of: fn(&ShardNumbers) -> u64) -> u64 {
+    pub fn sum(&self, of: fn(&ShardStats) -> u64) -> u64 {
         self.shards.iter().flatten().map(of).sum()
     }
 
-    /// Databases that hold keys, in order, summed over the shards.
-    pub fn databases(&self) -> Vec<DatabaseNumbers> {
-        let mut all = BTreeMap::<u8, DatabaseNumbers>::new();
-        for one in self.shards.iter().flatten().flat_map(|shard| &shard.databases) {
-            let sum = all.entry(one.db).or_default();
-            // The mean over all shards weighs each shard's by its number of keys that expire.
-            let total = u128::from(sum.avg_ttl_ms) * u128::from(sum.expires)
-                + u128::from(one.avg_ttl_ms) * u128::from(one.expires);
-            sum.db = one.db;
-            sum.keys += one.keys;
-            sum.expires += one.expires;
-            let mean = total.checked_div(u128::from(sum.expires)).unwrap_or(0);
-            sum.avg_ttl_ms = u64::try_from(mean).unwrap_or(u64::MAX);
+    /// Databases that hold keys, with their numbers, in order, summed over the shards.
+    pub fn databases(&self) -> impl Iterator<Item = (usize, DatabaseStats)> {
+        let mut all = Vec::<DatabaseStats>::new();
+        for shard in self.shards.iter().flatten() {
+            all.resize(all.len().max(shard.databases.len()), DatabaseStats::default());
+            for (sum, one) in all.iter_mut().zip(&shard.databases) {
+                // The mean over all shards weighs each shard's by its number of keys that expire.
+                let total = u128::from(sum.avg_ttl_ms) * u128::from(sum.expires)
+                    + u128::from(one.avg_ttl_ms) * u128::from(one.expires);
+                sum.keys += one.keys;
+                sum.expires += one.expires;
+                let mean = total.checked_div(u128::from(sum.expires)).unwrap_or(0);
+                sum.avg_ttl_ms = u64::try_from(mean).unwrap_or(u64::MAX);
+            }
         }
-        all.into_values().filter(|database| database.keys > 0).collect()
+        all.into_iter().enumerate().filter(|(_, database)| database.keys > 0)
     }
 }

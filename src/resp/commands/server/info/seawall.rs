@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::report::Report;
 use super::sections::lines;
+use crate::resp::backend::LogStatus;
 use crate::resp::version::SEAWALL_VERSION;
 
 pub(super) fn seawall(r: &Report, out: &mut String) {
@@ -20,12 +21,12 @@ pub(super) fn seawall(r: &Report, out: &mut String) {
     }
     log(r, out);
     lines!(out,
-        "sets" => r.sum(|s| s.sets),
-        "deletes" => r.sum(|s| s.deletes),
-        "evicted_by_entries" => r.sum(|s| s.evicted_entries),
-        "evicted_by_memory" => r.sum(|s| s.evicted_memory),
-        "sweeps" => r.sum(|s| s.sweeps),
-        "sweep_usec" => r.sum(|s| s.sweep_ns) / 1000,
+        "sets" => r.sum(|s| s.counters.sets),
+        "deletes" => r.sum(|s| s.counters.deletes),
+        "evicted_by_entries" => r.sum(|s| s.counters.evicted_entries),
+        "evicted_by_memory" => r.sum(|s| s.counters.evicted_memory),
+        "sweeps" => r.sum(|s| s.counters.sweep_cycles),
+        "sweep_usec" => r.sum(|s| s.counters.sweep_ns) / 1000,
         "max_entries" => r.settings.cache.max_entries.unwrap_or(0),
         "shards" => r.shards.len(),
     );
@@ -34,7 +35,7 @@ pub(super) fn seawall(r: &Report, out: &mut String) {
             Some(s) => write!(
                 out,
                 "shard{number}:entries={},bytes={},hits={},misses={}\r\n",
-                s.entries, s.bytes, s.hits, s.misses
+                s.entries, s.bytes, s.counters.hits, s.counters.misses
             ),
             None => write!(out, "shard{number}:no answer\r\n"),
         };
@@ -42,22 +43,22 @@ pub(super) fn seawall(r: &Report, out: &mut String) {
 }
 
 fn log(r: &Report, out: &mut String) {
-    let Some(log) = &r.log else {
+    let Some(LogStatus { fsync, stats: log }) = &r.log else {
         lines!(out, "wal_enabled" => 0);
         return;
     };
     lines!(out,
         "wal_enabled" => 1,
-        "wal_fsync" => log.fsync,
+        "wal_fsync" => fsync,
         "wal_lsn" => log.lsn,
         "wal_written_lsn" => log.written,
         "wal_durable_lsn" => log.durable,
-        "wal_segments" => log.segments,
+        "wal_segment" => log.segment,
         "wal_bytes" => log.bytes,
         "wal_frames" => log.frames,
         "wal_syncs" => log.syncs,
-        "wal_errors" => log.errors,
-        "wal_refusing" => log.refusing.as_deref().map_or_else(String::new, one_line),
+        "wal_errors" => log.write_errors + log.sync_errors,
+        "wal_refusing" => log.blocked.as_deref().map_or_else(String::new, one_line),
     );
 }
 

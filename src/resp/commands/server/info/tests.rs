@@ -1,24 +1,26 @@
 use std::sync::Arc;
 
 use crate::resp::backend::fake::{Client, FakeBackend};
-use crate::resp::backend::{DatabaseNumbers, FamilyNumbers, LogNumbers, ShardNumbers, Traffic};
+use crate::resp::backend::{FamilyNumbers, LogStatus, Traffic};
+use seawall_actors::cache::store::StoreStats;
+use seawall_actors::cache::{DatabaseStats, ShardStats};
+use seawall_actors::wal;
 
 fn busy() -> FakeBackend {
     let mut daemon = FakeBackend::new(&[("CACHE__MAX_MEMORY", "1MiB")]);
-    let database =
-        |db, keys, expires, avg_ttl_ms| DatabaseNumbers { db, keys, expires, avg_ttl_ms };
-    let shard = ShardNumbers {
-        entries: 3,
-        bytes: 1_536,
+    let database = |keys, expires, avg_ttl_ms| DatabaseStats { keys, expires, avg_ttl_ms };
+    let mut databases = vec![DatabaseStats::default(); 16];
+    (databases[0], databases[9]) = (database(2, 1, 100), database(1, 0, 0));
+    let counters = StoreStats {
         hits: 5,
         misses: 2,
         expired: 4,
         evicted_entries: 1,
         evicted_memory: 2,
-        databases: vec![database(0, 2, 1, 100), database(9, 1, 0, 0)],
-        ..ShardNumbers::default()
+        ..StoreStats::default()
     };
-    let other = ShardNumbers { databases: vec![database(0, 4, 3, 500)], ..shard.clone() };
+    let shard = ShardStats { entries: 3, bytes: 1_536, databases, counters };
+    let other = ShardStats { databases: vec![database(4, 3, 500)], ..shard.clone() };
     daemon.shards = vec![Some(shard), Some(other), None];
     daemon.traffic = Traffic {
         connections: 11,
@@ -33,15 +35,16 @@ fn busy() -> FakeBackend {
         }],
         ..Traffic::default()
     };
-    daemon.log = Some(LogNumbers {
-        fsync: "everysec",
+    let stats = wal::Stats {
         lsn: 30,
         written: 29,
         durable: 28,
         bytes: 999,
-        refusing: Some("disk full\nat last".to_owned()),
-        ..LogNumbers::default()
-    });
+        segment: 6,
+        blocked: Some("disk full\nat last".to_owned()),
+        ..wal::Stats::default()
+    };
+    daemon.log = Some(LogStatus { fsync: "everysec", stats });
     daemon.degraded = vec!["links: gave up".to_owned()];
     daemon
 }
@@ -79,7 +82,7 @@ async fn redis_names_carry_the_daemons_numbers() {
         "# Keyspace db0:keys=6,expires=4,avg_ttl=400 db9:keys=1,expires=0,avg_ttl=0 ",
         "# Seawall seawall_version:0.1.0 config_generation:7 ",
         "degraded:1 degraded_reason_0:links: gave up ",
-        "wal_fsync:everysec wal_lsn:30 wal_written_lsn:29 wal_durable_lsn:28 ",
+        "wal_fsync:everysec wal_lsn:30 wal_written_lsn:29 wal_durable_lsn:28 wal_segment:6 ",
         "wal_refusing:disk full at last ",
         "shards:3 shard0:entries=3,bytes=1536,hits=5,misses=2 ",
     ] {
@@ -101,10 +104,13 @@ async fn sections_are_chosen_by_name_in_redis_order() {
     let all = headings(&info("all").await);
     assert!(!all.contains(&"Modules".to_owned()) && all.contains(&"Latencystats".to_owned()));
     assert_eq!(headings(&info("default").await), headings(&info("").await));
-    let families = info("commandstats latencystats").await;
-    assert!(families.contains("cmdstat_read:calls=4,usec=10,usec_per_call=2.50 "), "{families}");
-    let latencies = "latency_percentiles_usec_read:p50=1.500,p99=2.000,p99.9=3.001";
-    assert!(families.contains(latencies), "{families}");
+    let families =
+        "familystat_read:calls=4,usec=10,usec_per_call=2.50,p50=1.500,p99=2.000,p99.9=3.001";
+    let text = info("familystats").await;
+    assert!(text.ends_with(families), "{text}");
+    // No family is shown as a command.
+    let text = info("commandstats latencystats").await;
+    assert_eq!(text.split_once(' ').map(|(_, text)| text), Some("# Commandstats  # Latencystats"));
 }
 
 #[tokio::test]
