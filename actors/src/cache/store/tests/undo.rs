@@ -97,7 +97,8 @@ proptest! {
             for k in 0..40 {
                 prop_assert_eq!(store.watch(0, key(&name(k)), &flag, now), Ok(()));
             }
-            flag.store(false, Ordering::Relaxed);
+            // Room for a watch may be made by an eviction, which uses up the watch of its key.
+            let all_watched = !flag.swap(false, Ordering::Relaxed);
             log.extend(&store.take_effects());
             let was = state(&store, now);
             store.open_scope();
@@ -111,7 +112,8 @@ proptest! {
                     .any(|record| matches!(record,
                         Ok(Record::Set { db: 0, .. } | Record::Delete { db: 0, .. }
                             | Record::Evict { db: 0, .. } | Record::Expire { db: 0, .. })));
-                prop_assert_eq!(flag.load(Ordering::Relaxed), concerns_db_0);
+                let heard = flag.load(Ordering::Relaxed);
+                prop_assert!(heard == concerns_db_0 || (!heard && !all_watched));
                 log.extend(&store.take_effects());
             } else {
                 store.roll_back(now);
