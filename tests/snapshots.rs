@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crate::support::{Daemon, Raw, Reply, Setup, wait_for};
+use crate::support::{Daemon, Raw, Reply, Setup, wait_for, wait_until};
 
 /// The finished snapshots, the oldest first.
 fn snapshots(daemon: &Daemon) -> Vec<PathBuf> {
@@ -98,7 +98,8 @@ fn what_came_before_the_snapshot_is_not_applied_again_and_what_came_after_is() {
     for n in 0..100 {
         client.run(&format!("SET key {n}"));
     }
-    client.run("SET gone 1 PX 30");
+    client.run("SET gone 1 PX 200");
+    let ends = client.run("PEXPIRETIME gone").int();
     client.run("SELECT 1");
     client.run("SET key other");
     client.run("SWAPDB 0 1");
@@ -111,6 +112,10 @@ fn what_came_before_the_snapshot_is_not_applied_again_and_what_came_after_is() {
     client.run("DEL late");
     client.run("SET late 2");
     daemon.kill();
+    wait_until("the key's time to be over", || {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+        now.as_millis() > u128::try_from(ends).expect("after 1970")
+    });
     daemon.restart();
     let replayed = daemon.wait_log("a replay", |line| line["message"] == "log replayed");
     assert_eq!(replayed["records"].as_u64().map(|n| n < 10), Some(true), "{replayed}");
