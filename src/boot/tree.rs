@@ -66,7 +66,8 @@ impl Wiring {
         admin: Option<std::net::TcpListener>,
     ) -> Self {
         let shards = usize::from(settings.cache.shards);
-        let admin_announce = watch::Sender::new(None);
+        // Known before the actor says so: `ready` names it however late that starts.
+        let admin_announce = watch::Sender::new(admin.as_ref().and_then(|a| a.local_addr().ok()));
         Self {
             shards: (0..shards).map(|_| Handle::new()).collect(),
             wal: Handle::new(),
