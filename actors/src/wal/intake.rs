@@ -10,6 +10,8 @@
 //! runtime: a task that lets every caller who is about to append go first, writes for all of
 //! them and releases their replies where they are waited for. No thread has to be woken.
 
+mod waiting;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -112,7 +114,7 @@ struct Queue<P> {
     crowded: u32,
     /// The writer is to look around, records or not.
     poked: bool,
-    /// Threads in [`Intake::wait_settled`]: a notice to nobody is a system call all the same.
+    /// Threads that wait for the log to get somewhere: a notice to nobody is a system call all the same.
     waiting: u32,
 }
 
@@ -172,56 +174,6 @@ impl<P: Release> Intake<P> {
         self.shared.settling.notify_all();
         for parked in parked {
             parked.reply.release(Err(JournalError::Closed));
-        }
-    }
-
-    /// Has everything up to `lsn` made durable, whatever the fsync mode, and waits for it. Blocks.
-    ///
-    /// # Errors
-    /// The log was closed, or is not there yet `within` this time: the disk is slow, or fails.
-    pub fn make_durable(&self, lsn: Lsn, within: Duration) -> Result<(), JournalError> {
-        self.shared.sync_wanted.fetch_max(lsn, Ordering::AcqRel);
-        self.poke();
-        let until = Instant::now() + within;
-        let mut queue = self.queue();
-        while self.durable() < lsn {
-            if self.shared.gate.load(Ordering::Relaxed) == CLOSED {
-                return Err(JournalError::Closed);
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let why = queue.blocked.as_deref().unwrap_or("the disk is slow");
-                return Err(JournalError::Failed(
-                    format!("the log is not on disk up to LSN {lsn} after {within:?}: {why}")
-                        .into(),
-                ));
-            }
-            queue.waiting += 1;
-            let woken = self.shared.settling.wait_timeout(queue, left);
-            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
-            queue.waiting -= 1;
-        }
-        Ok(())
-    }
-
-    /// Waits until everything up to `lsn` is settled; `false` if that takes longer than `until`,
-    /// or the log is closed before. Unlike a parked read it waits through a blocked log, too.
-    /// Blocks: call it where blocking is allowed.
-    #[must_use]
-    pub fn wait_settled(&self, lsn: Lsn, until: Instant) -> bool {
-        let mut queue = self.queue();
-        loop {
-            if self.settled() >= lsn {
-                return true;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.shared.gate.load(Ordering::Relaxed) == CLOSED {
-                return false;
-            }
-            queue.waiting += 1;
-            let woken = self.shared.settling.wait_timeout(queue, left);
-            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
-            queue.waiting -= 1;
         }
     }
 
