@@ -21,6 +21,7 @@ mod outages;
 mod protocol;
 mod rollback;
 mod snapshots;
+mod statistics;
 mod supervision;
 mod transactions;
 mod wal_tools;

@@ -30,6 +30,7 @@ use super::wire::{Turn, Wire};
 use crate::config::settings::Settings;
 use crate::daemon::Daemon;
 use crate::slow::Thresholds;
+use crate::stats::Round;
 
 /// Requests in one round: others get their turn on the shards between two rounds.
 const ROUND_MAX: usize = 1024;
@@ -100,6 +101,8 @@ pub struct Connection<S> {
     input: Arc<Input>,
     decoder: Decoder,
     pipeline: Pipeline,
+    /// What the round in flight counts; its buffer is used again.
+    tally: Round,
     settings: watch::Receiver<Arc<Settings>>,
     bounds: Bounds,
 }
@@ -112,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Self {
             wire: Wire::new(stream),
             pipeline: Pipeline::new(daemon.shards.len()),
+            tally: Round::default(),
             daemon,
             session,
             transaction: Transaction::default(),
