@@ -273,6 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Waits for a client that is owed too much.
     async fn relieve(&mut self) -> Result<(), Closed> {
         let limit = self.bounds.output_buffer;
+        self.note_buffers();
         self.wire.drain_to(limit / 2, STALLED).await.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => Closed::OutputBuffer(limit),
             _ => Closed::Io(error),
