@@ -342,8 +342,8 @@ fn survive(fsync: &str) {
     }
     // What is there at last is part of the history, too.
     let mut client = recorder(&daemon, &moments, &done);
-    for key in 0..KEYS.len() {
-        client.note(key, Call::Get(None), &[vec!["GET", KEYS[key]]], answered);
+    for (key, name) in KEYS.into_iter().enumerate() {
+        client.note(key, Call::Get(None), &[vec!["GET", name]], answered);
     }
     for (key, entry) in client.history {
         keys.entry(key).or_default().push(entry);
