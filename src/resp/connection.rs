@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use seawall_actors::failpoint::{self, Point};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -183,7 +184,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if consumed == 0 {
             return Ok(false);
         }
+        failpoint::hit(Point::ConnectionRound);
         let result = self.execute(begun).await;
+        failpoint::hit(Point::ConnectionReply);
         self.note_buffers();
         self.consume(consumed);
         result?;

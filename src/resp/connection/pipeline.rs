@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use seawall_actors::cache::{Outcome, ShardMsg};
+use seawall_actors::failpoint::{self, Point};
 use seawall_actors::supervise::NotExecuted;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
@@ -101,6 +102,7 @@ impl Pipeline {
             for shard in 0..self.lanes.len() {
                 self.dispatch(daemon, shard).await;
             }
+            failpoint::hit(Point::ConnectionSent);
             for shard in 0..self.lanes.len() {
                 self.collect(shard).await;
             }
