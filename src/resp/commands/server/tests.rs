@@ -278,7 +278,7 @@ async fn drills_are_refused_unless_they_are_switched_on() {
         &[
             ("sw.drill PANIC wal", "+OK"),
             ("sw.drill hang wal", "+OK"),
-            ("sw.drill trip wal", "-ERR the drill must be PANIC, ERROR, HANG or KILL"),
+            ("sw.drill trip wal", "-ERR the drill must be PANIC, ERROR, HANG, KILL or POINT"),
             ("sw.drill kill moon", "-ERR no actor at 'moon'; there are: wal"),
         ],
     )
