@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Daemon, Raw, RedisServer, Reply, Setup};
+use crate::support::redis::RedisServer;
+use crate::support::{Daemon, Raw, Reply, Setup};
 
 /// Runs `seawall` with these words: exit code, standard output, standard error.
 fn seawall(words: &[&str]) -> (i32, String, String) {
