@@ -18,6 +18,7 @@ mod licences;
 mod lifecycle;
 mod limits;
 mod outages;
+mod packing;
 mod protocol;
 mod rollback;
 mod snapshots;

@@ -76,6 +76,7 @@ pub(super) fn wal_settings(settings: &Settings) -> wal::Settings {
             Fsync::No => FsyncMode::No,
         },
         segment_size: settings.wal.segment_size,
+        compress_above: settings.wal.compress_above,
     }
 }
 

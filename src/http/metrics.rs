@@ -77,6 +77,7 @@ pub fn log(stats: &wal::Stats, fsync: &str) -> Sample {
     s.count(&m::LOG_WRITTEN_LSN, &[], stats.written);
     s.count(&m::LOG_DURABLE_LSN, &[], stats.durable);
     s.count(&m::LOG_WRITTEN, &[], stats.bytes);
+    s.count(&m::LOG_SAVED, &[], stats.saved_bytes);
     s.count(&m::LOG_FRAMES, &[], stats.frames);
     s.count(&m::LOG_RECORDS, &[], stats.records);
     s.count(&m::LOG_SYNCS, &[], stats.syncs);

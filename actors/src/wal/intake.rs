@@ -84,6 +84,7 @@ struct Shared<P> {
     durable: AtomicU64,
     fsync: AtomicU8,
     segment_size: AtomicU64,
+    compress_above: AtomicU64,
     /// The segment whose sync failed, which must not be synced again; 0 for none.
     tainted: AtomicU64,
     counters: Counters,
@@ -156,6 +157,7 @@ impl<P: Release> Intake<P> {
             durable: AtomicU64::new(last_lsn),
             fsync: AtomicU8::new(0),
             segment_size: AtomicU64::new(0),
+            compress_above: AtomicU64::new(0),
             tainted: AtomicU64::new(0),
             counters: Counters::default(),
         };
@@ -467,7 +469,11 @@ impl<P: Release> Intake<P> {
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { fsync: self.fsync(), segment_size: self.segment_size() }
+        Settings {
+            fsync: self.fsync(),
+            segment_size: self.segment_size(),
+            compress_above: self.shared.compress_above.load(Ordering::Acquire),
+        }
     }
 
     pub(super) fn configure(&self, settings: &Settings) {
@@ -478,6 +484,7 @@ impl<P: Release> Intake<P> {
         };
         self.shared.fsync.store(fsync, Ordering::Release);
         self.shared.segment_size.store(settings.segment_size.max(4096), Ordering::Release);
+        self.shared.compress_above.store(settings.compress_above, Ordering::Release);
         self.poke();
     }
 
@@ -491,6 +498,14 @@ impl<P: Release> Intake<P> {
 
     pub(super) fn segment_size(&self) -> u64 {
         self.shared.segment_size.load(Ordering::Acquire)
+    }
+
+    /// How long a value has to be to be left as it is; `usize::MAX` if all are.
+    pub(super) fn plain_up_to(&self) -> usize {
+        match self.shared.compress_above.load(Ordering::Acquire) {
+            0 => usize::MAX,
+            above => usize::try_from(above).unwrap_or(usize::MAX),
+        }
     }
 
     pub(super) fn written(&self) -> Lsn {

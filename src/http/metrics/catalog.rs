@@ -84,6 +84,8 @@ catalog! {
             "Last log sequence number that is on disk for certain";
         LOG_WRITTEN = "seawall_log_written", Counter, Bytes, [],
             "Data written, frames with their headers";
+        LOG_SAVED = "seawall_log_saved", Counter, Bytes, [],
+            "Data that was not written because values were compressed";
         LOG_FRAMES = "seawall_log_frames", Counter, None, [],
             "Frames written: group commits";
         LOG_RECORDS = "seawall_log_records", Counter, None, [],

@@ -50,6 +50,7 @@ fn write_frames(data: &DataDir, frames: &[(&[u8], u32)]) {
             first_lsn: lsn,
             durable_lsn: 0,
             wall_ms: 1000 * lsn,
+            packed: false,
         };
         chain = append_frame(&mut bytes, &of.log, &chain, &header, payload);
         lsn += u64::from(count);

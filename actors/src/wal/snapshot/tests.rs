@@ -14,6 +14,9 @@ use crate::wal::faulty::{Call, FaultyFs};
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 
+/// The values of [`entries`] are above it, or all but.
+const PACKED_ABOVE: u64 = 30;
+
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn snapshots(fs: &FaultyFs) -> Snapshots<FaultyFs> {
@@ -33,7 +36,7 @@ fn take(snapshots: &Snapshots<FaultyFs>, begin: Lsn) -> io::Result<Written> {
         for (key, value) in some {
             batch.push(&Record::Set { db: 0, key, value, expires_at: None });
         }
-        if let Err(error) = writer.append(&batch) {
+        if let Err(error) = writer.append(&batch, PACKED_ABOVE) {
             writer.discard();
             return Err(error);
         }
