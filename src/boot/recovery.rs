@@ -68,7 +68,7 @@ pub(super) fn store_config(settings: &Settings, shard: usize) -> StoreConfig {
 }
 
 /// The log's part of the settings.
-pub(super) fn wal_settings(settings: &Settings) -> wal::Settings {
+pub(crate) fn wal_settings(settings: &Settings) -> wal::Settings {
     wal::Settings {
         fsync: match settings.wal.fsync {
             Fsync::Always => FsyncMode::Always,

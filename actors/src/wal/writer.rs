@@ -30,6 +30,7 @@ use super::pending::{Chunk, Pending};
 use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
 use super::stats::add;
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, Release};
 
@@ -150,6 +151,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         }
         if flight.is_empty() {
             self.intake.take(flight);
+            failpoint::hit(Point::WriterTake);
         }
         self.write_all(now, flight)?;
         self.seal_if_quiet(now)
@@ -160,9 +162,12 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         while !self.stalled(now) {
             self.rotate_if_due(now)?;
             let Some(chunk) = flight.peek() else { break };
+            failpoint::hit(Point::WriterWrite);
             self.write_chunk(&chunk)?;
+            failpoint::hit(Point::WriterWrote);
             let count = chunk.count;
             flight.pop();
+            failpoint::hit(Point::WriterPublish);
             self.last_write = now;
             add(&self.intake.counters().records, u64::from(count));
             // In `always` everything in the seat shares one sync.
@@ -238,6 +243,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         if self.broken || self.written != self.durable || self.recorded == self.durable {
             return Ok(());
         }
+        failpoint::hit(Point::WriterSeal);
         let header = FrameHeader {
             payload_len: 0,
             count: 0,
@@ -341,6 +347,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     /// The end of the sync that [`Plan::sync`] asked for.
     pub(super) fn synced(&mut self, outcome: io::Result<()>, now: Instant) {
         let Some(sync) = self.syncing.take() else { return };
+        failpoint::hit(Point::WriterSynced);
         match outcome {
             Ok(()) => {
                 self.intake.counters().synced(now.saturating_duration_since(sync.since));
@@ -361,6 +368,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     fn sync_now(&mut self, now: Instant) -> Result<(), Trouble> {
         let begun = Instant::now();
         self.sync_begun = now;
+        failpoint::hit(Point::WriterSync);
         if let Err(error) = self.file.sync() {
             return Err(self.sync_failed(error));
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Header, Snapshots, UNNAMED};
 use crate::clock::UnixMs;
+use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, RecordBatch};
 use crate::wal::frame::{self, Digest, FrameHeader};
@@ -54,6 +55,7 @@ impl<F: Filesystem> Snapshots<F> {
     /// # Errors
     /// Whatever the file system reports.
     pub fn create(&self, begin: Lsn) -> io::Result<SnapshotWriter<F>> {
+        failpoint::hit(Point::SnapshotBegin);
         let dir = self.dir();
         self.fs.create_dir(&dir)?;
         self.fs.sync_dir(&self.data)?;
@@ -88,6 +90,7 @@ impl<F: Filesystem> SnapshotWriter<F> {
         if entries.is_empty() {
             return Ok(());
         }
+        failpoint::hit(Point::SnapshotPiece);
         let mut packer = std::mem::take(&mut self.packer);
         let above = usize::try_from(compress_above).unwrap_or(usize::MAX);
         let pays = above > 0 && entries.largest_value() > above;
@@ -111,6 +114,7 @@ impl<F: Filesystem> SnapshotWriter<F> {
     /// Whatever the file system reports, and bytes that are not what was written;
     /// [`SnapshotWriter::discard`] it then.
     pub fn finish(&mut self, end: Lsn) -> io::Result<()> {
+        failpoint::hit(Point::SnapshotFinish);
         self.frame(&[], false, 0, end)?;
         self.file.sync()?;
         let read_back = self.snapshots.load(&self.path, |_| {}).map_err(io::Error::other)?;
@@ -129,8 +133,10 @@ impl<F: Filesystem> SnapshotWriter<F> {
     pub fn publish(self, end: Lsn) -> io::Result<Written> {
         let path = self.snapshots.path_of(self.header.begin);
         let fs = &self.snapshots.fs;
+        failpoint::hit(Point::SnapshotPublish);
         fs.rename(&self.path, &path)?;
         fs.sync_dir(&self.snapshots.dir())?;
+        failpoint::hit(Point::SnapshotNamed);
         if let Err(error) = self.snapshots.remove_old() {
             // The next one tries again.
             tracing::warn!(path = "snapshots", %error, "an old snapshot could not be removed");
