@@ -21,7 +21,7 @@ pub(super) fn load(
     if let Err(error) = snapshots.remove_unfinished() {
         warn!(%error, "an unfinished snapshot could not be removed");
     }
-    let found = snapshots.list().unwrap_or_else(|error| {
+    let found = snapshots.usable().unwrap_or_else(|error| {
         error!(%error, "the snapshots cannot be listed; the whole log is read instead");
         Vec::new()
     });
@@ -37,6 +37,9 @@ pub(super) fn load(
                     end = loaded.end,
                     "snapshot loaded"
                 );
+                if let Err(error) = snapshots.vouch_for(&loaded) {
+                    warn!(%error, "the manifest does not list the snapshot that was loaded");
+                }
                 return (routed, Some(loaded));
             }
             Err(flaw) => {
