@@ -19,6 +19,7 @@ use super::fs::{Filesystem, OsFs};
 use super::manifest::{Manifest, ManifestFile};
 use super::snapshot::Snapshots;
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, Record};
 use headers::Segment;
 use walk::{Tally, Walk};
@@ -90,6 +91,7 @@ impl<F: Filesystem> Opened<F> {
         mut visit: impl FnMut(Origin, Record<'_>),
         mut progress: impl FnMut(&Progress),
     ) -> Result<ReplayReport, ReplayError> {
+        failpoint::hit(Point::ReplayRead);
         let begun = Instant::now();
         let total_bytes = self.segments.iter().map(|segment| segment.size).sum();
         let begins = self.segments.first().map_or(1, |first| first.header.first_lsn);
@@ -119,6 +121,7 @@ impl<F: Filesystem> Opened<F> {
         }
         self.make_durable()?;
         self.record(last_lsn);
+        failpoint::hit(Point::ReplayDone);
         Ok(ReplayReport {
             last_lsn,
             records: tally.records,

@@ -183,10 +183,10 @@ pub const COMMANDS: &[Command] = &[
             "O(n) over the entries answered",
         )
         .with(slow::SLOWLOG),
-    command("sw.drill", 3, ADMIN, Run::Async(sw::drill)).doc(
+    command("sw.drill", -3, ADMIN, Run::Async(sw::drill)).doc(
         "0.1.0",
-        "Makes one actor fail, to watch the tree heal; needs `debug.drills`.",
-        "PANIC|ERROR|HANG|KILL path",
+        "Makes one actor, or a failpoint, fail, to watch it heal; needs `debug.drills`.",
+        "PANIC|ERROR|HANG|KILL path | POINT failpoint [script]",
         "O(n) over the actors",
     ),
     command("sw.help", 1, FREE, Run::Session(sw::help)).doc(

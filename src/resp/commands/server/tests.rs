@@ -110,6 +110,7 @@ async fn slowlog_and_latency_answer_in_redis_shape() {
             ("latency history command", "*0"),
             ("latency history nosuch", "*0"),
             ("latency histogram", "*0"),
+            ("latency histogram get nosuch", "*0"),
             ("latency reset", ":0"),
         ],
     )
@@ -385,4 +386,21 @@ fn every_command_here_is_documented_and_sorted_by_what_it_may_do() {
             assert!(sub.summary.ends_with('.'), "{}|{}", command.name, sub.name);
         }
     }
+}
+
+#[tokio::test]
+async fn latency_histogram_counts_calls_up_to_each_power_of_two() {
+    let daemon = Arc::new(FakeBackend::new(&[]));
+    let mut round = crate::stats::Round::default();
+    for (name, times, ns) in [("get", 3, 900), ("get", 1, 3_000), ("set", 2, 70_000_000_000)] {
+        let command = crate::resp::table::find(name.as_bytes()).expect("a command");
+        (0..times).for_each(|_| round.command(command));
+        daemon.stats.round(&mut round, std::time::Duration::from_nanos(ns));
+    }
+    let mut client = Client::connect(&daemon);
+    let get = "$3 get *4 $5 calls :4 $14 histogram_usec *4 :1 :3 :4 :4";
+    // What took longer than the last bucket is counted there.
+    let set = "$3 set *4 $5 calls :2 $14 histogram_usec *2 :1073741 :2";
+    assert_eq!(client.run("latency histogram GET nosuch").await, format!("*2 {get}"));
+    assert_eq!(client.run("latency histogram").await, format!("*4 {get} {set}"));
 }
