@@ -67,6 +67,10 @@ impl Backend for Daemon {
         Daemon::config_generation(self)
     }
 
+    fn tcp_port(&self) -> u16 {
+        self.sockets.tcp_port()
+    }
+
     fn stats(&self) -> StatsSnapshot {
         self.stats.snapshot()
     }

@@ -91,6 +91,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     async fn set_active_expire(&self, on: bool) -> Result<(), Refusal>;
     /// Counts the configurations that took effect; 1 is the one of the start.
     fn config_generation(&self) -> u64;
+    /// The TCP port that clients are served on; 0 without one.
+    fn tcp_port(&self) -> u16;
     /// Server-wide counters.
     fn stats(&self) -> StatsSnapshot;
     /// Commands per second over the last second.

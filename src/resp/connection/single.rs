@@ -14,7 +14,7 @@ use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::round::{Input, Request, View, answer, execute, outcome_unknown};
-use crate::resp::table::{Command, DataFn, Flags, Run};
+use crate::resp::table::{Command, DataFn, Flags, Run, TransactionStep};
 use crate::slow::{Lap, Laps, Waiter};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     view = self.view();
                 }
                 Err(refusal) => {
-                    self.transaction.flaw();
+                    let refusal = self.note_refusal(request, refusal);
                     self.daemon.stats.refused(request.command, refusal.code());
                     if self.session.replies() {
                         self.pipeline.refuse(&refusal, self.session.proto);
@@ -87,6 +87,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         Ok(())
+    }
+
+    /// What a refusal means for the open transaction: EXEC fails, and if EXEC itself is refused,
+    /// as in Redis the transaction ends here.
+    fn note_refusal(&mut self, request: &Request, refusal: Refusal) -> Refusal {
+        let is_exec = |c: &Command| matches!(c.run, Run::Transaction(TransactionStep::Exec));
+        if !self.transaction.is_open() || !request.command.is_some_and(is_exec) {
+            self.transaction.flaw();
+            return refusal;
+        }
+        self.forget_transaction();
+        let text = refusal.to_string();
+        let why = text.strip_prefix("ERR ").unwrap_or(&text);
+        Refusal::other(format!("EXECABORT Transaction discarded because of: {why}"))
     }
 
     /// Tells SLOWLOG and LATENCY of the part of a slow round that took longest.

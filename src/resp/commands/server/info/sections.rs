@@ -49,7 +49,7 @@ pub(super) fn server(r: &Report, out: &mut String) {
         "process_id" => std::process::id(),
         "process_supervised" => supervised_by(),
         "run_id" => r.life.run_id,
-        "tcp_port" => r.settings.server.bind.first().map_or(0, crate::config::Address::port),
+        "tcp_port" => r.tcp_port,
         "server_time_usec" => r.now.saturating_mul(1000),
         "uptime_in_seconds" => uptime,
         "uptime_in_days" => uptime / 86_400,
