@@ -56,6 +56,12 @@ impl<F: Filesystem> Opened<F> {
         Snapshots::new(self.fs.clone(), &self.data, self.log, self.clock.clone())
     }
 
+    /// Bytes of its segments, as they were found.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
     /// The log is known to have been on disk up to `lsn`, from a snapshot: if it ends before, it
     /// is corrupt, not torn.
     #[must_use]
@@ -66,22 +72,22 @@ impl<F: Filesystem> Opened<F> {
 
     /// Feeds every record behind the LSN `from` (0: all of them) to `visit`, in order, and cuts
     /// off a torn end; what lies before is verified all the same. `progress` hears of every
-    /// mebibyte or so. Blocks, and verifies on a second thread: run it where blocking is
-    /// allowed.
+    /// mebibyte or so, and may break off: nothing on disk has changed by then. Blocks, and
+    /// verifies on a second thread: run it where blocking is allowed.
     ///
     /// On return everything replayed is durable.
     ///
     /// # Errors
-    /// [`ReplayError`]: the log is corrupt, or could not be read, cut or synced. What was
-    /// visited until then must not be served.
+    /// [`ReplayError`]: the log is corrupt, or could not be read, cut or synced, or `progress`
+    /// broke off. What was visited until then must not be served.
     pub fn replay(
         &self,
         from: Lsn,
         mut visit: impl FnMut(Origin, Record<'_>),
-        mut progress: impl FnMut(&Progress),
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<ReplayReport, ReplayError> {
         let begun = Instant::now();
-        let total_bytes = self.segments.iter().map(|segment| segment.size).sum();
+        let total_bytes = self.bytes();
         let (segments, proven) = (&self.segments, self.proven);
         let walk = Walk { fs: &self.fs, segments, from, upto: Lsn::MAX, proven };
         let mut tally = Tally::default();
@@ -93,15 +99,13 @@ impl<F: Filesystem> Opened<F> {
             |now| {
                 tally = *now;
                 let Tally { records, bytes, .. } = tally;
-                progress(&Progress { bytes, total_bytes, records, took: begun.elapsed() });
+                progress(&Progress { bytes, total_bytes, records, took: begun.elapsed() })
             },
         )?;
-        let (mut last_lsn, mut torn) = (0, None);
-        if let Some(end) = end {
-            last_lsn = end.next_lsn.saturating_sub(1);
-            self.check_reach(last_lsn)?;
-            torn = end.torn.map(|torn| self.cut(torn)).transpose()?;
-        }
+        let end = end.ok_or(OpenError::BrokenOff)?;
+        let last_lsn = end.next_lsn.saturating_sub(1);
+        self.check_reach(last_lsn)?;
+        let torn = end.torn.map(|torn| self.cut(torn)).transpose()?;
         self.make_durable()?;
         Ok(ReplayReport {
             last_lsn,

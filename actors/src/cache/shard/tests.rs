@@ -69,8 +69,9 @@ impl Journal<Parked<TestJob>> for Notebook {
 /// Rebuilds from a notebook, and counts how often.
 struct FromNotebook(Arc<Notebook>, AtomicUsize);
 
+#[async_trait]
 impl Rebuild for FromNotebook {
-    fn rebuild(&self, _shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+    async fn rebuild(&self, _shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
         self.1.fetch_add(1, Ordering::Relaxed);
         let mut store = Box::new(Store::new(config));
         for k in self.0.0.lock().unwrap().iter() {

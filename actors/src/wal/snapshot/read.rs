@@ -1,6 +1,7 @@
 //! Reading a snapshot, and finding out whether it is one.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::{HEADER_LEN, Header, READER_VERSION, Snapshots};
@@ -30,6 +31,9 @@ pub enum Flawed {
     /// It was put into the wrong directory.
     #[error("it belongs to another log")]
     OtherLog,
+    /// Whoever asked for it did not want the rest.
+    #[error("reading it was broken off")]
+    BrokenOff,
 }
 
 /// A snapshot that was read to its end and is whole.
@@ -49,11 +53,17 @@ pub struct Loaded {
 }
 
 impl<F: Filesystem> Snapshots<F> {
-    /// Feeds every entry to `visit`, as a SET record. Blocks.
+    /// Feeds every entry to `visit`, as a SET record. `progress` hears after every frame at which
+    /// byte of the file it ends, and may break off. Blocks.
     ///
     /// # Errors
     /// [`Flawed`]; what was visited until then must not be served.
-    pub fn load(&self, path: &Path, mut visit: impl FnMut(Record<'_>)) -> Result<Loaded, Flawed> {
+    pub fn load(
+        &self,
+        path: &Path,
+        mut visit: impl FnMut(Record<'_>),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Loaded, Flawed> {
         let file = self.fs.open(path, false)?;
         let header = Header::decode(&read_header(&file)?)?;
         if header.log != self.log {
@@ -83,6 +93,9 @@ impl<F: Filesystem> Snapshots<F> {
                     if records.position() != u64::from(header.count) {
                         let (found, says) = (records.position(), header.count);
                         return Err(damaged(format!("entries: {found}; its header says {says}")));
+                    }
+                    if progress(reader.offset()).is_break() {
+                        return Err(Flawed::BrokenOff);
                     }
                 }
                 Next::End => break,

@@ -63,7 +63,7 @@ pub(super) fn replay(fs: &FaultyFs) -> Result<ReplayReport, OpenError> {
             assert_eq!(origin.lsn, lsn);
             assert_eq!(record, due, "a wrong record is replayed");
         },
-        |_| {},
+        |_| std::ops::ControlFlow::Continue(()),
     )?;
     assert_eq!(report.last_lsn, lsn);
     Ok(report)
