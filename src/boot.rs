@@ -206,6 +206,8 @@ async fn start(
         config: Arc::clone(&config),
     });
     let on_change = apply::reload_on_change(&daemon);
+    // Before anybody can connect and change a setting.
+    apply::install(&daemon, &telemetry, &wiring);
     let root = wiring.root(&daemon, recovery, &telemetry, seen, on_change);
     let options =
         TreeOptions { watchdog: settings.supervision.watchdog, start_within: TREE_WITHIN };
@@ -221,7 +223,6 @@ async fn start(
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }
-    apply::install(&daemon, &telemetry, &wiring);
     let load = load.map(|load| {
         daemon.life.enter(Phase::Loading);
         tokio::spawn(load.run(wiring.shards.clone(), wiring.snapshots.status().cloned()))
@@ -318,7 +319,10 @@ impl Running {
         }
         eprint!("{hints}");
         // Only systemd listens, and it does without.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let _ = sd_notify::notify(&[
+            sd_notify::NotifyState::Ready,
+            sd_notify::NotifyState::Status("Serving"),
+        ]);
     }
 
     /// Stops in order, within `supervision.grace`; a second signal cuts it short.

@@ -17,6 +17,7 @@ mod fuzzing;
 mod licences;
 mod lifecycle;
 mod limits;
+mod loading;
 mod outages;
 mod protocol;
 mod rollback;

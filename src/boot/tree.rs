@@ -146,8 +146,7 @@ impl Wiring {
         let mut cache = SupervisorSpec::new("cache", Strategy::OneForOne);
         let shards = self.shards.iter().zip(recovery.cradles).zip(&self.store_configs);
         for (index, ((handle, cradle), config)) in shards.enumerate() {
-            let (journal, rebuild) =
-                (Arc::clone(&recovery.journal), Arc::clone(&recovery.rebuild));
+            let (journal, rebuild) = (Arc::clone(&recovery.journal), Arc::clone(&recovery.rebuild));
             let (config, clock) = (config.subscribe(), daemon.clock.clone());
             let make = move || {
                 let args = ShardArgs {

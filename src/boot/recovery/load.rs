@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sd_notify::NotifyState;
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, ShardMsg};
 use seawall_actors::clock::Clock;
@@ -18,6 +19,8 @@ use crate::loading::Loading;
 
 /// Time between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+/// How much longer systemd is asked to wait: until a few more of these should have come.
+const EXTEND_USEC: u32 = 30_000_000;
 /// How long a shard may take to take up its store before it is asked again: it may have been
 /// restarted with the question in its hands.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(5);
@@ -139,6 +142,11 @@ impl<'a> Progress<'a> {
                 seconds_left = figures.eta_seconds(),
                 "loading the dataset"
             );
+            // Only systemd listens, and it does without.
+            let _ = sd_notify::notify(&[
+                NotifyState::Status(&format!("Loading the dataset: {figures}")),
+                NotifyState::ExtendTimeoutUsec(EXTEND_USEC),
+            ]);
         }
         if self.loading.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use seawall_actors::cache::{Cradle, Rebuild};
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
+use seawall_actors::cache::{Cradle, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::{Lsn, Record};
 use seawall_actors::wal::{self, Origin};

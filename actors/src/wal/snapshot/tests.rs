@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
 
-use std::ops::ControlFlow;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;

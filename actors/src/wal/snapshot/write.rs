@@ -103,7 +103,10 @@ impl<F: Filesystem> SnapshotWriter<F> {
     pub fn finish(&mut self, end: Lsn) -> io::Result<()> {
         self.frame(&[], 0, end)?;
         self.file.sync()?;
-        let read_back = self.snapshots.load(&self.path, |_| {}, |_| ControlFlow::Continue(())).map_err(io::Error::other)?;
+        let read_back = self
+            .snapshots
+            .load(&self.path, |_| {}, |_| ControlFlow::Continue(()))
+            .map_err(io::Error::other)?;
         let (entries, digest) = (self.entries, self.chain);
         if (read_back.entries, read_back.end, read_back.digest) != (entries, end, digest) {
             return Err(io::Error::other("what is read back is not what was written"));
