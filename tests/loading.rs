@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use crate::support::redis::RedisServer;
 use crate::support::{Daemon, Raw, Reply, Setup, http, wait_until};
 

@@ -19,6 +19,7 @@ use super::frame::LogId;
 use super::fs::{Filesystem, OsFs};
 use super::snapshot::Snapshots;
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, Record};
 use headers::Segment;
 use walk::{Tally, Walk};
@@ -86,6 +87,7 @@ impl<F: Filesystem> Opened<F> {
         mut visit: impl FnMut(Origin, Record<'_>),
         mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<ReplayReport, ReplayError> {
+        failpoint::hit(Point::ReplayRead);
         let begun = Instant::now();
         let total_bytes = self.bytes();
         let (segments, proven) = (&self.segments, self.proven);
@@ -107,6 +109,7 @@ impl<F: Filesystem> Opened<F> {
         self.check_reach(last_lsn)?;
         let torn = end.torn.map(|torn| self.cut(torn)).transpose()?;
         self.make_durable()?;
+        failpoint::hit(Point::ReplayDone);
         Ok(ReplayReport {
             last_lsn,
             records: tally.records,

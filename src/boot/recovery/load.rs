@@ -86,8 +86,8 @@ impl Load {
         let Self { data, opened, snapshots, hasher, configs, clock, loading, .. } = self;
         let now = clock.unix_ms();
         let mut progress = Progress::new(&loading, opened.bytes());
-        let found = snapshot::load(&snapshots, hasher, &configs, now, &mut progress);
-        let Some((mut routed, loaded)) = found else { return Err(OpenError::BrokenOff) };
+        let (mut routed, loaded) =
+            snapshot::load(&snapshots, hasher, &configs, now, &mut progress)?;
         let (begin, end) = loaded.map_or((0, 0), |loaded| (loaded.begin, loaded.end));
         let (snapshot_bytes, entries) = loaded.map_or((0, 0), |l| (l.bytes, l.entries));
         let mut limited = loaded.is_none();

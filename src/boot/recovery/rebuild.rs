@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Rebuild};
 use seawall_actors::clock::Clock;
+use seawall_actors::failpoint::{self, Point};
 use seawall_actors::journal::{Lsn, Record};
 use seawall_actors::wal::{self, Origin};
 use tokio::sync::watch;
@@ -98,6 +99,7 @@ impl Source {
                 "the log has not reached LSN {upto} within {SETTLE_WITHIN:?}: {why}"
             ));
         }
+        failpoint::hit(Point::RebuildBegin);
         let now = self.clock.unix_ms();
         let mut store = Box::new(Store::new(config));
         let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
@@ -112,6 +114,7 @@ impl Source {
         };
         wal::read_range(&self.dir, upto, &mut visit).map_err(|e| e.to_string())?;
         settle(&mut store, now);
+        failpoint::hit(Point::RebuildEnd);
         info!(
             shard,
             lsn = upto,

@@ -1,9 +1,11 @@
 //! The newest snapshot that is whole, loaded into stores.
 
+use std::cell::Cell;
+use std::path::Path;
+
 use seawall_actors::cache::store::{KeyHasher, StoreConfig};
 use seawall_actors::clock::UnixMs;
-use seawall_actors::journal::Record;
-use seawall_actors::wal::{Flawed, Loaded, Snapshots};
+use seawall_actors::wal::{Flawed, Loaded, OpenError, Snapshots};
 use tracing::{error, info, warn};
 
 use super::load::Progress;
@@ -13,56 +15,66 @@ use super::routed::Routed;
 /// before is taken; without any, the stores stay empty, and the whole log is applied.
 ///
 /// The stores hold no limits yet: a snapshot that was taken while keys came and went may hold
-/// more of them than there ever were at a time, and only the log tells which went. `None` if
-/// `progress` broke it off. Blocks.
+/// more of them than there ever were at a time, and only the log tells which went. Blocks.
+///
+/// # Errors
+/// [`OpenError::BrokenOff`] by `progress`, and nothing else.
 pub(super) fn load(
     snapshots: &Snapshots,
     hasher: KeyHasher,
     configs: &[StoreConfig],
     now: UnixMs,
     progress: &mut Progress<'_>,
-) -> Option<(Routed, Option<Loaded>)> {
+) -> Result<(Routed, Option<Loaded>), OpenError> {
     if let Err(error) = snapshots.remove_unfinished() {
         warn!(%error, "an unfinished snapshot could not be removed");
     }
-    let found = snapshots.list().unwrap_or_else(|error| {
-        error!(%error, "the snapshots cannot be listed; the whole log is read instead");
-        Vec::new()
-    });
-    for (_, path) in found {
-        let mut routed = Routed::unlimited(hasher, configs, now);
-        progress.with_snapshot(std::fs::metadata(&path).map_or(0, |file| file.len()));
-        let entries = std::cell::Cell::new(0);
-        let apply = |record: Record<'_>| {
+    let (size, entries) = (Cell::new(0), Cell::new(0));
+    let newest = snapshots.load_newest(
+        |path| {
+            size.set(std::fs::metadata(path).map_or(0, |file| file.len()));
+            entries.set(0);
+            Routed::unlimited(hasher, configs, now)
+        },
+        |routed, record| {
             entries.set(entries.get() + 1);
             routed.apply(&record);
-        };
-        match snapshots.load(&path, apply, |bytes| progress.reached(bytes, entries.get())) {
-            Ok(loaded) => {
-                info!(
-                    file = %path.display(),
-                    entries = loaded.entries,
-                    bytes = loaded.bytes,
-                    begin = loaded.begin,
-                    end = loaded.end,
-                    "snapshot loaded"
-                );
-                return Some((routed, Some(loaded)));
-            }
-            Err(Flawed::BrokenOff) => return None,
-            Err(flaw) => {
-                let damaged = matches!(flaw, Flawed::Damaged { .. });
-                let copy = damaged.then(|| snapshots.quarantine(&path));
-                let copy = copy.and_then(Result::ok).map(|copy| copy.display().to_string());
-                error!(
-                    file = %path.display(),
-                    why = %flaw,
-                    moved_to = copy,
-                    "a snapshot cannot be used; the one before it is, or the whole log: nothing is lost"
-                );
-            }
+        },
+        |bytes| {
+            progress.with_snapshot(size.get());
+            progress.reached(bytes, entries.get())
+        },
+        |path, flaw| put_aside(snapshots, path, flaw),
+    );
+    match newest {
+        Ok(Some((routed, loaded))) => {
+            info!(
+                entries = loaded.entries,
+                bytes = loaded.bytes,
+                begin = loaded.begin,
+                end = loaded.end,
+                "snapshot loaded"
+            );
+            return Ok((routed, Some(loaded)));
+        }
+        Ok(None) => {}
+        Err(Flawed::BrokenOff) => return Err(OpenError::BrokenOff),
+        Err(error) => {
+            error!(%error, "the snapshots cannot be listed; the whole log is read instead");
         }
     }
     progress.with_snapshot(0);
-    Some((Routed::new(hasher, configs, now), None))
+    Ok((Routed::new(hasher, configs, now), None))
+}
+
+fn put_aside(snapshots: &Snapshots, path: &Path, flaw: &Flawed) {
+    let damaged = matches!(flaw, Flawed::Damaged { .. });
+    let copy = damaged.then(|| snapshots.quarantine(path));
+    let copy = copy.and_then(Result::ok).map(|copy| copy.display().to_string());
+    error!(
+        file = %path.display(),
+        why = %flaw,
+        moved_to = copy,
+        "a snapshot cannot be used; the one before it is, or the whole log: nothing is lost"
+    );
 }

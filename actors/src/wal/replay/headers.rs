@@ -8,6 +8,7 @@ use rand::TryRngCore;
 use super::report::{Damage, OpenError, io_error};
 use super::{Opened, segments_dir};
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::Lsn;
 use crate::wal::frame::LogId;
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
@@ -52,6 +53,7 @@ pub(in crate::wal) fn open_on<F: Filesystem>(
     data: &Path,
     clock: Clock,
 ) -> Result<Opened<F>, OpenError> {
+    failpoint::hit(Point::ReplayOpen);
     let dir = segments_dir(data);
     fs.create_dir(&dir).map_err(io_error("create", &dir))?;
     fs.sync_dir(data).map_err(io_error("sync", data))?;

@@ -53,6 +53,30 @@ pub struct Loaded {
 }
 
 impl<F: Filesystem> Snapshots<F> {
+    /// Loads the newest snapshot that is whole, if there is one: `fresh` makes what its entries are
+    /// `put` into, anew for each that is tried. `progress` is as in [`Snapshots::load`]. Those that
+    /// are not whole are shown to `flawed`. Blocks.
+    ///
+    /// # Errors
+    /// [`Flawed::Io`]: the snapshots cannot be listed; [`Flawed::BrokenOff`].
+    pub fn load_newest<T>(
+        &self,
+        mut fresh: impl FnMut(&Path) -> T,
+        mut put: impl FnMut(&mut T, Record<'_>),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
+        mut flawed: impl FnMut(&Path, &Flawed),
+    ) -> Result<Option<(T, Loaded)>, Flawed> {
+        for (_, path) in self.list()? {
+            let mut target = fresh(&path);
+            match self.load(&path, |record| put(&mut target, record), &mut progress) {
+                Ok(loaded) => return Ok(Some((target, loaded))),
+                Err(Flawed::BrokenOff) => return Err(Flawed::BrokenOff),
+                Err(flaw) => flawed(&path, &flaw),
+            }
+        }
+        Ok(None)
+    }
+
     /// Feeds every entry to `visit`, as a SET record. `progress` hears after every frame at which
     /// byte of the file it ends, and may break off. Blocks.
     ///

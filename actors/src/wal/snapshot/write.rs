@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::{Header, Snapshots, UNNAMED};
 use crate::clock::UnixMs;
+use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, RecordBatch};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
@@ -53,6 +54,7 @@ impl<F: Filesystem> Snapshots<F> {
     /// # Errors
     /// Whatever the file system reports.
     pub fn create(&self, begin: Lsn) -> io::Result<SnapshotWriter<F>> {
+        failpoint::hit(Point::SnapshotBegin);
         let dir = self.dir();
         self.fs.create_dir(&dir)?;
         self.fs.sync_dir(&self.data)?;
@@ -85,6 +87,7 @@ impl<F: Filesystem> SnapshotWriter<F> {
         if entries.is_empty() {
             return Ok(());
         }
+        failpoint::hit(Point::SnapshotPiece);
         self.frame(entries.as_bytes(), entries.count(), 0)?;
         self.entries += u64::from(entries.count());
         if self.len - self.synced >= SYNC_EVERY {
@@ -101,6 +104,7 @@ impl<F: Filesystem> SnapshotWriter<F> {
     /// Whatever the file system reports, and bytes that are not what was written;
     /// [`SnapshotWriter::discard`] it then.
     pub fn finish(&mut self, end: Lsn) -> io::Result<()> {
+        failpoint::hit(Point::SnapshotFinish);
         self.frame(&[], 0, end)?;
         self.file.sync()?;
         let read_back = self
@@ -122,8 +126,10 @@ impl<F: Filesystem> SnapshotWriter<F> {
     pub fn publish(self, end: Lsn) -> io::Result<Written> {
         let path = self.snapshots.path_of(self.header.begin);
         let fs = &self.snapshots.fs;
+        failpoint::hit(Point::SnapshotPublish);
         fs.rename(&self.path, &path)?;
         fs.sync_dir(&self.snapshots.dir())?;
+        failpoint::hit(Point::SnapshotNamed);
         if let Err(error) = self.snapshots.remove_old() {
             // The next one tries again.
             tracing::warn!(path = "snapshots", %error, "an old snapshot could not be removed");
