@@ -153,7 +153,10 @@ pub(super) async fn open(
 fn unreadable(error: &OpenError) -> Failure {
     let (kind, exit) = match error {
         OpenError::Io { .. } | OpenError::BrokenOff => (Kind::Dependency, Exit::System),
-        OpenError::Corrupt(_) | OpenError::TooNew { .. } => (Kind::Corrupt, Exit::Corrupt),
+        OpenError::Corrupt(_)
+        | OpenError::Manifest { .. }
+        | OpenError::Baseless { .. }
+        | OpenError::TooNew { .. } => (Kind::Corrupt, Exit::Corrupt),
     };
     Failure { kind, dependency: "log".to_owned(), details: error.to_string(), exit }
 }

@@ -55,6 +55,9 @@ pub(super) fn load(
                 end = loaded.end,
                 "snapshot loaded"
             );
+            if let Err(error) = snapshots.vouch_for(&loaded) {
+                warn!(%error, "the manifest does not list the snapshot that was loaded");
+            }
             return Ok((routed, Some(loaded)));
         }
         Ok(None) => {}
