@@ -18,6 +18,7 @@ mod licences;
 mod lifecycle;
 mod limits;
 mod linearizability;
+mod loading;
 mod migration;
 mod outages;
 mod packing;

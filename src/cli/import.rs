@@ -83,7 +83,7 @@ fn exit_for(error: &ImportError) -> Exit {
     match error {
         ImportError::Source { error: ReadError::Io { .. }, .. }
         | ImportError::Lock(LockError::Io { .. })
-        | ImportError::Log(OpenError::Io { .. })
+        | ImportError::Log(OpenError::Io { .. } | OpenError::BrokenOff)
         | ImportError::BrokenOff { .. } => Exit::System,
         ImportError::Source { .. } => Exit::Input,
         ImportError::Lock(LockError::Held { .. }) => Exit::Locked,

@@ -48,7 +48,9 @@ fn records(data: &Path) -> Vec<String> {
         }
         ref other => format!("{other:?}"),
     };
-    opened.replay(0, |_, record| found.push(show(&record)), |_| {}).unwrap();
+    opened
+        .replay(0, |_, record| found.push(show(&record)), |_| std::ops::ControlFlow::Continue(()))
+        .unwrap();
     found
 }
 

@@ -46,7 +46,7 @@ fn keys(fs: &FaultyFs) -> Vec<usize> {
                 let Record::Set { key, .. } = record else { panic!("{record:?}") };
                 found.push(std::str::from_utf8(key).unwrap().parse().unwrap());
             },
-            |_| {},
+            |_| std::ops::ControlFlow::Continue(()),
         )
         .unwrap();
     found

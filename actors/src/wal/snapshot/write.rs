@@ -1,6 +1,7 @@
 //! Writing a snapshot: to a file without a name, read back, then named.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use super::{Header, Snapshots, UNNAMED};
@@ -118,7 +119,10 @@ impl<F: Filesystem> SnapshotWriter<F> {
         failpoint::hit(Point::SnapshotFinish);
         self.frame(&[], false, 0, end)?;
         self.file.sync()?;
-        let read_back = self.snapshots.load(&self.path, |_| {}).map_err(io::Error::other)?;
+        let read_back = self
+            .snapshots
+            .load(&self.path, |_| {}, |_| ControlFlow::Continue(()))
+            .map_err(io::Error::other)?;
         let (entries, digest) = (self.entries, self.chain);
         if (read_back.entries, read_back.end, read_back.digest) != (entries, end, digest) {
             return Err(io::Error::other("what is read back is not what was written"));

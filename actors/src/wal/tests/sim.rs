@@ -73,7 +73,7 @@ pub(super) fn replay_behind(fs: &FaultyFs, from: Lsn) -> Result<ReplayReport, Op
             assert_eq!(origin.lsn, lsn);
             assert_eq!(record, due, "a wrong record is replayed");
         },
-        |_| {},
+        |_| std::ops::ControlFlow::Continue(()),
     )?;
     assert_eq!(report.last_lsn, lsn);
     Ok(report)
