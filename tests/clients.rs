@@ -186,13 +186,14 @@ fn every_command_of_the_table_is_documented_and_described() {
     let mut client = daemon.connect();
     let names: Vec<String> = client.run("COMMAND LIST").items().iter().map(Reply::text).collect();
     let count = client.run("COMMAND COUNT").int();
-    assert_eq!(usize::try_from(count).ok(), Some(names.len()));
+    let commands = names.iter().filter(|name| !name.contains('|')).count();
+    assert_eq!(usize::try_from(count).ok(), Some(commands));
     let infos = client.call(
         &[&["COMMAND", "INFO"][..], &names.iter().map(String::as_str).collect::<Vec<_>>()].concat(),
     );
     assert!(infos.items().iter().all(|info| *info != Reply::Nil));
     let docs = client.run("COMMAND DOCS");
-    assert_eq!(docs.items().len(), 2 * names.len());
+    assert_eq!(docs.items().len(), 2 * commands);
     for name in ["get", "set", "exec", "client", "config", "sw.tree", "sw.drill", "hset"] {
         assert!(names.iter().any(|n| n == name), "{name} is missing");
     }

@@ -21,6 +21,7 @@ use seawall_actors::wal;
 use super::clients::Clients;
 use super::refusal::Refusal;
 use crate::config::ConfigControl;
+use crate::loading::Figures;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
 
@@ -33,8 +34,8 @@ pub struct LifeNumbers {
     pub uptime: Duration,
     /// 40 hexadecimal digits, different at every start.
     pub run_id: String,
-    /// The log is being replayed.
-    pub loading: bool,
+    /// The load of the dataset, while it goes on.
+    pub loading: Option<Figures>,
     /// A stop was asked for.
     pub stopping: bool,
 }
@@ -91,6 +92,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     async fn set_active_expire(&self, on: bool) -> Result<(), Refusal>;
     /// Counts the configurations that took effect; 1 is the one of the start.
     fn config_generation(&self) -> u64;
+    /// The TCP port that clients are served on; 0 without one.
+    fn tcp_port(&self) -> u16;
     /// Server-wide counters.
     fn stats(&self) -> StatsSnapshot;
     /// Commands per second over the last second.

@@ -130,6 +130,10 @@ impl Backend for FakeBackend {
         7
     }
 
+    fn tcp_port(&self) -> u16 {
+        6399
+    }
+
     fn stats(&self) -> StatsSnapshot {
         self.stats.snapshot()
     }

@@ -14,7 +14,7 @@ use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::round::{Input, Request, View, answer, execute, outcome_unknown};
-use crate::resp::table::{Command, DataFn, Flags, Run};
+use crate::resp::table::{Command, DataFn, Flags, Run, TransactionStep};
 use crate::slow::{Lap, Laps, Waiter};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     view = self.view();
                 }
                 Err(refusal) => {
-                    self.transaction.flaw();
+                    let refusal = self.note_refusal(request, refusal);
                     self.daemon.stats.refused(request.command, refusal.code());
                     if self.session.replies() {
                         self.pipeline.refuse(&refusal, self.session.proto);
@@ -89,6 +89,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 
+    /// What a refusal means for the open transaction: EXEC fails, and if EXEC itself is refused,
+    /// as in Redis the transaction ends here.
+    fn note_refusal(&mut self, request: &Request, refusal: Refusal) -> Refusal {
+        let is_exec = |c: &Command| matches!(c.run, Run::Transaction(TransactionStep::Exec));
+        if !self.transaction.is_open() || !request.command.is_some_and(is_exec) {
+            self.transaction.flaw();
+            return refusal;
+        }
+        self.forget_transaction();
+        let text = refusal.to_string();
+        let why = text.strip_prefix("ERR ").unwrap_or(&text);
+        Refusal::other(format!("EXECABORT Transaction discarded because of: {why}"))
+    }
+
     /// Tells SLOWLOG and LATENCY of the part of a slow round that took longest.
     #[cold]
     fn note_slow(&self, input: &Input, slowest: Option<Lap>) {
@@ -118,6 +132,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(Refusal::Arity(command.name.into()));
         }
         self.session.may_run(command)?;
+        if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
+            return Err(loading_dataset());
+        }
         if matches!(command.run, Run::NeedsTier) {
             return Err(needs_tier(command));
         }
@@ -290,6 +307,12 @@ pub(super) fn discard(garbage: Vec<Garbage>) {
 /// Commands that act on the transaction instead of joining it.
 fn is_control(command: &Command) -> bool {
     matches!(command.name, "exec" | "sw.exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+}
+
+/// Redis' own text, which clients know to come back later.
+#[cold]
+pub(super) fn loading_dataset() -> Refusal {
+    Refusal::other("LOADING Redis is loading the dataset in memory")
 }
 
 /// The answer to a command of Redis whose data type is not held here.

@@ -45,7 +45,7 @@ pub(super) fn slowlog(
         "get" => {
             let count = match args.len() {
                 2 => USUAL,
-                3 => integer::argument(args.get(2))?,
+                3 => integer::argument(args.get(2)).unwrap_or(i64::MIN),
                 _ => return Err(Refusal::Arity("slowlog|get".into())),
             };
             let count = match count {

@@ -29,6 +29,7 @@ pub(super) struct Report {
     pub watched_keys: u64,
     /// `None`: the shard did not answer in time.
     pub shards: Vec<Option<ShardStats>>,
+    pub tcp_port: u16,
     pub stats: StatsSnapshot,
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
@@ -63,6 +64,7 @@ impl Report {
             watching_clients: clients.iter().filter(|c| c.watching() > 0).count(),
             watched_keys: clients.iter().map(|c| u64::from(c.watching())).sum(),
             shards,
+            tcp_port: daemon.tcp_port(),
             stats: daemon.stats(),
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),

@@ -71,7 +71,7 @@ async fn redis_names_carry_the_daemons_numbers() {
     for field in [
         "redis_version:7.4.0 ",
         "redis_mode:standalone ",
-        "tcp_port:6380 ",
+        "tcp_port:6399 ",
         "uptime_in_seconds:90000 uptime_in_days:1 ",
         "config_file: ",
         "connected_clients:1 ",
