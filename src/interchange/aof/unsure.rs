@@ -12,10 +12,6 @@ impl Unsure {
         Self((0..databases).map(|_| HashSet::new()).collect())
     }
 
-    pub(super) fn count(&self) -> u64 {
-        self.0.iter().map(|keys| keys.len() as u64).sum()
-    }
-
     pub(super) fn add(&mut self, db: u8, key: &[u8]) {
         if let Some(keys) = self.0.get_mut(usize::from(db)) {
             keys.insert(key.into());
