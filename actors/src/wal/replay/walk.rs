@@ -112,11 +112,12 @@ impl Supply {
 
 impl<F: Filesystem> Walk<'_, F> {
     /// Feeds the records behind `from` to `visit`, in order, until it breaks off; `at_block`
-    /// hears how far that is, some thousand times per gigabyte. `None` if `visit` broke off.
+    /// hears how far that is, some thousand times per gigabyte, and may break off, too. `None` if
+    /// it was broken off.
     pub(super) fn run(
         &self,
         mut visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
-        mut at_block: impl FnMut(&Tally),
+        mut at_block: impl FnMut(&Tally) -> ControlFlow<()>,
     ) -> Result<Option<End>, OpenError> {
         let (filled, blocks) = channel();
         let (give_back, emptied) = channel();
@@ -135,10 +136,11 @@ impl<F: Filesystem> Walk<'_, F> {
             let mut tally = Tally::default();
             // Ends when the verifier does; a return before that hangs up on it.
             for mut block in blocks {
-                if self.decode(&block, &mut tally, &mut visit)?.is_break() {
+                if self.decode(&block, &mut tally, &mut visit)?.is_break()
+                    || at_block(&tally).is_break()
+                {
                     return Ok(None);
                 }
-                at_block(&tally);
                 block.frames.clear();
                 block.payloads.clear();
                 block.payloads.shrink_to(2 * BLOCK_BYTES);
@@ -201,8 +203,10 @@ impl<F: Filesystem> Walk<'_, F> {
 
     /// Verifies segment after segment. `None` if nobody wants the rest.
     fn verify(&self, mut supply: Supply) -> Result<Option<End>, OpenError> {
-        let mut end = End { next_lsn: 1, torn: None };
-        let mut link = [0; 32];
+        // Where the log may begin was checked by whoever chose the segments.
+        let (first_lsn, mut link) =
+            self.segments.first().map_or((1, [0; 32]), |s| (s.header.first_lsn, s.header.link));
+        let mut end = End { next_lsn: first_lsn, torn: None };
         for index in 0..self.segments.len() {
             if end.next_lsn > self.upto {
                 break;
