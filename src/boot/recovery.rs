@@ -20,11 +20,11 @@ use super::dependencies::{Failure, Kind};
 use crate::config::settings::{Eviction, Fsync, Settings};
 use crate::daemon::{DaemonJournal, LogView, NoLog};
 use crate::exit::Exit;
-use crate::resp::round::DataJob;
+use crate::resp::round::ShardJob;
 use rebuild::{FromLog, StartEmpty};
 
 /// The log's queue of this daemon.
-pub(super) type DaemonIntake = Intake<Parked<DataJob>>;
+pub(super) type DaemonIntake = Intake<Parked<ShardJob>>;
 
 /// Time between two progress lines of a long replay.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);

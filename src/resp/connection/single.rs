@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(command) => {
                     last = Some(command);
                     tally.command(command.family);
-                    self.route(command, request, &args, &view.limits).map(|route| (command, route))
+                    self.route(command, request, &args, &input.limits).map(|route| (command, route))
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -71,11 +71,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         self.run_stage().await?;
-        if let Some(command) = last {
-            self.session.note_round(command, self.daemon.life.steady_ms());
-        }
         (tally.bytes_in, tally.bytes_out) = self.wire.take_traffic();
-        let took = begun.elapsed();
+        let ended = Instant::now();
+        if let Some(command) = last {
+            self.session.note_round(command, self.daemon.life.steady_at(ended));
+        }
+        let took = ended.duration_since(begun);
         self.daemon.stats.round(&tally, took);
         if self.bounds.slow.pass(took) {
             self.note_slow(&input, laps.finish(took, count));
@@ -256,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
         let mut borrowed = Borrowed::take(&self.daemon.shards, wanted).await?;
         let writable = self.daemon.shards.journal().writable();
-        let scope = view.scope(self.daemon.clock.unix_ms());
+        let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
         let done = execute(command, run, args, &mut keyspace, reply, &writable);
         discard(keyspace.take_discarded());
