@@ -10,6 +10,7 @@
 
 mod apply;
 mod dependencies;
+mod failpoints;
 mod recovery;
 mod signals;
 mod tree;
@@ -109,6 +110,10 @@ async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>) -> Exit {
             return Exit::System;
         }
     };
+    if let Err(error) = failpoints::arm() {
+        error!(kind = "startup", %error, "a failpoint's script cannot be laid");
+        return Exit::Config;
+    }
     let settings = config.settings();
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "seawall starts");
     for warning in settings.warnings() {
@@ -186,6 +191,7 @@ async fn start(
     let daemon = Arc::new(Daemon {
         shards: Shards::new(wiring.shards.clone(), recovered.hasher, recovered.journal.clone()),
         clients: Clients::new(settings.server.max_clients),
+        sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         slow: Slow::default(),
         log: Arc::clone(&recovered.log),

@@ -2,6 +2,7 @@
 
 pub mod daemon;
 pub mod http;
+pub mod linear;
 pub mod raw;
 pub mod redis;
 pub mod reply;

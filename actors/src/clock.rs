@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::failpoint::{self, Point};
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type UnixMs = u64;
 
@@ -32,9 +34,12 @@ impl Clock {
     #[must_use]
     pub fn unix_ms(&self) -> UnixMs {
         match self {
-            Self::System => SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            Self::System => {
+                let ms = SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+                ms.saturating_add_signed(failpoint::number(Point::ClockWall).unwrap_or(0))
+            }
             Self::Manual(at) => at.load(Ordering::Relaxed),
         }
     }

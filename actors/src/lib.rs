@@ -13,12 +13,14 @@
 //! | [`journal`] | the words that cache and log share: records, batches, LSNs |
 //! | [`metrics`] | histograms, counters, and the aggregator actor |
 //! | [`watch`] | the actor that watches configuration files |
+//! | [`failpoint`] | places where tests make it fail; nothing in a release build |
 //!
 //! Architecture invariants: `policy` and `supervise` know nobody; `cache` does not know `wal`
 //! (both know [`journal`], the daemon wires them); nobody reaches into another actor's state.
 
 pub mod cache;
 pub mod clock;
+pub mod failpoint;
 pub mod journal;
 pub mod metrics;
 pub mod policy;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::failpoint::{self, Point};
 use crate::supervise::{Failure, Label, Me, Worker};
 
 pub use debounce::{Debounce, Next};
@@ -153,6 +154,7 @@ impl State {
 
     /// Puts the watches where the files are now, and reports if their content is new.
     async fn look(&mut self, me: &Me<Msg>) -> Result<(), Failure> {
+        failpoint::hit(Point::WatcherLook);
         let files = (self.args.files)();
         let mut watches = std::mem::take(&mut self.watches);
         // Watching and hashing are file IO: not on the runtime's threads.

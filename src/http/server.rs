@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use seawall_actors::failpoint::{self, Point};
 use seawall_actors::supervise::{Failure, Label, Me, Worker};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -213,6 +214,7 @@ async fn accept(
             accepted = listener.accept(), if connections.len() < limits.connections => {
                 match accepted {
                     Ok((stream, _)) => {
+                        failpoint::hit(Point::AdminAccept);
                         connections.spawn(serve(stream, app.clone(), limits, stopping.clone()));
                     }
                     Err(error) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use seawall_actors::cache::store::Store;
 use seawall_actors::cache::{Loan, Outcome, Parked, ShardMsg};
 use seawall_actors::clock::UnixMs;
+use seawall_actors::failpoint::{self, Point};
 use seawall_actors::journal::{JournalError, Lsn, RecordBatch};
 use seawall_actors::supervise::CallError;
 use tokio::sync::oneshot;
@@ -106,6 +107,7 @@ impl<'a> Borrowed<'a> {
         }
         // What the shards still owed the log comes before anything that runs now.
         borrowed.collect();
+        failpoint::hit(Point::CoordinatorTaken);
         Ok(borrowed)
     }
 
@@ -155,6 +157,7 @@ impl<'a> Borrowed<'a> {
     /// The log failed: what was written may not survive a restart.
     pub async fn finish(mut self) -> Result<(), JournalError> {
         self.roll_back();
+        failpoint::hit(Point::CoordinatorAppend);
         let journal = self.shards.journal();
         let (reply, settled) = oneshot::channel();
         let parked = Parked::new(Box::default(), reply);
@@ -168,6 +171,7 @@ impl<'a> Borrowed<'a> {
             let lsn = journal.append(&mut effects, Some(parked));
             drop(self.give_back(lsn));
         }
+        failpoint::hit(Point::CoordinatorHome);
         match settled.await {
             Ok(Outcome::Failed(_, error)) => Err(error),
             Ok(_) => Ok(()),
@@ -179,6 +183,7 @@ impl<'a> Borrowed<'a> {
         for loan in self.loans.iter_mut().flatten() {
             loan.last_lsn = loan.last_lsn.max(lsn);
         }
+        failpoint::hit(Point::CoordinatorAppended);
         self
     }
 }

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use seawall_actors::failpoint::{self, Point};
 use seawall_actors::supervise::{Failure, Label, Me, Worker};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -161,6 +162,7 @@ impl FrontState {
 
     /// Ends connections that have been idle for longer than `server.idle_timeout`.
     fn reap(&self) {
+        failpoint::hit(Point::FrontReap);
         let daemon = &self.args.daemon;
         let Some(limit) = daemon.config.settings().server.idle_timeout else { return };
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
@@ -283,6 +285,7 @@ fn admit(
     daemon: &Arc<Daemon>,
     draining: &watch::Sender<bool>,
 ) {
+    failpoint::hit(Point::FrontAccept);
     let settings = daemon.config.settings();
     let server = &settings.server;
     if !protected_mode_admits(server.protected_mode, server.password.is_some(), &endpoints) {

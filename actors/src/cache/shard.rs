@@ -13,6 +13,7 @@ use super::cradle::Cradle;
 use super::loan::Loan;
 use super::store::{ExportLimits, Store, StoreConfig, StoreStats, WalkEnded};
 use crate::clock::{Clock, UnixMs};
+use crate::failpoint::{self, Point};
 use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
 use crate::supervise::{Failure, Handle, Label, Me, Worker};
 
@@ -288,6 +289,8 @@ impl<J: Job> ShardState<J> {
     fn adopt_or_rebuild(&mut self, me: &Me<ShardMsg<J>>) {
         let config = *self.args.config.borrow();
         if let Some((mut store, last_lsn)) = self.args.cradle.take() {
+            // A store that is let go of here is rebuilt.
+            failpoint::hit(Point::ShardAdopt);
             store.reconfigure(config);
             self.store = Some(store);
             self.last_lsn = last_lsn;
@@ -307,6 +310,7 @@ impl<J: Job> ShardState<J> {
             error!(shard = self.args.index, %why, "the store could not be rebuilt");
             Failure::new(format!("rebuild failed: {why}"))
         })?;
+        failpoint::hit(Point::ShardRebuilt);
         store.reconfigure(*self.args.config.borrow());
         info!(shard = self.args.index, lsn, entries = store.entries(), "rebuilt");
         self.store = Some(store);
@@ -320,13 +324,16 @@ impl<J: Job> ShardState<J> {
             return;
         };
         let writable = self.args.journal.writable();
+        failpoint::hit(Point::ShardRun);
         job.run(store, self.args.clock.unix_ms(), &writable);
+        failpoint::hit(Point::ShardRan);
         let parked = Parked::new(job, reply);
         if writable.is_err() {
             // Only expiries can have happened; their records wait in the store for better days.
             parked.release(Ok(()));
         } else if !store.effects_mut().is_empty() {
             self.last_lsn = self.args.journal.append(store.effects_mut(), Some(parked));
+            failpoint::hit(Point::ShardAppended);
         } else if self.last_lsn > self.args.journal.settled() {
             self.args.journal.park(self.last_lsn, parked);
         } else {
@@ -335,6 +342,7 @@ impl<J: Job> ShardState<J> {
     }
 
     async fn lend(&mut self, borrower: oneshot::Sender<Option<Loan>>) -> Result<(), Failure> {
+        failpoint::hit(Point::ShardLend);
         let Some(store) = self.store.take() else {
             let _ = borrower.send(None);
             return Ok(());
@@ -347,6 +355,7 @@ impl<J: Job> ShardState<J> {
         })?;
         self.store = Some(store);
         self.last_lsn = last_lsn;
+        failpoint::hit(Point::ShardHome);
         // A coordinator that ended early leaves the effects of what it had run.
         self.flush_effects();
         Ok(())
@@ -362,6 +371,7 @@ impl<J: Job> ShardState<J> {
         let evicted = store.evict_to_fit(SWEEP_MAX, now);
         let took = begun.elapsed().as_nanos();
         store.record_sweep(u64::try_from(took).unwrap_or(u64::MAX));
+        failpoint::hit(Point::ShardSweep);
         self.flush_effects();
         if expired.more || evicted.more {
             me.send(ShardMsg::Sweep);
@@ -396,6 +406,7 @@ impl<J: Job> ShardState<J> {
         let mut records = RecordBatch::new();
         let store = self.exportable()?;
         let next = store.export(walk, cursor, ExportLimits::default(), &mut records)?;
+        failpoint::hit(Point::ShardExport);
         Ok(Exported { records, next })
     }
 

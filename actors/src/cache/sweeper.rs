@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::failpoint::{self, Point};
 use crate::supervise::{Failure, Label, Me, Worker};
 
 /// Someone to wake: a shard, whatever the type of its jobs.
@@ -64,6 +65,7 @@ impl Worker for Sweeper {
         SweeperMsg::Beat: SweeperMsg,
         state: &mut SweeperArgs,
     ) -> Result<(), Failure> {
+        failpoint::hit(Point::SweeperBeat);
         for target in state.targets.iter() {
             target.sweep();
         }

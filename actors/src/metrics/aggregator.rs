@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::series::Sample;
 use super::snapshot::{Published, Snapshot, SourceState};
 use super::source::Source;
+use crate::failpoint::{self, Point};
 use crate::supervise::{Failure, Label, Me, Worker};
 
 /// What the aggregator is told.
@@ -107,6 +108,7 @@ impl Worker for Aggregator {
 impl State {
     /// Asks all at once, waits until all have answered or the deadline has passed, publishes.
     async fn beat(&mut self) {
+        failpoint::hit(Point::MetricsBeat);
         let start = Instant::now();
         let deadline = start + self.settings.deadline;
         for asked in &mut self.asked {

@@ -19,6 +19,7 @@ use super::pulse::Pulse;
 use super::start::{Running, Stand, Starting};
 use super::supervisor::{Supervisor, SupervisorArgs, SupervisorMsg};
 use super::watchdog::Watchdog;
+use crate::failpoint::{self, Point};
 
 /// Held by every keeper below a supervisor; its channel closes when the last of them is done.
 pub(super) type Alive = mpsc::Sender<Infallible>;
@@ -69,6 +70,7 @@ impl Keeper {
     async fn keep(mut self) {
         self.node.publish(Stand::Down);
         self.node.set(ChildState::Starting);
+        failpoint::hit(Point::KeeperStart);
         let (alive, below) = mpsc::channel(1);
         let (ready, readied) = oneshot::channel();
         let start = self.start(alive, ready);
@@ -116,6 +118,7 @@ impl Keeper {
         let Running { cell, mut join, pulse, rehearse, stop, announce } = running;
         let actor = Some(cell.get_id());
         announce();
+        failpoint::hit(Point::KeeperStarted);
         let is_worker = pulse.is_some();
         {
             let mut standing = self.node.standing();
@@ -188,6 +191,7 @@ impl Keeper {
             let path = Arc::clone(&self.node.path);
             self.shared.note_stop(StoppedChild { path, how, took: began.elapsed() });
         }
+        failpoint::hit(Point::KeeperEnded);
         let lingers = exit == Some(Exit::Unkillable);
         self.node.set(ChildState::Down);
         (self.report)(Report::Ended { actor, exit, pulse });

@@ -20,6 +20,7 @@ use super::pulse::Pulse;
 use super::shell::Drill;
 use super::strategy::{Effect, Event, Finish, Lifecycle, Machine};
 use super::worker::Failure;
+use crate::failpoint::{self, Point};
 
 /// What a supervisor is told.
 #[derive(Debug)]
@@ -117,6 +118,7 @@ impl Actor for Supervisor {
                 incarnation,
                 report: Report::Ended { actor, exit, pulse },
             } => {
+                failpoint::hit(Point::SupervisorExited);
                 let seen = actor.and_then(|actor| state.departed.remove(&actor));
                 let exit = exit.or(seen).unwrap_or(Exit::Killed);
                 state.record_flight(child, &exit, pulse.as_deref());
@@ -217,6 +219,7 @@ impl SupervisorState {
         else {
             return;
         };
+        failpoint::hit(Point::SupervisorStart);
         node.standing().starts += 1;
         let (order, orders) = oneshot::channel();
         *slot = Slot { order: Some(order), timer: None };

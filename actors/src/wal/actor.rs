@@ -12,6 +12,7 @@ use super::replay::segments_dir;
 use super::settings::Settings;
 use super::writer::{self, End, Orders};
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::Release;
 use crate::supervise::{Failure, Label, Me, Worker};
 
@@ -80,6 +81,7 @@ impl<P: Release> Worker for WalActor<P> {
     }
 
     async fn started(&self, me: &Me<WalMsg>, state: &mut WalState<P>) -> Result<(), Failure> {
+        failpoint::hit(Point::WalStart);
         let (tell, ended) = oneshot::channel();
         let me = me.clone();
         let spawned = writer::spawn(

@@ -4,6 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::failpoint::{self, Point};
 
 /// One open file of the log. All methods take `&self`: a sync runs beside writes.
 pub trait LogFile: Send + Sync + 'static {
@@ -91,32 +94,74 @@ pub trait Filesystem: Clone + Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsFs;
 
-impl LogFile for File {
+/// An open file of the operating system.
+#[derive(Debug)]
+pub struct OsFile {
+    file: File,
+    /// A sync has failed. Another would say that all is well, whatever the kernel has dropped.
+    sync_failed: AtomicBool,
+}
+
+impl From<File> for OsFile {
+    fn from(file: File) -> Self {
+        Self { file, sync_failed: AtomicBool::new(false) }
+    }
+}
+
+/// A call that changes something, with the failpoints before and behind it.
+fn change<T>(point: Point, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    failpoint::io(Point::FsCall)?;
+    failpoint::io(point)?;
+    let outcome = call();
+    failpoint::hit(Point::FsDone);
+    outcome
+}
+
+impl LogFile for OsFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        change(Point::FsWrite, || {
+            if !failpoint::is_armed(Point::FsHalf) {
+                return self.file.write_all_at(bytes, offset);
+            }
+            let (head, tail) = bytes.split_at(bytes.len() / 2);
+            self.file.write_all_at(head, offset)?;
+            failpoint::io(Point::FsHalf)?;
+            self.file.write_all_at(tail, offset + head.len() as u64)
+        })
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(self, buf, offset)
+        self.file.read_at(buf, offset)
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn cut(&self, len: u64) -> io::Result<()> {
-        self.set_len(len)
+        change(Point::FsCut, || self.file.set_len(len))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_data()
+        if self.sync_failed.load(Ordering::Acquire) {
+            tracing::error!(
+                path = "wal",
+                event = "resynced",
+                "a file whose sync failed is not synced again"
+            );
+            return Err(io::Error::other("an earlier sync of this file has failed"));
+        }
+        let outcome = change(Point::FsSync, || self.file.sync_data());
+        self.sync_failed.store(outcome.is_err(), Ordering::Release);
+        outcome
     }
 }
 
 impl Filesystem for OsFs {
-    type File = File;
+    type File = OsFile;
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        failpoint::io(Point::FsList)?;
         let mut names = Vec::new();
         for entry in std::fs::read_dir(dir)? {
             if let Ok(name) = entry?.file_name().into_string() {
@@ -130,26 +175,28 @@ impl Filesystem for OsFs {
         std::fs::create_dir_all(dir)
     }
 
-    fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create_new(true).open(path)
+    fn create(&self, path: &Path) -> io::Result<OsFile> {
+        let how = || OpenOptions::new().read(true).write(true).create_new(true).open(path);
+        change(Point::FsCreate, how).map(OsFile::from)
     }
 
-    fn open(&self, path: &Path, write: bool) -> io::Result<File> {
-        OpenOptions::new().read(true).write(write).open(path)
+    fn open(&self, path: &Path, write: bool) -> io::Result<OsFile> {
+        failpoint::io(Point::FsOpen)?;
+        OpenOptions::new().read(true).write(write).open(path).map(OsFile::from)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
+        change(Point::FsRename, || std::fs::rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        match std::fs::remove_file(path) {
+        match change(Point::FsRemove, || std::fs::remove_file(path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         }
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        change(Point::FsSyncDir, || File::open(dir)?.sync_all())
     }
 }

@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 use super::pending::Pending;
 use super::settings::{FsyncMode, MAX_PENDING, Settings};
 use super::stats::{Counters, Stats};
+use crate::failpoint::{self, Point};
 use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
 
 /// The log takes records.
@@ -204,6 +205,7 @@ impl<P: Release> Intake<P> {
 
 impl<P: Release> Journal<P> for Intake<P> {
     fn append(&self, batch: &mut RecordBatch, parked: Option<P>) -> Lsn {
+        failpoint::hit(Point::IntakeAppend);
         let mut queue = self.queue();
         let gate = self.shared.gate.load(Ordering::Relaxed);
         if gate == CLOSED || batch.is_empty() {
@@ -252,6 +254,7 @@ impl<P: Release> Journal<P> for Intake<P> {
     }
 
     fn park(&self, lsn: Lsn, parked: P) {
+        failpoint::hit(Point::IntakePark);
         if self.settled() >= lsn {
             return parked.release(Ok(()));
         }
@@ -325,9 +328,11 @@ impl<P: Release> Intake<P> {
     fn take_turns(&self) {
         let turn = self.turn();
         for _ in 0..TURNS_IN_A_ROW {
+            failpoint::hit(Point::IntakeTurn);
             if !turn.as_ref().is_some_and(|turn| turn.take_turn()) {
                 break;
             }
+            failpoint::hit(Point::IntakeTurned);
             let mut queue = self.queue();
             if queue.pending.is_empty() {
                 queue.turning = false;
@@ -423,6 +428,7 @@ impl<P: Release> Intake<P> {
         if awaited {
             self.shared.settling.notify_all();
         }
+        failpoint::hit(Point::IntakePublish);
         match &self.shared.runtime {
             // One wake of the runtime for all of them: each release wakes its own task, and that
             // is cheap only from the inside.

@@ -30,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 use super::frame::{Digest, LogId, le};
 use super::fs::{Filesystem, LogFile};
 use crate::clock::UnixMs;
+use crate::failpoint::{self, Point};
 use crate::journal::Lsn;
 
 /// Bytes of a segment's header.
@@ -168,12 +169,16 @@ pub(super) fn create<F: Filesystem>(
     let unnamed = named.with_extension("wal.new");
     fs.remove(&unnamed)?;
     let file = fs.create(&unnamed)?;
+    failpoint::hit(Point::SegmentCreate);
     file.write_at(&header.encode(), 0)?;
     if !frames.is_empty() {
         file.write_at(frames, HEADER_LEN as u64)?;
     }
+    failpoint::hit(Point::SegmentSync);
     file.sync().map_err(CreateError::sync)?;
+    failpoint::hit(Point::SegmentRename);
     fs.rename(&unnamed, &named)?;
+    failpoint::hit(Point::SegmentDirSync);
     fs.sync_dir(dir).map_err(CreateError::sync)?;
     Ok(file)
 }

@@ -30,6 +30,7 @@ use super::pending::Pending;
 use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
 use super::stats::add;
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, Release};
 
 /// How long the log must be quiet before a seal records that all of it is durable.
@@ -148,6 +149,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         }
         if flight.is_empty() {
             self.intake.take(flight);
+            failpoint::hit(Point::WriterTake);
         }
         self.write_all(now, flight)?;
         self.seal_if_quiet(now)
@@ -165,8 +167,11 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 durable_lsn: self.durable,
                 wall_ms: self.clock.unix_ms(),
             };
+            failpoint::hit(Point::WriterWrite);
             self.write_frame(&header, chunk.payload)?;
+            failpoint::hit(Point::WriterWrote);
             flight.pop();
+            failpoint::hit(Point::WriterPublish);
             self.last_write = now;
             add(&self.intake.counters().records, u64::from(header.count));
             // In `always` everything in the seat shares one sync.
@@ -218,6 +223,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         if self.broken || self.written != self.durable || self.recorded == self.durable {
             return Ok(());
         }
+        failpoint::hit(Point::WriterSeal);
         let header = FrameHeader {
             payload_len: 0,
             count: 0,
@@ -320,6 +326,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     /// The end of the sync that [`Plan::sync`] asked for.
     pub(super) fn synced(&mut self, outcome: io::Result<()>, now: Instant) {
         let Some(sync) = self.syncing.take() else { return };
+        failpoint::hit(Point::WriterSynced);
         match outcome {
             Ok(()) => {
                 self.intake.counters().synced(now.saturating_duration_since(sync.since));
@@ -340,6 +347,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     fn sync_now(&mut self, now: Instant) -> Result<(), Trouble> {
         let begun = Instant::now();
         self.sync_begun = now;
+        failpoint::hit(Point::WriterSync);
         if let Err(error) = self.file.sync() {
             return Err(self.sync_failed(error));
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use seawall_actors::cache::Rebuild;
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::clock::Clock;
+use seawall_actors::failpoint::{self, Point};
 use seawall_actors::journal::{Lsn, Record};
 use seawall_actors::wal::{self, Origin};
 use tracing::warn;
@@ -45,6 +46,7 @@ impl Rebuild for FromLog {
                 "the log has not reached LSN {upto} within {SETTLE_WITHIN:?}: {why}"
             ));
         }
+        failpoint::hit(Point::RebuildBegin);
         let now = self.clock.unix_ms();
         let mut store = Box::new(Store::new(config));
         let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
@@ -57,8 +59,9 @@ impl Rebuild for FromLog {
             }
             ControlFlow::Continue(())
         };
-        wal::read_range(&self.dir, upto, &mut visit).map_err(|e| e.to_string())?;
+        wal::read_range(&self.dir, 0, upto, &mut visit).map_err(|e| e.to_string())?;
         settle(&mut store, now);
+        failpoint::hit(Point::RebuildEnd);
         Ok((store, upto))
     }
 }

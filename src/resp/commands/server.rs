@@ -1,6 +1,7 @@
 //! The server: INFO, CONFIG, COMMAND, ….
 
 mod absent;
+mod acl;
 mod command;
 mod config;
 mod debug;
@@ -23,14 +24,14 @@ const FREE: Flags = Flags::FAST.and(Flags::LOADING);
 
 /// The commands of this family.
 pub const COMMANDS: &[Command] = &[
-    command("acl", -2, Flags::LOADING, Run::Session(small::acl))
+    command("acl", -2, Flags::LOADING, Run::Session(acl::acl))
         .doc(
             "6.0.0",
             "Tells of the one user there is.",
             "subcommand [argument …]",
             "O(n) over the commands described",
         )
-        .with(small::ACL),
+        .with(acl::ACL),
     command("asking", 1, FREE, Run::Session(absent::cluster)).doc(
         "3.0.0",
         "Refused: this is not a cluster.",
@@ -183,10 +184,10 @@ pub const COMMANDS: &[Command] = &[
             "O(n) over the entries answered",
         )
         .with(slow::SLOWLOG),
-    command("sw.drill", 3, ADMIN, Run::Async(sw::drill)).doc(
+    command("sw.drill", -3, ADMIN, Run::Async(sw::drill)).doc(
         "0.1.0",
-        "Makes one actor fail, to watch the tree heal; needs `debug.drills`.",
-        "PANIC|ERROR|HANG|KILL path",
+        "Makes one actor, or a failpoint, fail, to watch it heal; needs `debug.drills`.",
+        "PANIC|ERROR|HANG|KILL path | POINT failpoint [script]",
         "O(n) over the actors",
     ),
     command("sw.help", 1, FREE, Run::Session(sw::help)).doc(

@@ -4,6 +4,7 @@ use super::admission::Demand;
 use super::slot::Slot;
 use super::{Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
+use crate::failpoint::{self, Point};
 use crate::journal::Record;
 
 /// Slack up to this many bytes plus an eighth is kept when a value is overwritten in place.
@@ -68,6 +69,7 @@ impl Store {
             let place = self.slab.at_mut(slot);
             place.block[key.bytes.len()..len].copy_from_slice(value);
             place.len = len as u32;
+            failpoint::hit(Point::StoreCommit);
             self.set_expiry(slot, at, now);
             self.written(slot, now);
             self.committing = false;
@@ -104,6 +106,7 @@ impl Store {
                 }
             }
         };
+        failpoint::hit(Point::StoreCommit);
         self.set_expiry(slot, at, now);
         self.written(slot, now);
         self.committing = false;

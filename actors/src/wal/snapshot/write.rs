@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use super::{Header, Snapshots, UNNAMED};
 use crate::clock::UnixMs;
+use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, RecordBatch};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
+use crate::wal::manifest::Listed;
 
 /// Bytes written between two syncs: one sync of it all at the end would hold up those of the log.
 const SYNC_EVERY: u64 = 16 << 20;
@@ -52,6 +54,7 @@ impl<F: Filesystem> Snapshots<F> {
     /// # Errors
     /// Whatever the file system reports.
     pub fn create(&self, begin: Lsn) -> io::Result<SnapshotWriter<F>> {
+        failpoint::hit(Point::SnapshotBegin);
         let dir = self.dir();
         self.fs.create_dir(&dir)?;
         self.fs.sync_dir(&self.data)?;
@@ -84,6 +87,7 @@ impl<F: Filesystem> SnapshotWriter<F> {
         if entries.is_empty() {
             return Ok(());
         }
+        failpoint::hit(Point::SnapshotPiece);
         self.frame(entries.as_bytes(), entries.count(), 0)?;
         self.entries += u64::from(entries.count());
         if self.len - self.synced >= SYNC_EVERY {
@@ -100,6 +104,7 @@ impl<F: Filesystem> SnapshotWriter<F> {
     /// Whatever the file system reports, and bytes that are not what was written;
     /// [`SnapshotWriter::discard`] it then.
     pub fn finish(&mut self, end: Lsn) -> io::Result<()> {
+        failpoint::hit(Point::SnapshotFinish);
         self.frame(&[], 0, end)?;
         self.file.sync()?;
         let read_back = self.snapshots.load(&self.path, |_| {}).map_err(io::Error::other)?;
@@ -110,16 +115,29 @@ impl<F: Filesystem> SnapshotWriter<F> {
         Ok(())
     }
 
-    /// Gives the finished snapshot its name. From the return on the next start uses it, so the log
-    /// must be durable up to `end`. Removes those that are older than the one before.
+    /// Gives the finished snapshot its name and a line in the manifest. From the return on the next
+    /// start uses it, so the log must be durable up to `end`. Removes those that are older than the
+    /// one before.
     ///
     /// # Errors
-    /// Whatever the file system reports. If the file has its name already, it is as good as any.
+    /// Whatever the file system reports. If the file has its name already, it is as good as any,
+    /// but retention does not count on it.
     pub fn publish(self, end: Lsn) -> io::Result<Written> {
         let path = self.snapshots.path_of(self.header.begin);
         let fs = &self.snapshots.fs;
+        failpoint::hit(Point::SnapshotPublish);
         fs.rename(&self.path, &path)?;
         fs.sync_dir(&self.snapshots.dir())?;
+        failpoint::hit(Point::SnapshotNamed);
+        let listed = Listed {
+            begin: self.header.begin,
+            end,
+            entries: self.entries,
+            bytes: self.len,
+            created_ms: self.header.created_ms,
+            digest: self.chain,
+        };
+        self.snapshots.manifest.update(|manifest| manifest.list(listed))?;
         if let Err(error) = self.snapshots.remove_old() {
             // The next one tries again.
             tracing::warn!(path = "snapshots", %error, "an old snapshot could not be removed");

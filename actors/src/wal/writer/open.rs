@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::Writer;
 use super::trust::Trust;
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, Release};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::Intake;
@@ -45,6 +46,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             let path = path.to_owned();
             move |source| SeatError::Io { path, source }
         };
+        failpoint::hit(Point::WriterOpen);
         let segments = segment::list(&fs, dir).map_err(io(dir))?;
         let Some((_, _, path)) = segments.into_iter().next_back() else {
             let why = "there is none".to_owned();
@@ -90,6 +92,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             let why = "the queue does not continue where the log ends".to_owned();
             return Err(SeatError::Segment { path, why });
         }
+        failpoint::hit(Point::WriterOpened);
         let broken = intake.tainted() == header.sequence;
         let counters = intake.counters();
         add(&counters.writer_starts, 1);

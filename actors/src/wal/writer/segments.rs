@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::{Trouble, Writer, trouble};
+use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, Release};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile};
@@ -38,6 +39,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         if !self.newer.is_empty() {
             self.sync_now(now)?;
         }
+        failpoint::hit(Point::WriterRotate);
         let header = self.next_header(self.written + 1, self.chain);
         self.make(&header, &[])?;
         Ok(())
@@ -108,6 +110,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 return Err(Trouble { doing: "begin a new log segment", source, in_sync });
             }
         };
+        failpoint::hit(Point::WriterRotated);
         self.file = Arc::new(file);
         self.sequence = header.sequence;
         self.len = segment::HEADER_LEN as u64;

@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::turn::Desk;
 use super::{SyncJob, Writer};
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::journal::Release;
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::{Intake, Turn};
@@ -100,6 +101,7 @@ fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Or
         };
         // Only this thread takes it away, when it ends.
         let Some(writer) = &mut place.writer else { return End::Ordered(Ok(())) };
+        failpoint::hit(Point::WriterStep);
         let mut flight = intake.seat();
         if let Some(outcome) = syncer.outcome() {
             writer.synced(outcome, Instant::now());
@@ -159,11 +161,13 @@ impl<L: LogFile> Syncer<L> {
         let (done, outcomes) = channel();
         let thread = std::thread::Builder::new().name("wal-sync".into()).spawn(move || {
             while let Ok(job) = todo.recv() {
+                failpoint::hit(Point::SyncerSync);
                 let outcome = job.file.sync();
                 if outcome.is_err() {
                     // Before anyone hears of it: the writer may be dead by now.
                     intake.taint(job.sequence);
                 }
+                failpoint::hit(Point::SyncerSynced);
                 let gone = done.send(outcome).is_err();
                 intake.poke();
                 if gone {

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use super::Writer;
+use crate::failpoint::{self, Point};
 use crate::journal::Release;
 use crate::wal::fs::Filesystem;
 use crate::wal::intake::{Intake, TURN_MAX, Turn};
@@ -28,6 +29,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             return false;
         }
         self.intake.take(flight);
+        failpoint::hit(Point::WriterTake);
         if flight.len() > TURN_MAX {
             return false;
         }

@@ -1,5 +1,6 @@
 //! SW.TREE, SW.DRILL, SW.VERSION, SW.HELP: what only Seawall has.
 
+use seawall_actors::failpoint;
 use seawall_actors::supervise::Drill;
 
 use crate::resp::args::Args;
@@ -34,20 +35,40 @@ pub(super) fn drill<'a>(
                  allow it",
             ));
         }
+        if args.is(1, "point") && args.len() <= 4 {
+            return point(&args, reply);
+        }
         let drill = match () {
             () if args.is(1, "panic") => Drill::Panic,
             () if args.is(1, "error") => Drill::Error,
             () if args.is(1, "hang") => Drill::Hang,
             () if args.is(1, "kill") => Drill::Kill,
             () => {
-                return Err(Refusal::other("ERR the drill must be PANIC, ERROR, HANG or KILL"));
+                return Err(Refusal::other(
+                    "ERR the drill must be PANIC, ERROR, HANG, KILL or POINT",
+                ));
             }
         };
+        if args.len() > 3 {
+            return Err(Refusal::other("ERR a drill of an actor takes one path"));
+        }
         let path = String::from_utf8_lossy(args.get(2));
         session.daemon.drill(&path, drill).await?;
         reply.ok();
         Ok(())
     })
+}
+
+/// `SW.DRILL POINT failpoint script` lays the script; without one it takes it away. Answers how
+/// often the point was passed under the script that lay there.
+fn point(args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let text = |i: usize| String::from_utf8_lossy(args.get(i)).into_owned();
+    let name = text(2);
+    let hits = failpoint::Point::find(&name).map_or(0, failpoint::hits);
+    let script = if args.len() > 3 { text(3) } else { String::new() };
+    failpoint::arm(&name, &script).map_err(|error| Refusal::other(format!("ERR {error}")))?;
+    reply.int(i64::try_from(hits).unwrap_or(i64::MAX));
+    Ok(())
 }
 
 pub(super) fn version(
