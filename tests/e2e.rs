@@ -13,6 +13,7 @@ mod clients;
 mod configuration;
 mod differential;
 mod durability;
+mod failpoints;
 mod fuzzing;
 mod licences;
 mod lifecycle;

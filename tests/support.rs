@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod http;
 pub mod linear;
+pub mod load;
 pub mod raw;
 pub mod redis;
 pub mod reply;
@@ -10,6 +11,7 @@ pub mod reply;
 use std::time::{Duration, Instant};
 
 pub use daemon::{Daemon, Setup};
+pub use load::Load;
 pub use raw::Raw;
 pub use reply::Reply;
 

@@ -3,6 +3,7 @@
 //! When it restarts, the store survives if no commit was under way (the successor adopts it);
 //! otherwise it is rebuilt from the log while this shard alone answers [`Outcome::Loading`].
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use super::store::{ExportLimits, Store, StoreConfig, StoreStats, WalkEnded};
 use crate::clock::{Clock, UnixMs};
 use crate::failpoint::{self, Point};
 use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
-use crate::supervise::{Failure, Handle, Label, Me, Worker};
+use crate::supervise::{Failure, Handle, Label, Me, Worker, panic_text};
 
 /// Entries that one sweep may expire, and evict, before others get their turn.
 const SWEEP_MAX: u32 = 512;
@@ -294,7 +295,11 @@ impl<J: Job> ShardState<J> {
         let (me, rebuild, index) = (me.clone(), Arc::clone(&self.args.rebuild), self.args.index);
         info!(shard = index, "rebuilding the store from the log");
         tokio::task::spawn_blocking(move || {
-            me.send(ShardMsg::Rebuilt(rebuild.rebuild(index, config)));
+            // A panic is a failure like any other: unsaid, the shard would wait for ever.
+            let run = AssertUnwindSafe(|| rebuild.rebuild(index, config));
+            let rebuilt = catch_unwind(run)
+                .unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic))));
+            me.send(ShardMsg::Rebuilt(rebuilt));
         });
     }
 

@@ -66,12 +66,14 @@ impl Journal<Parked<TestJob>> for Notebook {
     }
 }
 
-/// Rebuilds from a notebook, and counts how often.
-struct FromNotebook(Arc<Notebook>, AtomicUsize);
+/// Rebuilds from a notebook, and counts how often. The first times it may panic.
+struct FromNotebook(Arc<Notebook>, AtomicUsize, AtomicUsize);
 
 impl Rebuild for FromNotebook {
     fn rebuild(&self, _shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
         self.1.fetch_add(1, Ordering::Relaxed);
+        let panics = self.2.load(Ordering::Relaxed);
+        assert!(self.1.load(Ordering::Relaxed) > panics, "this rebuild panics");
         let mut store = Box::new(Store::new(config));
         for k in self.0.0.lock().unwrap().iter() {
             store.set(0, key(k), b"v", Expiry::Never, 1).map_err(|e| e.to_string())?;
@@ -91,7 +93,8 @@ struct Bench {
 async fn bench() -> Bench {
     let handle = Handle::new();
     let notebook = Arc::new(Notebook::default());
-    let rebuild = Arc::new(FromNotebook(Arc::clone(&notebook), AtomicUsize::new(0)));
+    let rebuild =
+        Arc::new(FromNotebook(Arc::clone(&notebook), AtomicUsize::new(0), AtomicUsize::new(0)));
     let cradle = Arc::new(Cradle::with(Box::new(Store::new(StoreConfig::default())), 0));
     let (journal, again) = (Arc::clone(&notebook), Arc::clone(&rebuild));
     let make = move || {
@@ -164,6 +167,21 @@ async fn a_store_that_does_not_come_home_is_rebuilt_from_the_log() {
     drop(loan);
     assert!(bench.has("kept").await);
     assert_eq!(bench.rebuild.1.load(Ordering::Relaxed), 1);
+    bench.tree.shutdown().await;
+}
+
+/// The shard waited for its store for ever, and answered LOADING.
+#[tokio::test]
+async fn a_rebuild_that_panics_is_tried_again() {
+    let bench = bench().await;
+    assert!(bench.run(TestJob::Set("kept")).await.is_some());
+    bench.rebuild.2.store(1, Ordering::Relaxed);
+    let mut loan =
+        bench.handle.call(WITHIN, ShardMsg::Lend).await.ok().flatten().expect("the store is lent");
+    drop(loan.take());
+    drop(loan);
+    assert!(bench.has("kept").await);
+    assert_eq!(bench.rebuild.1.load(Ordering::Relaxed), 2);
     bench.tree.shutdown().await;
 }
 
