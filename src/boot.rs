@@ -191,6 +191,7 @@ async fn start(
     let daemon = Arc::new(Daemon {
         shards: Shards::new(wiring.shards.clone(), recovered.hasher, recovered.journal.clone()),
         clients: Clients::new(settings.server.max_clients),
+        sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         slow: Slow::default(),
         log: Arc::clone(&recovered.log),

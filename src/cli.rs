@@ -3,6 +3,7 @@
 
 mod check;
 mod completions;
+mod import;
 mod man;
 mod query;
 mod run;
@@ -54,6 +55,8 @@ pub enum Command {
     Tree(tree::TreeArgs),
     /// Verify, dump or repair the log of a data directory, offline
     Wal(wal::WalArgs),
+    /// Import an RDB file of Redis or Valkey into a data directory, offline
+    Import(import::ImportArgs),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -76,6 +79,7 @@ fn dispatch(cli: Cli, daemon: impl FnOnce(RunArgs) -> ExitCode) -> ExitCode {
         Command::Check => check::check(cli.config).into(),
         Command::Tree(args) => tree::tree(cli.config, &args).into(),
         Command::Wal(args) => wal::wal(cli.config, args).into(),
+        Command::Import(args) => import::run(cli.config, args).into(),
         Command::Version => version::version().into(),
         Command::Completions(args) => completions::completions(&args).into(),
         Command::Man => man::man().into(),

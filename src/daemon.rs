@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::config::ConfigControl;
 use crate::resp::clients::Clients;
 use crate::resp::round::DataJob;
+use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
 
@@ -39,6 +40,8 @@ pub struct Daemon {
     pub shards: Shards,
     /// The connections.
     pub clients: Clients,
+    /// Where clients come in.
+    pub sockets: Sockets,
     /// Server-wide numbers.
     pub stats: Arc<Stats>,
     /// What was slow.

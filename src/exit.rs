@@ -16,6 +16,8 @@ pub enum Exit {
     Forced = 1,
     /// The command line is wrong.
     Usage = 2,
+    /// A file to import is damaged, or not known here.
+    Input = 65,
     /// A daemon that was asked is not there.
     Unavailable = 69,
     /// A mistake in Seawall itself.
@@ -40,10 +42,11 @@ pub enum Exit {
 
 impl Exit {
     /// All of them, in ascending order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ok,
         Self::Forced,
         Self::Usage,
+        Self::Input,
         Self::Unavailable,
         Self::Internal,
         Self::System,
@@ -71,6 +74,9 @@ impl Exit {
             }
             Self::Forced => "A second signal came while stopping; what was left was cut off.",
             Self::Usage => "The command line is wrong.",
+            Self::Input => {
+                "What `seawall import` was to read is damaged, or not known here; nothing was imported."
+            }
             Self::Unavailable => "`seawall tree` found no daemon that answers.",
             Self::Internal => "A mistake in Seawall itself; the log says where. Please report it.",
             Self::System => {

@@ -6,6 +6,7 @@ pub mod config;
 pub mod daemon;
 pub mod exit;
 pub mod http;
+pub mod interchange;
 pub mod resp;
 pub mod slow;
 pub mod stats;

@@ -4,17 +4,19 @@
 //! cost does not grow with the length of a pipeline. Every set of labels is fixed at compile
 //! time: nothing a client sends can make it grow.
 
+mod commands;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use seawall_actors::metrics::{Histogram, HistogramSnapshot};
 use seawall_actors::supervise::{Lifecycle, TreeEvent};
 use tokio::sync::broadcast;
 
-use crate::resp::table::Family;
+use self::commands::Commands;
+use crate::resp::table::Command;
 
-const FAMILIES: usize = Family::ALL.len();
+pub use self::commands::{CommandSnapshot, CommandsSnapshot, Round};
 
 /// The error codes that are counted by name; every other code counts as [`OTHER_CODE`].
 pub const ERROR_CODES: [&str; 17] = [
@@ -70,34 +72,10 @@ impl Rejection {
     }
 }
 
-/// What one connection did in one round. Plain integers: a tally costs nothing to keep.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Round {
-    commands: [u32; FAMILIES],
-    /// Bytes read from the client.
-    pub bytes_in: u64,
-    /// Bytes written to the client.
-    pub bytes_out: u64,
-}
-
-impl Round {
-    /// Counts one command.
-    pub const fn command(&mut self, family: Family) {
-        self.commands[family as usize] += 1;
-    }
-
-    /// Commands counted so far.
-    #[must_use]
-    pub fn commands(&self) -> u64 {
-        self.commands.iter().map(|n| u64::from(*n)).sum()
-    }
-}
-
 /// The server-wide counters. Shared by everyone, locked by nobody.
 #[derive(Debug, Default)]
 pub struct Stats {
-    latency: [Histogram; FAMILIES],
-    commands: [AtomicU64; FAMILIES],
+    commands: Commands,
     errors: [AtomicU64; ERROR_CODES.len() + 1],
     accepted: AtomicU64,
     rejected: [AtomicU64; Rejection::ALL.len()],
@@ -118,21 +96,12 @@ impl Stats {
         Self::default()
     }
 
-    /// Adds a round. `took` is what each of its commands waited for: from its bytes being
-    /// decoded to its reply being ready to send.
-    pub fn round(&self, round: &Round, took: Duration) {
-        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        for ((n, total), latency) in round
-            .commands
-            .iter()
-            .zip(&self.commands)
-            .zip(&self.latency)
-            .filter(|((n, _), _)| **n > 0)
-        {
-            total.fetch_add(u64::from(*n), Relaxed);
-            latency.record_n(ns, u64::from(*n));
-        }
+    /// Adds a round and empties it. `took` is what each of its commands waited for: from its bytes
+    /// being decoded to its reply being ready to send.
+    pub fn round(&self, round: &mut Round, took: Duration) {
+        self.commands.add(round, took);
         self.transferred(round.bytes_in, round.bytes_out);
+        round.clear();
     }
 
     /// Adds bytes that belong to no round (pushes, a refused connection's farewell).
@@ -145,8 +114,21 @@ impl Stats {
         }
     }
 
-    /// Counts an error reply by its code (`Refusal::code`).
-    pub fn error(&self, code: &str) {
+    /// Counts a command that ran and answered an error, whose code is `Refusal::code`.
+    pub fn failed(&self, command: &Command, code: &str) {
+        self.commands.failed(command);
+        self.error(code);
+    }
+
+    /// Counts a request that was refused before it ran; `None` if there is no such command.
+    pub fn refused(&self, command: Option<&Command>, code: &str) {
+        if let Some(command) = command {
+            self.commands.refused(command);
+        }
+        self.error(code);
+    }
+
+    fn error(&self, code: &str) {
         let at = ERROR_CODES.iter().position(|known| *known == code);
         if let Some(counter) = self.errors.get(at.unwrap_or(ERROR_CODES.len())) {
             counter.fetch_add(1, Relaxed);
@@ -213,11 +195,10 @@ impl Stats {
     /// CONFIG RESETSTAT: forgets the traffic. What tells the state of the daemon stays: clients
     /// connected, reloads, restarts, escalations.
     pub fn reset(&self) {
-        self.latency.iter().for_each(Histogram::reset);
+        self.commands.reset();
         let traffic =
             [&self.accepted, &self.bytes_in, &self.bytes_out, &self.protocol_errors].into_iter();
         traffic
-            .chain(&self.commands)
             .chain(&self.errors)
             .chain(&self.rejected)
             .for_each(|counter| counter.store(0, Relaxed));
@@ -228,8 +209,7 @@ impl Stats {
     pub fn snapshot(&self) -> StatsSnapshot {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         StatsSnapshot {
-            latency: self.latency.each_ref().map(Histogram::snapshot),
-            commands: self.commands.each_ref().map(read),
+            commands: self.commands.snapshot(),
             errors: self.errors.each_ref().map(read),
             accepted: read(&self.accepted),
             rejected: self.rejected.each_ref().map(read),
@@ -258,10 +238,10 @@ impl Drop for Connected {
 }
 
 /// The counters at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct StatsSnapshot {
-    latency: [HistogramSnapshot; FAMILIES],
-    commands: [u64; FAMILIES],
+    /// Commands that were run or refused.
+    pub commands: CommandsSnapshot,
     errors: [u64; ERROR_CODES.len() + 1],
     rejected: [u64; Rejection::ALL.len()],
     /// Connections accepted.
@@ -285,21 +265,6 @@ pub struct StatsSnapshot {
 }
 
 impl StatsSnapshot {
-    /// Each family with its commands and their durations.
-    pub fn families(&self) -> impl Iterator<Item = (Family, u64, &HistogramSnapshot)> {
-        Family::ALL
-            .into_iter()
-            .zip(&self.commands)
-            .zip(&self.latency)
-            .map(|((family, n), latency)| (family, *n, latency))
-    }
-
-    /// Commands of all families.
-    #[must_use]
-    pub fn commands(&self) -> u64 {
-        self.commands.iter().sum()
-    }
-
     /// Each known error code, and [`OTHER_CODE`], with its replies.
     pub fn errors(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ERROR_CODES.into_iter().chain([OTHER_CODE]).zip(self.errors.iter().copied())

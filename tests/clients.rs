@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use redis::Commands as _;
 
@@ -187,13 +186,14 @@ fn every_command_of_the_table_is_documented_and_described() {
     let mut client = daemon.connect();
     let names: Vec<String> = client.run("COMMAND LIST").items().iter().map(Reply::text).collect();
     let count = client.run("COMMAND COUNT").int();
-    assert_eq!(usize::try_from(count).ok(), Some(names.len()));
+    let commands = names.iter().filter(|name| !name.contains('|')).count();
+    assert_eq!(usize::try_from(count).ok(), Some(commands));
     let infos = client.call(
         &[&["COMMAND", "INFO"][..], &names.iter().map(String::as_str).collect::<Vec<_>>()].concat(),
     );
     assert!(infos.items().iter().all(|info| *info != Reply::Nil));
     let docs = client.run("COMMAND DOCS");
-    assert_eq!(docs.items().len(), 2 * names.len());
+    assert_eq!(docs.items().len(), 2 * commands);
     for name in ["get", "set", "exec", "client", "config", "sw.tree", "sw.drill", "hset"] {
         assert!(names.iter().any(|n| n == name), "{name} is missing");
     }
@@ -212,10 +212,7 @@ fn info_counts_what_happens() {
     client.run("GET a");
     client.run("GET absent");
     client.run("SET gone 1 PX 1");
-    wait_until("one expired", || {
-        std::thread::sleep(Duration::from_millis(2));
-        field(&mut client, "expired_keys") == "1"
-    });
+    wait_until("one expired", || field(&mut client, "expired_keys") == "1");
     assert_eq!(field(&mut client, "keyspace_hits"), "1");
     assert_eq!(field(&mut client, "keyspace_misses"), "1");
     assert!(field(&mut client, "redis_version").starts_with("7.4"));

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use crate::support::raw::encode;
@@ -58,7 +59,8 @@ fn a_pipeline_of_a_million_commands_is_served_in_rounds() {
         });
     });
     assert!(longest < RESPONSIVE, "a neighbour waited {longest:?}");
-    assert!(count > 20, "a neighbour was served {count} times only");
+    // Behind all of the flood it would be once or twice; how often is the machine's affair.
+    assert!(count > 4, "a neighbour was served {count} times only");
 }
 
 #[test]
@@ -79,11 +81,20 @@ fn a_client_that_never_reads_is_bounded_and_disturbs_nobody() {
                 break;
             }
         }
-        std::thread::sleep(Duration::from_millis(300));
+        // CLIENT LIST tells so while the daemon waits for it: at least half of what it may owe.
+        let mut observer = daemon.connect();
+        wait_until("it is owed replies", || owed(&mut observer) >= 2_000_000);
     });
     let grown = daemon.resident_kb().saturating_sub(before);
     assert!(grown < 100_000, "it holds {grown} kB for a client that does not read");
     assert!(longest < RESPONSIVE, "a neighbour waited {longest:?}");
+}
+
+/// The most bytes of replies that wait for one client.
+fn owed(observer: &mut Raw) -> u64 {
+    let list = observer.run("CLIENT LIST").text();
+    let fields = list.split_whitespace().filter_map(|field| field.strip_prefix("omem="));
+    fields.map(|bytes| bytes.parse().expect("a number")).max().unwrap_or(0)
 }
 
 #[test]
@@ -140,12 +151,16 @@ fn an_idle_client_is_closed_and_a_busy_one_is_not() {
     let daemon = Setup::new().with("server.idle_timeout", r#""1s""#).start();
     let (mut idle, mut busy) = (daemon.connect(), daemon.connect());
     idle.run("PING");
-    let watching = std::thread::spawn(move || idle.is_closed());
-    while !watching.is_finished() {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(idle.is_closed()));
+    let closed = loop {
         assert_eq!(busy.run("PING").text(), "PONG");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert!(watching.join().expect("no panic"));
+        match told.recv_timeout(Duration::from_millis(20)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            end => break end,
+        }
+    };
+    assert_eq!(closed, Ok(true));
     assert_eq!(busy.run("PING").text(), "PONG");
 }
 

@@ -18,6 +18,17 @@ fn inline_commands_work_over_a_bare_connection() {
 }
 
 #[test]
+fn the_port_that_is_told_is_the_one_that_listens() {
+    // Configured is port 0.
+    let daemon = Daemon::start();
+    let (mut client, port) = (daemon.connect(), daemon.resp().port());
+    let told = client.run("CONFIG GET port");
+    assert_eq!(told, Reply::Array(vec![Reply::bulk("port"), Reply::bulk(port.to_string())]));
+    let info = client.run("INFO server").text();
+    assert!(info.lines().any(|line| line == format!("tcp_port:{port}")), "{info}");
+}
+
+#[test]
 fn requests_may_arrive_byte_by_byte() {
     let daemon = Daemon::start();
     let mut client = daemon.connect();

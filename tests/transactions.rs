@@ -103,6 +103,24 @@ fn a_queued_mistake_discards_the_transaction() {
 }
 
 #[test]
+fn an_exec_with_arguments_ends_the_transaction() {
+    let daemon = sharded();
+    let mut client = daemon.connect();
+    let arity = "wrong number of arguments for 'exec' command";
+    assert_eq!(client.run("EXEC now").text(), format!("ERR {arity}"));
+    client.run("WATCH w");
+    queue(&mut client, &["SET a 1"]);
+    let aborted = format!("EXECABORT Transaction discarded because of: {arity}");
+    assert_eq!(client.run("EXEC now").text(), aborted);
+    assert_eq!(client.run("EXEC").text(), "ERR EXEC without MULTI");
+    assert_eq!(client.run("GET a"), Reply::Nil);
+    // The watch has ended with it.
+    daemon.connect().run("SET w 1");
+    queue(&mut client, &["SET a 1"]);
+    assert_eq!(client.run("EXEC"), Reply::Array(vec![Reply::ok()]));
+}
+
+#[test]
 fn a_command_that_fails_in_exec_leaves_the_others_in_force() {
     let daemon = sharded();
     let mut client = daemon.connect();

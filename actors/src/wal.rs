@@ -20,6 +20,7 @@
 //! Architecture invariant: nothing here knows the cache; only [`actor`] knows the actor runtime.
 
 pub mod actor;
+mod appender;
 mod frame;
 mod fs;
 pub mod inspect;
@@ -42,6 +43,7 @@ mod faulty;
 mod tests;
 
 pub use actor::{WalActor, WalArgs, WalMsg};
+pub use appender::{AppendError, Appender};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{

@@ -36,6 +36,7 @@ fn every_subcommand_is_there() {
         "tree --addr a:1",
         "wal verify --data d",
         "wal repair --yes",
+        "import --from dump.rdb --data d --into-existing",
         "version",
         "completions bash",
         "man",

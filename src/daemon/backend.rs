@@ -6,18 +6,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seawall_actors::cache::{ShardMsg, ShardStats};
 use seawall_actors::clock::UnixMs;
-use seawall_actors::metrics::HistogramSnapshot;
 use seawall_actors::supervise::Drill;
 
 use super::{Daemon, Phase, StopMode};
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
-use crate::resp::backend::{
-    Backend, FamilyNumbers, LifeNumbers, LogStatus, SnapshotNumbers, Traffic,
-};
+use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
+use crate::stats::StatsSnapshot;
 
 #[async_trait]
 impl Backend for Daemon {
@@ -69,35 +67,17 @@ impl Backend for Daemon {
         Daemon::config_generation(self)
     }
 
-    fn traffic(&self) -> Traffic {
-        let stats = self.stats.snapshot();
-        let rate = self.metrics.newest().rate(&catalog::COMMANDS).round();
-        let quantile = |h: &HistogramSnapshot, q| h.quantile(q).unwrap_or(0);
-        Traffic {
-            connections: stats.accepted,
-            rejected: stats.rejected_total(),
-            commands: stats.commands(),
-            // A rate of commands is far below what an f64 holds exactly, and never negative.
-            ops_per_sec: rate as u64,
-            bytes_in: stats.bytes_in,
-            bytes_out: stats.bytes_out,
-            errors: stats
-                .errors()
-                .filter(|(_, n)| *n > 0)
-                .map(|(code, n)| (code.to_owned(), n))
-                .collect(),
-            families: stats
-                .families()
-                .map(|(family, calls, h)| FamilyNumbers {
-                    name: family.name(),
-                    calls,
-                    total_ns: h.sum_ns(),
-                    percentiles_ns: [quantile(h, 0.5), quantile(h, 0.99), quantile(h, 0.999)],
-                })
-                .collect(),
-            restarts: stats.actor_restarts,
-            reloads: (stats.reloads_ok, stats.reloads_failed),
-        }
+    fn tcp_port(&self) -> u16 {
+        self.sockets.tcp_port()
+    }
+
+    fn stats(&self) -> StatsSnapshot {
+        self.stats.snapshot()
+    }
+
+    fn ops_per_sec(&self) -> u64 {
+        // A rate of commands is far below what an f64 holds exactly, and never negative.
+        self.metrics.newest().rate(&catalog::COMMANDS).round() as u64
     }
 
     fn log(&self) -> Option<LogStatus> {

@@ -46,9 +46,16 @@ pub fn cache(shards: &[Option<ShardStats>]) -> Sample {
 #[must_use]
 pub fn server(stats: &StatsSnapshot) -> Sample {
     let mut s = Sample::new();
-    for (family, commands, latency) in stats.families() {
-        s.count(&m::COMMANDS, &[family.name()], commands);
-        s.durations(&m::COMMAND_DURATION, &[family.name()], latency.clone());
+    for (family, latency) in stats.commands.families() {
+        s.count(&m::COMMANDS, &[family.name()], latency.count());
+        s.durations(&m::COMMAND_DURATION, &[family.name()], latency);
+    }
+    for one in stats.commands.iter() {
+        let name = [one.command.name];
+        s.count(&m::CALLS, &name, one.calls());
+        s.number(&m::CALL_TIME, &name, seconds(one.latency.sum_ns(), 1e9));
+        s.count(&m::CALLS_FAILED, &name, one.failed);
+        s.count(&m::CALLS_REFUSED, &name, one.refused);
     }
     for (code, n) in stats.errors() {
         s.count(&m::ERRORS, &[code], n);

@@ -22,6 +22,7 @@ use super::clients::Clients;
 use super::refusal::Refusal;
 use crate::config::ConfigControl;
 use crate::slow::Slow;
+use crate::stats::StatsSnapshot;
 
 /// The daemon's own life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,44 +37,6 @@ pub struct LifeNumbers {
     pub loading: bool,
     /// A stop was asked for.
     pub stopping: bool,
-}
-
-/// Server-wide counters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Connections accepted.
-    pub connections: u64,
-    /// Connections refused.
-    pub rejected: u64,
-    /// Commands executed.
-    pub commands: u64,
-    /// Commands per second over the last second.
-    pub ops_per_sec: u64,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
-    /// Error replies by code, in order of their codes. Bounded by the codes that are known.
-    pub errors: Vec<(String, u64)>,
-    /// Per family: name, commands, nanoseconds spent, and p50, p99, p99.9 in nanoseconds.
-    pub families: Vec<FamilyNumbers>,
-    /// Actors restarted.
-    pub restarts: u64,
-    /// Configuration reloads that took effect, and that were refused.
-    pub reloads: (u64, u64),
-}
-
-/// One command family's numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FamilyNumbers {
-    /// The family's name.
-    pub name: &'static str,
-    /// Commands executed.
-    pub calls: u64,
-    /// Time spent, nanoseconds.
-    pub total_ns: u64,
-    /// 50th, 99th and 99.9th percentile, nanoseconds.
-    pub percentiles_ns: [u64; 3],
 }
 
 /// The write-ahead log.
@@ -128,8 +91,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
     async fn set_active_expire(&self, on: bool) -> Result<(), Refusal>;
     /// Counts the configurations that took effect; 1 is the one of the start.
     fn config_generation(&self) -> u64;
+    /// The TCP port that clients are served on; 0 without one.
+    fn tcp_port(&self) -> u16;
     /// Server-wide counters.
-    fn traffic(&self) -> Traffic;
+    fn stats(&self) -> StatsSnapshot;
+    /// Commands per second over the last second.
+    fn ops_per_sec(&self) -> u64;
     /// The log; `None` for a pure cache.
     fn log(&self) -> Option<LogStatus>;
     /// How the snapshots stand; `None` for a pure cache.

@@ -1,5 +1,7 @@
 //! The commands, one file per family, and the one list of them all.
 
+use std::sync::LazyLock;
+
 use super::table::Command;
 
 mod connection;
@@ -18,8 +20,7 @@ mod testing;
 mod tier;
 mod transactions;
 
-/// Every command, family by family.
-pub fn all() -> impl Iterator<Item = &'static Command> {
+static ALL: LazyLock<Box<[Command]>> = LazyLock::new(|| {
     [
         strings::COMMANDS,
         numbers::COMMANDS,
@@ -32,4 +33,13 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
     ]
     .into_iter()
     .flatten()
+    // The table has some hundred commands.
+    .zip(0..=u16::MAX)
+    .map(|(command, id)| Command { id, ..*command })
+    .collect()
+});
+
+/// Every command, family by family, in the order of their ids.
+pub fn all() -> std::slice::Iter<'static, Command> {
+    ALL.iter()
 }

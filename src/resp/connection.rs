@@ -31,6 +31,7 @@ use super::wire::{Turn, Wire};
 use crate::config::settings::Settings;
 use crate::daemon::Daemon;
 use crate::slow::Thresholds;
+use crate::stats::Round;
 
 /// Requests in one round: others get their turn on the shards between two rounds.
 const ROUND_MAX: usize = 1024;
@@ -101,6 +102,8 @@ pub struct Connection<S> {
     input: Arc<Input>,
     decoder: Decoder,
     pipeline: Pipeline,
+    /// What the round in flight counts; its buffer is used again.
+    tally: Round,
     settings: watch::Receiver<Arc<Settings>>,
     bounds: Bounds,
 }
@@ -113,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Self {
             wire: Wire::new(stream),
             pipeline: Pipeline::new(daemon.shards.len()),
+            tally: Round::default(),
             daemon,
             session,
             transaction: Transaction::default(),
@@ -272,6 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Waits for a client that is owed too much.
     async fn relieve(&mut self) -> Result<(), Closed> {
         let limit = self.bounds.output_buffer;
+        self.note_buffers();
         self.wire.drain_to(limit / 2, STALLED).await.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => Closed::OutputBuffer(limit),
             _ => Closed::Io(error),

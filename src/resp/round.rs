@@ -99,8 +99,17 @@ pub struct DataJob {
     out: Vec<u8>,
     /// Where the reply of each executed request ends in `out`.
     ends: Vec<u32>,
-    /// Error codes answered: first words of error replies.
-    errors: Vec<ErrorCode>,
+    /// The errors among the replies.
+    failures: Vec<Failure>,
+}
+
+/// A request that was answered with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Its index in the input.
+    pub request: u32,
+    /// First word of the error reply.
+    pub code: ErrorCode,
 }
 
 /// The code of an error reply, short enough to copy; a longer one is cut.
@@ -130,7 +139,7 @@ impl DataJob {
             done: 0,
             out: Vec::new(),
             ends: Vec::new(),
-            errors: Vec::new(),
+            failures: Vec::new(),
         }
     }
 
@@ -175,16 +184,16 @@ impl DataJob {
         self.out.get(start..end)
     }
 
-    /// Error codes answered since the last reset.
-    pub fn take_errors(&mut self) -> std::vec::Drain<'_, ErrorCode> {
-        self.errors.drain(..)
+    /// Errors answered since the last reset.
+    pub fn take_failures(&mut self) -> std::vec::Drain<'_, Failure> {
+        self.failures.drain(..)
     }
 
     /// Forgets replies that were passed on.
     pub fn reset_replies(&mut self) {
         self.out.clear();
         self.ends.clear();
-        self.errors.clear();
+        self.failures.clear();
         // One big reply must not hold its memory for the life of the connection.
         if self.out.capacity() > 2 * MAX_JOB_OUT {
             self.out = Vec::new();
@@ -210,15 +219,11 @@ impl DataJob {
         let mut start = 0;
         for (n, end) in ends.into_iter().enumerate() {
             let end = end as usize;
-            let is_write = self
-                .picks
-                .get(first + n)
-                .and_then(|i| self.input.requests.get(*i as usize))
-                .and_then(|r| r.command)
-                .is_some_and(|c| c.flags.has(Flags::WRITE));
-            if is_write {
+            let request = self.picks.get(first + n).copied().unwrap_or(u32::MAX);
+            let command = self.input.requests.get(request as usize).and_then(|r| r.command);
+            if command.is_some_and(|c| c.flags.has(Flags::WRITE)) {
                 let code = answer(&refusal, &mut Reply::new(&mut self.out, proto));
-                self.errors.push(code);
+                self.failures.push(Failure { request, code });
             } else {
                 self.out.extend_from_slice(old.get(start..end).unwrap_or_default());
             }
@@ -232,9 +237,8 @@ impl Job for DataJob {
     fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
         let Some(view) = &self.view else { return };
         warm(&self.input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
-        while let Some(request) =
-            self.picks.get(self.done).and_then(|i| self.input.requests.get(*i as usize))
-        {
+        while let Some(index) = self.picks.get(self.done).copied() {
+            let Some(request) = self.input.requests.get(index as usize) else { break };
             if self.out.len() >= MAX_JOB_OUT {
                 break;
             }
@@ -245,7 +249,7 @@ impl Job for DataJob {
                 let args = self.input.args(request);
                 if let Err(code) = execute(command, run, &args, &mut keyspace, &mut reply, writable)
                 {
-                    self.errors.push(code);
+                    self.failures.push(Failure { request: index, code });
                 }
             }
             self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));

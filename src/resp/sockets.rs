@@ -140,6 +140,16 @@ impl Sockets {
         self.current.borrow().clone()
     }
 
+    /// The port of the first TCP socket, as the system knows it; 0 without one.
+    #[must_use]
+    pub fn tcp_port(&self) -> u16 {
+        let port = |socket: &Arc<Socket>| match &**socket {
+            Socket::Tcp { listener, .. } => listener.local_addr().ok().map(|a| a.port()),
+            Socket::Unix { .. } => None,
+        };
+        self.current.borrow().iter().find_map(port).unwrap_or(0)
+    }
+
     /// Replaces the sockets; those that are in both stay open throughout.
     pub fn replace(&self, sockets: Vec<Arc<Socket>>) {
         self.current.send_replace(sockets);

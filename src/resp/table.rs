@@ -205,8 +205,10 @@ pub enum TransactionStep {
 }
 
 /// One command.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Command {
+    /// Its place in the table: [`commands::all`] gives it out, from 0 without gaps.
+    pub id: u16,
     /// Lower-case name.
     pub name: &'static str,
     /// Arguments including the name; negative: at least so many.
@@ -256,6 +258,7 @@ impl Command {
         run: Run,
     ) -> Self {
         Self {
+            id: 0,
             name,
             arity,
             flags,

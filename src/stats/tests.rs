@@ -1,6 +1,11 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::resp::table::{Family, find};
+
+fn command(name: &str) -> &'static Command {
+    find(name.as_bytes()).unwrap()
+}
 
 #[test]
 fn labels_stand_at_their_discriminants() {
@@ -15,24 +20,47 @@ fn labels_stand_at_their_discriminants() {
 #[test]
 fn a_round_counts_each_command_with_the_time_of_the_round() {
     let stats = Stats::new();
-    let mut round = Round { bytes_in: 300, bytes_out: 50, ..Round::default() };
-    (0..9).for_each(|_| round.command(Family::Read));
-    round.command(Family::Write);
-    assert_eq!(round.commands(), 10);
-    stats.round(&round, Duration::from_micros(4));
+    let mut round = Round::default();
+    round.transferred(300, 50);
+    (0..9).for_each(|_| round.command(command("get")));
+    round.command(command("set"));
+    round.command(command("mget"));
+    stats.round(&mut round, Duration::from_micros(4));
+    assert_eq!(round, Round::default(), "ready for the next");
     let s = stats.snapshot();
-    assert_eq!((s.commands(), s.bytes_in, s.bytes_out), (10, 300, 50));
-    let counts: Vec<_> =
-        s.families().filter(|f| f.1 > 0).map(|f| (f.0, f.1, f.2.count())).collect();
-    assert_eq!(counts, [(Family::Read, 9, 9), (Family::Write, 1, 1)]);
-    assert_eq!(s.families().next().unwrap().2.quantile(1.0), Some(4_000));
+    assert_eq!((s.commands.calls(), s.bytes_in, s.bytes_out), (11, 300, 50));
+    let calls: Vec<_> = s.commands.iter().map(|c| (c.command.name, c.calls())).collect();
+    assert_eq!(calls, [("get", 9), ("mget", 1), ("set", 1)]);
+    let families: Vec<_> = s
+        .commands
+        .families()
+        .filter(|(_, latency)| latency.count() > 0)
+        .map(|(family, latency)| (family, latency.count(), latency.quantile(1.0)))
+        .collect();
+    assert_eq!(families, [(Family::Read, 10, Some(4_000)), (Family::Write, 1, Some(4_000))]);
+}
+
+#[test]
+fn a_failed_call_is_a_call_and_a_refused_one_is_not() {
+    let stats = Stats::new();
+    let mut round = Round::default();
+    round.command(command("incr"));
+    stats.round(&mut round, Duration::from_micros(1));
+    stats.failed(command("incr"), "ERR");
+    stats.refused(Some(command("incr")), "NOAUTH");
+    stats.refused(None, "ERR");
+    let s = stats.snapshot();
+    let incr = s.commands.get("incr").unwrap();
+    assert_eq!((incr.calls(), incr.failed, incr.refused), (1, 1, 1));
+    assert_eq!(s.errors_total(), 3);
+    assert!(s.commands.get("get").is_none(), "what never ran is not shown");
 }
 
 #[test]
 fn error_codes_a_client_can_choose_do_not_add_labels() {
     let stats = Stats::new();
     for code in ["ERR", "OOM", "OOM", "MADEUP1", "MADEUP2", ""] {
-        stats.error(code);
+        stats.refused(None, code);
     }
     let s = stats.snapshot();
     let counted: Vec<_> = s.errors().filter(|(_, n)| *n > 0).collect();
@@ -54,10 +82,11 @@ fn a_connection_counts_until_its_guard_goes() {
 fn reset_forgets_the_traffic_and_keeps_the_state() {
     let stats = Arc::new(Stats::new());
     let guard = stats.connected();
-    let mut round = Round { bytes_in: 1, bytes_out: 1, ..Round::default() };
-    round.command(Family::Server);
-    stats.round(&round, Duration::from_secs(1));
-    stats.error("ERR");
+    let mut round = Round::default();
+    round.transferred(1, 1);
+    round.command(command("info"));
+    stats.round(&mut round, Duration::from_secs(1));
+    stats.failed(command("info"), "ERR");
     stats.rejected(Rejection::MaxClients);
     stats.protocol_error();
     stats.reloaded(true);
@@ -65,16 +94,14 @@ fn reset_forgets_the_traffic_and_keeps_the_state() {
     stats.actor_restarted();
     stats.escalated();
     stats.reset();
-    let left = StatsSnapshot {
-        connected: 1,
-        reloads_ok: 1,
-        reloads_failed: 1,
-        actor_restarts: 1,
-        escalations: 1,
-        latency: Stats::new().snapshot().latency,
-        ..StatsSnapshot::default()
-    };
-    assert_eq!(stats.snapshot(), left);
+    let left = stats.snapshot();
+    assert_eq!((left.connected, left.reloads_ok, left.reloads_failed), (1, 1, 1));
+    assert_eq!((left.actor_restarts, left.escalations), (1, 1));
+    assert_eq!((left.accepted, left.bytes_in, left.bytes_out, left.protocol_errors), (0, 0, 0, 0));
+    assert_eq!(
+        (left.commands.iter().count(), left.errors_total(), left.rejected_total()),
+        (0, 0, 0)
+    );
     drop(guard);
     assert_eq!(stats.snapshot().connected, 0, "a reset must not make the count wrap");
 }

@@ -1,5 +1,6 @@
 //! A redis-server of our own on a Unix socket.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -22,12 +23,17 @@ pub fn missing(program: &str, error: &std::io::Error) {
 impl RedisServer {
     /// Starts a server; `None` if there is none on this machine and none is demanded.
     pub fn start() -> Option<Self> {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        Self::start_in(tempfile::tempdir().expect("a temporary directory"), &[])
+    }
+
+    /// Starts a server in a directory, on the files that are there, with settings of its own.
+    pub fn start_in(dir: TempDir, settings: &[&str]) -> Option<Self> {
         let spawned = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
             .arg(dir.path().join("s"))
             .arg("--dir")
             .arg(dir.path())
+            .args(settings)
             .stdout(Stdio::null())
             .spawn();
         match spawned {
@@ -37,6 +43,11 @@ impl RedisServer {
                 None
             }
         }
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn connect(&self) -> Raw {

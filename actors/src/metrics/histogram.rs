@@ -162,6 +162,18 @@ impl HistogramSnapshot {
         Some(self.max_ns)
     }
 
+    /// Adds what another histogram counted.
+    pub fn merge(&mut self, other: &Self) {
+        if self.counts.is_empty() {
+            self.counts.clone_from(&other.counts);
+        } else {
+            self.counts.iter_mut().zip(&other.counts).for_each(|(sum, n)| *sum += n);
+        }
+        self.count += other.count;
+        self.sum_ns = self.sum_ns.wrapping_add(other.sum_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+
     /// How many durations were at most 2^`bits` nanoseconds. Exact: a power of two ends a bucket.
     #[must_use]
     pub fn at_most_pow2(&self, bits: u32) -> u64 {

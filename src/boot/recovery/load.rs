@@ -1,5 +1,7 @@
 //! The newest snapshot that is whole, loaded into stores.
 
+use std::path::Path;
+
 use seawall_actors::cache::store::{KeyHasher, StoreConfig};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::wal::{Flawed, Loaded, Snapshots};
@@ -21,36 +23,38 @@ pub(super) fn load(
     if let Err(error) = snapshots.remove_unfinished() {
         warn!(%error, "an unfinished snapshot could not be removed");
     }
-    let found = snapshots.list().unwrap_or_else(|error| {
-        error!(%error, "the snapshots cannot be listed; the whole log is read instead");
-        Vec::new()
-    });
-    for (_, path) in found {
-        let mut routed = Routed::unlimited(hasher, configs, now);
-        match snapshots.load(&path, |record| routed.apply(&record)) {
-            Ok(loaded) => {
-                info!(
-                    file = %path.display(),
-                    entries = loaded.entries,
-                    bytes = loaded.bytes,
-                    begin = loaded.begin,
-                    end = loaded.end,
-                    "snapshot loaded"
-                );
-                return (routed, Some(loaded));
-            }
-            Err(flaw) => {
-                let damaged = matches!(flaw, Flawed::Damaged { .. });
-                let copy = damaged.then(|| snapshots.quarantine(&path));
-                let copy = copy.and_then(Result::ok).map(|copy| copy.display().to_string());
-                error!(
-                    file = %path.display(),
-                    why = %flaw,
-                    moved_to = copy,
-                    "a snapshot cannot be used; the one before it is, or the whole log: nothing is lost"
-                );
-            }
+    let newest = snapshots.load_newest(
+        || Routed::unlimited(hasher, configs, now),
+        |routed, record| routed.apply(&record),
+        |path, flaw| put_aside(snapshots, path, flaw),
+    );
+    match newest {
+        Ok(Some((routed, loaded))) => {
+            info!(
+                entries = loaded.entries,
+                bytes = loaded.bytes,
+                begin = loaded.begin,
+                end = loaded.end,
+                "snapshot loaded"
+            );
+            return (routed, Some(loaded));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            error!(%error, "the snapshots cannot be listed; the whole log is read instead");
         }
     }
     (Routed::new(hasher, configs, now), None)
+}
+
+fn put_aside(snapshots: &Snapshots, path: &Path, flaw: &Flawed) {
+    let damaged = matches!(flaw, Flawed::Damaged { .. });
+    let copy = damaged.then(|| snapshots.quarantine(path));
+    let copy = copy.and_then(Result::ok).map(|copy| copy.display().to_string());
+    error!(
+        file = %path.display(),
+        why = %flaw,
+        moved_to = copy,
+        "a snapshot cannot be used; the one before it is, or the whole log: nothing is lost"
+    );
 }

@@ -58,6 +58,14 @@ catalog! {
             "Commands executed";
         COMMAND_DURATION = "seawall_command_duration", Histogram, Seconds, ["family"],
             "Time from a command being decoded to its reply being ready to send";
+        CALLS = "seawall_command_calls", Counter, None, ["command"],
+            "Calls of the command; absent, like the three below, until it is first called or refused";
+        CALL_TIME = "seawall_command", Counter, Seconds, ["command"],
+            "Time its calls waited, each from being decoded to its reply being ready to send";
+        CALLS_FAILED = "seawall_command_failures", Counter, None, ["command"],
+            "Calls that answered an error";
+        CALLS_REFUSED = "seawall_command_refusals", Counter, None, ["command"],
+            "Requests refused before they ran: wrong number of arguments, no password given, …";
         ERRORS = "seawall_errors", Counter, None, ["code"],
             "Error replies by their code; codes that are not known by name count as other";
         CONNECTIONS = "seawall_connections", Gauge, None, [],

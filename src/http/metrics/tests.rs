@@ -12,7 +12,7 @@ use seawall_actors::supervise::{Pulse, Shell};
 use tokio::time::Instant;
 
 use super::*;
-use crate::resp::table::Family;
+use crate::resp::table::find;
 use crate::stats::{Round, Stats};
 
 fn node(path: &str, state: &'static str) -> Node {
@@ -29,10 +29,12 @@ async fn samples() -> Vec<(&'static str, Sample)> {
     };
     let stats = Stats::new();
     let mut round = Round::default();
-    round.command(Family::Read);
-    stats.round(&round, Duration::from_nanos(1024));
-    stats.round(&round, Duration::from_nanos(1025));
-    stats.round(&round, Duration::from_secs(60));
+    let get = find(b"get").unwrap();
+    for took in [1024, 1025, 60_000_000_000] {
+        round.command(get);
+        stats.round(&mut round, Duration::from_nanos(took));
+    }
+    stats.failed(get, "OOM");
     let mut link = node("links/\"odd\"\\\n", "held");
     link.breaker = Some("half-open");
     let root = Node { children: vec![link], ..node("root", "up") };
@@ -117,6 +119,8 @@ async fn the_exposition_is_well_formed() {
         "seawall_command_duration_seconds_bucket{le=\"0.000002048\",family=\"read\"} 2",
         "seawall_command_duration_seconds_bucket{le=\"+Inf\",family=\"read\"} 3",
         "seawall_command_duration_seconds_count{family=\"read\"} 3",
+        "seawall_command_calls_total{command=\"get\"} 3",
+        "seawall_command_failures_total{command=\"get\"} 1",
         "seawall_log_info{fsync=\"everysec\"} 1",
         "seawall_log_writable 0",
         "seawall_breaker_state{path=\"links/\\\"odd\\\"\\\\\\n\",state=\"half-open\"} 1",

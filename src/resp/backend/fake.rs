@@ -11,7 +11,7 @@ use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::supervise::Drill;
 
-use super::{Backend, LifeNumbers, LogStatus, SnapshotNumbers, Traffic};
+use super::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{ConfigControl, Loader};
@@ -22,6 +22,7 @@ use crate::resp::reply::Reply;
 use crate::resp::session::Session;
 use crate::resp::table::{Run, find};
 use crate::slow::Slow;
+use crate::stats::{Stats, StatsSnapshot};
 
 /// Where the fake clock stands at first.
 pub const NOW: UnixMs = 1_700_000_000_000;
@@ -34,7 +35,7 @@ pub struct FakeBackend {
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
-    pub traffic: Traffic,
+    pub stats: Stats,
     pub log: Option<LogStatus>,
     pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
@@ -63,7 +64,7 @@ impl FakeBackend {
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
-            traffic: Traffic::default(),
+            stats: Stats::new(),
             log: None,
             snapshots: None,
             degraded: Vec::new(),
@@ -129,8 +130,16 @@ impl Backend for FakeBackend {
         7
     }
 
-    fn traffic(&self) -> Traffic {
-        self.traffic.clone()
+    fn tcp_port(&self) -> u16 {
+        6399
+    }
+
+    fn stats(&self) -> StatsSnapshot {
+        self.stats.snapshot()
+    }
+
+    fn ops_per_sec(&self) -> u64 {
+        13
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

@@ -1,6 +1,7 @@
 //! The server: INFO, CONFIG, COMMAND, ….
 
 mod absent;
+mod acl;
 mod command;
 mod config;
 mod debug;
@@ -23,14 +24,14 @@ const FREE: Flags = Flags::FAST.and(Flags::LOADING);
 
 /// The commands of this family.
 pub const COMMANDS: &[Command] = &[
-    command("acl", -2, Flags::LOADING, Run::Session(small::acl))
+    command("acl", -2, Flags::LOADING, Run::Session(acl::acl))
         .doc(
             "6.0.0",
             "Tells of the one user there is.",
             "subcommand [argument …]",
             "O(n) over the commands described",
         )
-        .with(small::ACL),
+        .with(acl::ACL),
     command("asking", 1, FREE, Run::Session(absent::cluster)).doc(
         "3.0.0",
         "Refused: this is not a cluster.",

@@ -257,6 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         writable: &Result<(), seawall_actors::journal::JournalError>,
         out: &mut Vec<u8>,
     ) -> bool {
+        self.tally.command(queued.command);
         let args = queued.args();
         let mut reply = Reply::new(out, self.session.proto);
         match queued.command.run {
@@ -269,14 +270,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 discard(keyspace.take_discarded());
                 borrowed.collect();
                 if let Err(code) = done {
-                    self.daemon.stats.error(code.as_str());
+                    self.daemon.stats.failed(queued.command, code.as_str());
                 }
             }
             Run::Session(run) => {
                 if let Err(refusal) = run(&mut self.session, &args, &mut reply) {
                     reply.truncate(0);
                     let code = answer(&refusal, &mut reply);
-                    self.daemon.stats.error(code.as_str());
+                    self.daemon.stats.failed(queued.command, code.as_str());
                 }
             }
             // UNWATCH inside MULTI does nothing: EXEC ends the watches anyway.
@@ -295,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             if let Err(refusal) = run(&mut self.session, queued.args(), reply).await {
                 reply.truncate(mark);
                 let code = answer(&refusal, reply);
-                self.daemon.stats.error(code.as_str());
+                self.daemon.stats.failed(queued.command, code.as_str());
             }
         }
     }

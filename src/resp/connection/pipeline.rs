@@ -15,7 +15,7 @@ use crate::daemon::Daemon;
 use crate::resp::coordinator::{loading, shard_down};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::{Proto, Reply};
-use crate::resp::round::{DataJob, ErrorCode, Input, View, answer};
+use crate::resp::round::{DataJob, Failure, Input, View, answer};
 
 /// How long a command waits for its shard to be restarted.
 const SHARD_BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -23,7 +23,8 @@ const SHARD_BACK_WITHIN: Duration = Duration::from_secs(2);
 /// Who answers a command of the stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
-    Shard(u16),
+    /// The shard, with the index of the request.
+    Shard(u16, u32),
     /// Answered already, with the text up to this offset of `local`.
     Local(u32),
 }
@@ -45,7 +46,7 @@ pub struct Pipeline {
     lanes: Vec<Lane>,
     slots: Vec<Slot>,
     local: Vec<u8>,
-    errors: Vec<ErrorCode>,
+    failures: Vec<Failure>,
 }
 
 impl Pipeline {
@@ -55,7 +56,7 @@ impl Pipeline {
             lanes: (0..shards).map(|_| lane()).collect(),
             slots: Vec::new(),
             local: Vec::new(),
-            errors: Vec::new(),
+            failures: Vec::new(),
         }
     }
 
@@ -71,19 +72,20 @@ impl Pipeline {
             lane.job.prepare(input, view);
         }
         lane.job.pick(request);
-        self.slots.push(Slot::Shard(u16::try_from(shard).unwrap_or(u16::MAX)));
+        // At most 256 shards; a round is bounded far below 2^32 requests.
+        let shard = u16::try_from(shard).unwrap_or(u16::MAX);
+        self.slots.push(Slot::Shard(shard, u32::try_from(request).unwrap_or(u32::MAX)));
     }
 
     /// Adds a command that is answered with an error here and now.
     pub fn refuse(&mut self, refusal: &Refusal, proto: Proto) {
-        let code = answer(refusal, &mut Reply::new(&mut self.local, proto));
-        self.errors.push(code);
+        answer(refusal, &mut Reply::new(&mut self.local, proto));
         self.slots.push(Slot::Local(u32::try_from(self.local.len()).unwrap_or(u32::MAX)));
     }
 
-    /// Error codes answered since the last call.
-    pub fn take_errors(&mut self) -> std::vec::Drain<'_, ErrorCode> {
-        self.errors.drain(..)
+    /// Errors that shards answered, or that stand for a shard's answer, since the last call.
+    pub fn take_failures(&mut self) -> std::vec::Drain<'_, Failure> {
+        self.failures.drain(..)
     }
 
     /// Runs the stage and appends its replies to `out`, in command order. At most `most` bytes
@@ -118,9 +120,9 @@ impl Pipeline {
                     out.extend_from_slice(text);
                     from.local = end as usize;
                 }
-                Slot::Shard(shard) => {
+                Slot::Shard(shard, request) => {
                     let shard = usize::from(shard);
-                    if !self.pass_on(shard, proto, out) {
+                    if !self.pass_on(shard, request, proto, out) {
                         // The job stopped early because its replies had grown large.
                         if out.len() - start > most {
                             return true;
@@ -149,7 +151,7 @@ impl Pipeline {
     }
 
     /// Appends the next reply of a lane; `false` if the lane has to be run further first.
-    fn pass_on(&mut self, shard: usize, proto: Proto, out: &mut Vec<u8>) -> bool {
+    fn pass_on(&mut self, shard: usize, request: u32, proto: Proto, out: &mut Vec<u8>) -> bool {
         let Some(lane) = self.lanes.get_mut(shard) else { return true };
         if let Some(reply) = lane.job.reply(lane.passed) {
             out.extend_from_slice(reply);
@@ -159,7 +161,7 @@ impl Pipeline {
         match &lane.broken {
             Some(refusal) => {
                 let code = answer(refusal, &mut Reply::new(out, proto));
-                self.errors.push(code);
+                self.failures.push(Failure { request, code });
                 true
             }
             None => false,
@@ -199,7 +201,7 @@ impl Pipeline {
             Ok(Outcome::Loading(_)) => lane.broken = Some(loading(shard)),
             Err(_) => lane.broken = Some(died(shard)),
         }
-        self.errors.extend(lane.job.take_errors());
+        self.failures.extend(lane.job.take_failures());
     }
 
     /// Gets ready for the next stage and lets go of the input.

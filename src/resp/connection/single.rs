@@ -14,9 +14,8 @@ use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::round::{Input, Request, View, answer, execute, outcome_unknown};
-use crate::resp::table::{Command, DataFn, Flags, Run};
+use crate::resp::table::{Command, DataFn, Flags, Run, TransactionStep};
 use crate::slow::{Lap, Laps, Waiter};
-use crate::stats::Round;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -33,7 +32,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn execute(&mut self, begun: Instant) -> Result<(), Closed> {
         let input = Arc::clone(&self.input);
         let mut view = self.view();
-        let mut tally = Round::default();
         let mut last = None;
         let (count, mut laps) = (input.requests.len(), Laps::default());
         for (index, request) in input.requests.iter().enumerate() {
@@ -41,13 +39,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let route = match self.admit(request, &args) {
                 Ok(command) => {
                     last = Some(command);
-                    tally.command(command.family);
                     self.route(command, request, &args, &view.limits).map(|route| (command, route))
                 }
                 Err(refusal) => Err(refusal),
             };
             match route {
-                Ok((_, Route::Shard(shard))) => {
+                Ok((command, Route::Shard(shard))) => {
+                    self.tally.command(command);
                     self.pipeline.send_to(shard, index, &input, &view);
                 }
                 Ok((command, Route::Alone)) => {
@@ -59,7 +57,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     view = self.view();
                 }
                 Err(refusal) => {
-                    self.transaction.flaw();
+                    let refusal = self.note_refusal(request, refusal);
+                    self.daemon.stats.refused(request.command, refusal.code());
                     if self.session.replies() {
                         self.pipeline.refuse(&refusal, self.session.proto);
                     }
@@ -74,16 +73,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if let Some(command) = last {
             self.session.note_round(command, self.daemon.life.steady_ms());
         }
-        (tally.bytes_in, tally.bytes_out) = self.wire.take_traffic();
+        let (bytes_in, bytes_out) = self.wire.take_traffic();
+        self.tally.transferred(bytes_in, bytes_out);
         let took = begun.elapsed();
-        self.daemon.stats.round(&tally, took);
+        self.daemon.stats.round(&mut self.tally, took);
         if self.bounds.slow.pass(took) {
             self.note_slow(&input, laps.finish(took, count));
         }
-        for code in self.pipeline.take_errors() {
-            self.daemon.stats.error(code.as_str());
+        for failure in self.pipeline.take_failures() {
+            let request = input.requests.get(failure.request as usize);
+            if let Some(command) = request.and_then(|request| request.command) {
+                self.daemon.stats.failed(command, failure.code.as_str());
+            }
         }
         Ok(())
+    }
+
+    /// What a refusal means for the open transaction: EXEC fails, and if EXEC itself is refused,
+    /// as in Redis the transaction ends here.
+    fn note_refusal(&mut self, request: &Request, refusal: Refusal) -> Refusal {
+        let is_exec = |c: &Command| matches!(c.run, Run::Transaction(TransactionStep::Exec));
+        if !self.transaction.is_open() || !request.command.is_some_and(is_exec) {
+            self.transaction.flaw();
+            return refusal;
+        }
+        self.forget_transaction();
+        let text = refusal.to_string();
+        let why = text.strip_prefix("ERR ").unwrap_or(&text);
+        Refusal::other(format!("EXECABORT Transaction discarded because of: {why}"))
     }
 
     /// Tells SLOWLOG and LATENCY of the part of a slow round that took longest.
@@ -175,18 +192,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut out = std::mem::take(self.wire.out());
         let mark = out.len();
         let mut reply = Reply::new(&mut out, self.session.proto);
+        let runs = !self.transaction.is_open() || is_control(command);
         let result = if self.transaction.is_open() && command.flags.has(Flags::NO_MULTI) {
             Err(Refusal::other("ERR Command not allowed inside a transaction"))
-        } else if self.transaction.is_open() && !is_control(command) {
-            self.queue(command, &args, &mut reply)
-        } else {
+        } else if runs {
+            self.tally.command(command);
             self.run_now(command, request, args, view, &mut reply).await
+        } else {
+            self.queue(command, &args, &mut reply)
         };
         if let Err(refusal) = result {
             self.transaction.flaw();
             reply.truncate(mark);
             let code = answer(&refusal, &mut reply);
-            self.daemon.stats.error(code.as_str());
+            if runs {
+                self.daemon.stats.failed(command, code.as_str());
+            } else {
+                self.daemon.stats.refused(Some(command), code.as_str());
+            }
         }
         if !self.session.replies() {
             out.truncate(mark);
@@ -262,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         discard(keyspace.take_discarded());
         borrowed.collect();
         if let Err(code) = done {
-            self.daemon.stats.error(code.as_str());
+            self.daemon.stats.failed(command, code.as_str());
         }
         match borrowed.finish().await {
             Err(error) if command.flags.has(Flags::WRITE) => Err(outcome_unknown(&error)),

@@ -49,6 +49,28 @@ pub struct Loaded {
 }
 
 impl<F: Filesystem> Snapshots<F> {
+    /// Loads the newest snapshot that is whole, if there is one: `fresh` makes what its entries are
+    /// `put` into, anew for each that is tried. Those that are not whole are shown to `flawed`.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// The snapshots cannot be listed.
+    pub fn load_newest<T>(
+        &self,
+        mut fresh: impl FnMut() -> T,
+        mut put: impl FnMut(&mut T, Record<'_>),
+        mut flawed: impl FnMut(&Path, &Flawed),
+    ) -> io::Result<Option<(T, Loaded)>> {
+        for (_, path) in self.list()? {
+            let mut target = fresh();
+            match self.load(&path, |record| put(&mut target, record)) {
+                Ok(loaded) => return Ok(Some((target, loaded))),
+                Err(flaw) => flawed(&path, &flaw),
+            }
+        }
+        Ok(None)
+    }
+
     /// Feeds every entry to `visit`, as a SET record. Blocks.
     ///
     /// # Errors

@@ -87,7 +87,11 @@ fn info(command: &Command, reply: &mut Reply<'_>) {
     categories(command, reply);
     reply.set(0);
     key_specs(command, reply);
-    reply.set(command.subcommands.len());
+    // Redis answers a set if there are none, and else an array.
+    match command.subcommands.len() {
+        0 => reply.set(0),
+        count => reply.array(count),
+    }
     for sub in command.subcommands {
         info_of_sub(command, sub, reply);
     }
@@ -122,8 +126,22 @@ fn categories(command: &Command, reply: &mut Reply<'_>) {
     }
 }
 
+/// The categories that [`acl_categories`] tells apart.
+pub(super) const CATEGORIES: [&str; 10] = [
+    "keyspace",
+    "read",
+    "write",
+    "string",
+    "admin",
+    "fast",
+    "slow",
+    "dangerous",
+    "connection",
+    "transaction",
+];
+
 /// Redis' categories, as far as flags and family tell them.
-fn acl_categories(command: &Command) -> impl Iterator<Item = &'static str> {
+pub(super) fn acl_categories(command: &Command) -> impl Iterator<Item = &'static str> {
     let flags = command.flags;
     let family = match command.family {
         Family::Read | Family::Write => Some("string"),
@@ -200,7 +218,7 @@ fn key_flags(command: &Command, reply: &mut Reply<'_>) {
 
 fn list(args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let names: Vec<String> = match args.len() {
-        2 => commands::all().map(|c| c.name.to_owned()).collect(),
+        2 => commands::all().flat_map(names_of).collect(),
         5 if args.is(2, "filterby") => {
             let value = args.get(4);
             if args.is(3, "module") {
@@ -209,7 +227,7 @@ fn list(args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
                 let in_it = |c: &&Command| {
                     acl_categories(c).any(|cat| value.eq_ignore_ascii_case(cat.as_bytes()))
                 };
-                commands::all().filter(in_it).map(|c| c.name.to_owned()).collect()
+                commands::all().filter(in_it).flat_map(names_of).collect()
             } else if args.is(3, "pattern") {
                 let glob = Glob::new(&value.to_ascii_lowercase());
                 commands::all()
@@ -222,14 +240,15 @@ fn list(args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
         }
         _ => return Err(Refusal::Syntax),
     };
-    reply.set(names.len());
+    reply.array(names.len());
     for name in names {
         reply.bulk(name.as_bytes());
     }
     Ok(())
 }
 
-fn names_of(command: &'static Command) -> impl Iterator<Item = String> {
+/// The command's name, and those of its subcommands behind it.
+pub(super) fn names_of(command: &'static Command) -> impl Iterator<Item = String> {
     let subs = command.subcommands.iter().map(|sub| format!("{}|{}", command.name, sub.name));
     std::iter::once(command.name.to_owned()).chain(subs)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::sub;
 use crate::config::ConfigControl;
 use crate::resp::args::Args;
+use crate::resp::backend::Backend;
 use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
@@ -29,7 +30,7 @@ pub(super) fn config<'a>(
 ) -> BoxFuture<'a, Result<(), Refusal>> {
     Box::pin(async move {
         match subcommand::find("config", SUBCOMMANDS, &args)?.name {
-            "get" => get(session.daemon.config(), &args, reply),
+            "get" => get(&*session.daemon, &args, reply),
             "set" => set(Arc::clone(session.daemon.config()), &args, reply).await?,
             "rewrite" => {
                 let config = Arc::clone(session.daemon.config());
@@ -46,11 +47,15 @@ pub(super) fn config<'a>(
     })
 }
 
-fn get(config: &ConfigControl, args: &Args<'_>, reply: &mut Reply<'_>) {
+fn get(daemon: &dyn Backend, args: &Args<'_>, reply: &mut Reply<'_>) {
     let patterns: Vec<&[u8]> = args.from(2).collect();
-    let found = config.get(&patterns);
+    let found = daemon.config().get(&patterns);
     reply.map(found.len());
-    for (name, value) in found {
+    for (name, mut value) in found {
+        if name == "port" {
+            // What is configured may be 0, or a socket that was handed over stands for it.
+            value = daemon.tcp_port().to_string();
+        }
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
     }

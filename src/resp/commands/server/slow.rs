@@ -9,6 +9,7 @@ use crate::resp::reply::Reply;
 use crate::resp::session::Session;
 use crate::resp::table::Subcommand;
 use crate::slow::{Event, Latency};
+use crate::stats::StatsSnapshot;
 
 /// Entries that SLOWLOG GET answers unless told otherwise, Redis' number.
 const USUAL: i64 = 10;
@@ -23,7 +24,12 @@ pub(super) const SLOWLOG: &[Subcommand] = &[
 pub(super) const LATENCY: &[Subcommand] = &[
     sub("doctor", 2, "", "Says in words what was slow."),
     sub("help", 2, "", "Prints this help."),
-    sub("histogram", -2, "[command …]", "Answers nothing: see INFO familystats and /metrics."),
+    sub(
+        "histogram",
+        -2,
+        "[command …]",
+        "Answers, for these commands or all that ran, the calls by the time they waited.",
+    ),
     sub("history", 3, "event", "Answers the slowest of each second that had one: time, ms."),
     sub("latest", 2, "", "Answers each event's newest sample and its maximum: time, ms, ms."),
     sub("reset", -2, "[event …]", "Forgets the samples of these events, or of all."),
@@ -39,7 +45,7 @@ pub(super) fn slowlog(
         "get" => {
             let count = match args.len() {
                 2 => USUAL,
-                3 => integer::argument(args.get(2))?,
+                3 => integer::argument(args.get(2)).unwrap_or(i64::MIN),
                 _ => return Err(Refusal::Arity("slowlog|get".into())),
             };
             let count = match count {
@@ -104,8 +110,7 @@ pub(super) fn latency(
             let chosen = Event::ALL.into_iter().filter(|e| args.len() == 2 || named(e));
             reply.count(chosen.filter(|event| latency.reset(*event)).count());
         }
-        // Times are measured by family, and a family is not a command.
-        "histogram" => reply.map(0),
+        "histogram" => histograms(&session.daemon.stats(), args, reply),
         "doctor" => {
             let off = session.daemon.config().settings().server.latency_threshold.is_none();
             reply.verbatim(&diagnosis(&latency, off));
@@ -113,6 +118,38 @@ pub(super) fn latency(
         _ => subcommand::help("latency", LATENCY, reply),
     }
     Ok(())
+}
+
+/// Redis' buckets: powers of two from 1024 ns to 2^30 ns, each with the calls up to it, named in
+/// microseconds; a bucket that adds no call is left out.
+fn histograms(stats: &StatsSnapshot, args: &Args<'_>, reply: &mut Reply<'_>) {
+    const BITS: std::ops::RangeInclusive<u32> = 10..=30;
+    let asked = |name: &str| args.len() == 2 || (2..args.len()).any(|at| args.is(at, name));
+    let chosen: Vec<_> =
+        stats.commands.iter().filter(|one| one.calls() > 0 && asked(one.command.name)).collect();
+    reply.map(chosen.len());
+    for one in chosen {
+        let mut seen = 0;
+        let buckets: Vec<_> = BITS
+            .map(|bits| {
+                (
+                    bits,
+                    if bits == *BITS.end() { one.calls() } else { one.latency.at_most_pow2(bits) },
+                )
+            })
+            .filter(|(_, calls)| std::mem::replace(&mut seen, *calls) < *calls)
+            .collect();
+        reply.bulk(one.command.name.as_bytes());
+        reply.map(2);
+        reply.bulk(b"calls");
+        reply.int(i64::try_from(one.calls()).unwrap_or(i64::MAX));
+        reply.bulk(b"histogram_usec");
+        reply.map(buckets.len());
+        for (bits, calls) in buckets {
+            reply.int((1i64 << bits) / 1000);
+            reply.int(i64::try_from(calls).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 fn diagnosis(latency: &Latency, off: bool) -> String {

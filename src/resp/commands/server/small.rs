@@ -1,4 +1,4 @@
-//! Small commands: TIME, ACL, MODULE LIST, LOLWUT.
+//! Small commands: TIME, MODULE LIST, LOLWUT.
 
 use super::sub;
 use crate::resp::args::Args;
@@ -6,16 +6,8 @@ use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{Family, Subcommand};
+use crate::resp::table::Subcommand;
 use crate::resp::version::{REDIS_VERSION, SEAWALL_VERSION};
-
-pub(super) const ACL: &[Subcommand] = &[
-    sub("cat", 2, "", "Lists the categories of commands: the families."),
-    sub("help", 2, "", "Prints this help."),
-    sub("list", 2, "", "Lists the one user, who may do everything."),
-    sub("users", 2, "", "Lists the one user's name."),
-    sub("whoami", 2, "", "Answers the connection's user."),
-];
 
 pub(super) const MODULE: &[Subcommand] =
     &[sub("help", 2, "", "Prints this help."), sub("list", 2, "", "Lists no module.")];
@@ -29,32 +21,6 @@ pub(super) fn time(
     reply.array(2);
     reply.bulk((now / 1000).to_string().as_bytes());
     reply.bulk((now % 1000 * 1000).to_string().as_bytes());
-    Ok(())
-}
-
-pub(super) fn acl(
-    session: &mut Session,
-    args: &Args<'_>,
-    reply: &mut Reply<'_>,
-) -> Result<(), Refusal> {
-    match subcommand::find("acl", ACL, args)?.name {
-        "cat" => {
-            reply.array(Family::ALL.len());
-            Family::ALL.iter().for_each(|family| reply.bulk(family.name().as_bytes()));
-        }
-        "list" => {
-            let open = session.daemon.config().settings().server.password.is_none();
-            let password = if open { "nopass" } else { "(password)" };
-            reply.array(1);
-            reply.bulk(format!("user default on {password} ~* &* +@all").as_bytes());
-        }
-        "users" => {
-            reply.array(1);
-            reply.bulk(b"default");
-        }
-        "whoami" => reply.bulk(b"default"),
-        _ => subcommand::help("acl", ACL, reply),
-    }
     Ok(())
 }
 

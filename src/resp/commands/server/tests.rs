@@ -64,12 +64,27 @@ async fn commands_about_what_is_not_here_are_known_and_refused() {
     .await;
     let mut client = Client::alone();
     assert!(client.run("monitor").await.starts_with("-ERR MONITOR is not supported: "));
-    assert!(client.run("acl cat").await.starts_with("*8 $4 read $5 write "));
+    assert!(client.run("acl cat").await.starts_with("*10 $8 keyspace $4 read "));
+    let members = client.run("acl cat Transaction").await;
+    assert!(members.contains(" $5 multi ") && !members.contains(" $3 get "), "{members}");
+    let unknown = client.run("acl cat foo").await;
+    assert_eq!(unknown, "-ERR Unknown category 'foo'");
+    for category in super::command::CATEGORIES {
+        let members = client.run(&format!("acl cat {category}")).await;
+        assert!(!members.starts_with("*0"), "{category} has no command");
+    }
+    let rest =
+        "$9 passwords *0 $8 commands $5 +@all $4 keys $2 ~* $8 channels $2 &* $9 selectors *0";
+    let user = client.run("acl getuser default").await;
+    assert_eq!(user, format!("*12 $5 flags *2 $2 on $6 nopass {rest}"));
+    assert_eq!(client.run("acl getuser Default").await, "$-1");
     let locked = Arc::new(FakeBackend::new(&[("SERVER__REQUIREPASS", "secret")]));
     let mut client = Client::connect(&locked);
     client.run("auth secret").await;
     let listed = client.run("acl list").await;
     assert!(listed.contains("on (password) ~*") && !listed.contains("secret"), "{listed}");
+    let user = client.run("acl getuser default").await;
+    assert_eq!(user, format!("*12 $5 flags *1 $2 on {rest}"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,6 +125,7 @@ async fn slowlog_and_latency_answer_in_redis_shape() {
             ("latency history command", "*0"),
             ("latency history nosuch", "*0"),
             ("latency histogram", "*0"),
+            ("latency histogram get nosuch", "*0"),
             ("latency reset", ":0"),
         ],
     )
@@ -130,7 +146,7 @@ async fn slowlog_and_latency_answer_in_redis_shape() {
             ("slowlog len", ":2"),
             ("slowlog get 1", format!("*1 {newest}").as_str()),
             ("slowlog get -2", "-ERR count should be greater than or equal to -1"),
-            ("slowlog get x", "-ERR value is not an integer or out of range"),
+            ("slowlog get x", "-ERR count should be greater than or equal to -1"),
             ("slowlog get 1 2", "-ERR wrong number of arguments for 'slowlog|get' command"),
             ("slowlog nosuch", "-ERR unknown subcommand 'nosuch'. Try SLOWLOG HELP."),
             ("latency latest", "*1 *4 $7 command :1700000000 :30 :30"),
@@ -262,7 +278,7 @@ async fn drills_are_refused_unless_they_are_switched_on() {
         &[
             ("sw.drill PANIC wal", "+OK"),
             ("sw.drill hang wal", "+OK"),
-            ("sw.drill trip wal", "-ERR the drill must be PANIC, ERROR, HANG or KILL"),
+            ("sw.drill trip wal", "-ERR the drill must be PANIC, ERROR, HANG, KILL or POINT"),
             ("sw.drill kill moon", "-ERR no actor at 'moon'; there are: wal"),
         ],
     )
@@ -320,7 +336,9 @@ async fn command_lists_counts_and_finds_keys() {
     assert_eq!(client.run("command count").await, format!(":{count}"));
     assert!(client.run("command").await.starts_with(&format!("*{count} *10 ")));
     assert!(client.run("command info").await.starts_with(&format!("*{count} *10 ")));
-    assert!(client.run("command list").await.starts_with(&format!("*{count} ")));
+    let names = count + commands::all().map(|c| c.subcommands.len()).sum::<usize>();
+    let list = client.run("command list").await;
+    assert!(list.starts_with(&format!("*{names} ")) && list.contains(" $8 acl|list "), "{list}");
     check(
         &mut client,
         &[
@@ -385,4 +403,21 @@ fn every_command_here_is_documented_and_sorted_by_what_it_may_do() {
             assert!(sub.summary.ends_with('.'), "{}|{}", command.name, sub.name);
         }
     }
+}
+
+#[tokio::test]
+async fn latency_histogram_counts_calls_up_to_each_power_of_two() {
+    let daemon = Arc::new(FakeBackend::new(&[]));
+    let mut round = crate::stats::Round::default();
+    for (name, times, ns) in [("get", 3, 900), ("get", 1, 3_000), ("set", 2, 70_000_000_000)] {
+        let command = crate::resp::table::find(name.as_bytes()).expect("a command");
+        (0..times).for_each(|_| round.command(command));
+        daemon.stats.round(&mut round, std::time::Duration::from_nanos(ns));
+    }
+    let mut client = Client::connect(&daemon);
+    let get = "$3 get *4 $5 calls :4 $14 histogram_usec *4 :1 :3 :4 :4";
+    // What took longer than the last bucket is counted there.
+    let set = "$3 set *4 $5 calls :2 $14 histogram_usec *2 :1073741 :2";
+    assert_eq!(client.run("latency histogram GET nosuch").await, format!("*2 {get}"));
+    assert_eq!(client.run("latency histogram").await, format!("*4 {get} {set}"));
 }

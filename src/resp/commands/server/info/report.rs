@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::process::Process;
 use crate::config::Settings;
-use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers, Traffic};
+use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
+use crate::stats::StatsSnapshot;
 use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::clock::UnixMs;
 
@@ -28,7 +29,9 @@ pub(super) struct Report {
     pub watched_keys: u64,
     /// `None`: the shard did not answer in time.
     pub shards: Vec<Option<ShardStats>>,
-    pub traffic: Traffic,
+    pub tcp_port: u16,
+    pub stats: StatsSnapshot,
+    pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
     /// Of a pure cache: as if none had ever been taken.
     pub snapshots: SnapshotNumbers,
@@ -61,7 +64,9 @@ impl Report {
             watching_clients: clients.iter().filter(|c| c.watching() > 0).count(),
             watched_keys: clients.iter().map(|c| u64::from(c.watching())).sum(),
             shards,
-            traffic: daemon.traffic(),
+            tcp_port: daemon.tcp_port(),
+            stats: daemon.stats(),
+            ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
             snapshots: daemon.snapshots().unwrap_or_default(),
             degraded: daemon.degraded(),

@@ -11,9 +11,9 @@ pub(super) fn seawall(r: &Report, out: &mut String) {
     lines!(out,
         "seawall_version" => SEAWALL_VERSION,
         "config_generation" => r.config_generation,
-        "config_reloads" => r.traffic.reloads.0,
-        "config_reloads_refused" => r.traffic.reloads.1,
-        "actor_restarts" => r.traffic.restarts,
+        "config_reloads" => r.stats.reloads_ok,
+        "config_reloads_refused" => r.stats.reloads_failed,
+        "actor_restarts" => r.stats.actor_restarts,
         "degraded" => u8::from(!r.degraded.is_empty()),
     );
     for (number, reason) in r.degraded.iter().enumerate() {

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use seawall_actors::metrics::HistogramSnapshot;
+
 use super::process::Process;
 use super::report::Report;
 use crate::config::settings::Eviction;
@@ -47,7 +49,7 @@ pub(super) fn server(r: &Report, out: &mut String) {
         "process_id" => std::process::id(),
         "process_supervised" => supervised_by(),
         "run_id" => r.life.run_id,
-        "tcp_port" => r.settings.server.bind.first().map_or(0, crate::config::Address::port),
+        "tcp_port" => r.tcp_port,
         "server_time_usec" => r.now.saturating_mul(1000),
         "uptime_in_seconds" => uptime,
         "uptime_in_days" => uptime / 86_400,
@@ -159,14 +161,14 @@ pub(super) fn persistence(r: &Report, out: &mut String) {
 }
 
 pub(super) fn stats(r: &Report, out: &mut String) {
-    let t = &r.traffic;
+    let t = &r.stats;
     lines!(out,
-        "total_connections_received" => t.connections,
-        "total_commands_processed" => t.commands,
-        "instantaneous_ops_per_sec" => t.ops_per_sec,
+        "total_connections_received" => t.accepted,
+        "total_commands_processed" => t.commands.calls(),
+        "instantaneous_ops_per_sec" => r.ops_per_sec,
         "total_net_input_bytes" => t.bytes_in,
         "total_net_output_bytes" => t.bytes_out,
-        "rejected_connections" => t.rejected,
+        "rejected_connections" => t.rejected_total(),
         "sync_full" => 0,
         "sync_partial_ok" => 0,
         "sync_partial_err" => 0,
@@ -182,7 +184,7 @@ pub(super) fn stats(r: &Report, out: &mut String) {
         "total_forks" => 0,
         "tracking_total_keys" => 0,
         "unexpected_error_replies" => 0,
-        "total_error_replies" => t.errors.iter().map(|(_, n)| n).sum::<u64>(),
+        "total_error_replies" => t.errors_total(),
     );
 }
 
@@ -212,26 +214,57 @@ pub(super) fn cpu(r: &Report, out: &mut String) {
 }
 
 pub(super) fn errorstats(r: &Report, out: &mut String) {
-    for (code, count) in r.traffic.errors.iter().filter(|(_, count)| *count > 0) {
+    for (code, count) in r.stats.errors().filter(|(_, count)| *count > 0) {
         let _ = write!(out, "errorstat_{code}:count={count}\r\n");
     }
 }
 
-/// Commands are counted and timed by family, so that a pipeline pays one addition per family.
-/// Redis' sections by command stay empty: tools would take a family for a command.
-pub(super) fn familystats(r: &Report, out: &mut String) {
-    let micros = |ns: u64| format!("{}.{:03}", ns / 1000, ns % 1000);
-    for family in r.traffic.families.iter().filter(|family| family.calls > 0) {
-        let total = family.total_ns / 1000;
-        let mean = ratio(total, family.calls);
-        let [p50, p99, p999] = family.percentiles_ns.map(micros);
+/// The time of a call is what it waited, from being decoded to its reply being ready: in a
+/// pipeline, the time of its round.
+pub(super) fn commandstats(r: &Report, out: &mut String) {
+    for one in r.stats.commands.iter() {
+        let calls = one.calls();
+        let usec = one.latency.sum_ns() / 1000;
         let _ = write!(
             out,
-            "familystat_{}:calls={},usec={total},usec_per_call={mean},p50={p50},p99={p99},\
-             p99.9={p999}\r\n",
-            family.name, family.calls,
+            "cmdstat_{}:calls={calls},usec={usec},usec_per_call={},rejected_calls={},\
+             failed_calls={}\r\n",
+            one.command.name,
+            ratio(usec, calls),
+            one.refused,
+            one.failed,
         );
     }
+}
+
+pub(super) fn latencystats(r: &Report, out: &mut String) {
+    for one in r.stats.commands.iter().filter(|one| one.calls() > 0) {
+        let (name, percentiles) = (one.command.name, percentiles(&one.latency));
+        let _ = write!(out, "latency_percentiles_usec_{name}:{percentiles}\r\n");
+    }
+}
+
+/// The same of whole families, as /metrics shows them.
+pub(super) fn familystats(r: &Report, out: &mut String) {
+    for (family, latency) in r.stats.commands.families().filter(|(_, l)| l.count() > 0) {
+        let (calls, usec) = (latency.count(), latency.sum_ns() / 1000);
+        let _ = write!(
+            out,
+            "familystat_{}:calls={calls},usec={usec},usec_per_call={},{}\r\n",
+            family.name(),
+            ratio(usec, calls),
+            percentiles(&latency),
+        );
+    }
+}
+
+/// The percentiles that Redis shows unless told otherwise, in microseconds.
+fn percentiles(latency: &HistogramSnapshot) -> String {
+    let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|q| {
+        let ns = latency.quantile(q).unwrap_or(0);
+        format!("{}.{:03}", ns / 1000, ns % 1000)
+    });
+    format!("p50={p50},p99={p99},p99.9={p999}")
 }
 
 pub(super) fn cluster(_: &Report, out: &mut String) {

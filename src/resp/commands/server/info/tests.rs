@@ -1,7 +1,10 @@
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::resp::backend::LogStatus;
 use crate::resp::backend::fake::{Client, FakeBackend};
-use crate::resp::backend::{FamilyNumbers, LogStatus, Traffic};
+use crate::resp::table::find;
+use crate::stats::{Rejection, Round, Stats};
 use seawall_actors::cache::store::StoreStats;
 use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::wal;
@@ -22,19 +25,7 @@ fn busy() -> FakeBackend {
     let shard = ShardStats { entries: 3, bytes: 1_536, databases, counters };
     let other = ShardStats { databases: vec![database(4, 3, 500)], ..shard.clone() };
     daemon.shards = vec![Some(shard), Some(other), None];
-    daemon.traffic = Traffic {
-        connections: 11,
-        commands: 12,
-        ops_per_sec: 13,
-        errors: vec![("ERR".to_owned(), 3), ("OOM".to_owned(), 0), ("NOAUTH".to_owned(), 1)],
-        families: vec![FamilyNumbers {
-            name: "read",
-            calls: 4,
-            total_ns: 10_000,
-            percentiles_ns: [1_500, 2_000, 3_001],
-        }],
-        ..Traffic::default()
-    };
+    count_traffic(&daemon.stats);
     let stats = wal::Stats {
         lsn: 30,
         written: 29,
@@ -47,6 +38,23 @@ fn busy() -> FakeBackend {
     daemon.log = Some(LogStatus { fsync: "everysec", stats });
     daemon.degraded = vec!["links: gave up".to_owned()];
     daemon
+}
+
+fn count_traffic(stats: &Stats) {
+    let command = |name: &str| find(name.as_bytes()).expect("a command");
+    let mut round = Round::default();
+    round.transferred(70, 80);
+    (0..9).for_each(|_| round.command(command("get")));
+    (0..2).for_each(|_| round.command(command("strlen")));
+    round.command(command("config"));
+    stats.round(&mut round, Duration::from_nanos(2_000));
+    round.command(command("get"));
+    stats.round(&mut round, Duration::from_nanos(12_000));
+    stats.failed(command("get"), "OOM");
+    stats.refused(Some(command("set")), "ERR");
+    stats.refused(None, "ERR");
+    stats.refused(Some(command("set")), "NOAUTH");
+    stats.rejected(Rejection::MaxClients);
 }
 
 /// The text of INFO with these sections.
@@ -63,7 +71,7 @@ async fn redis_names_carry_the_daemons_numbers() {
     for field in [
         "redis_version:7.4.0 ",
         "redis_mode:standalone ",
-        "tcp_port:6380 ",
+        "tcp_port:6399 ",
         "uptime_in_seconds:90000 uptime_in_days:1 ",
         "config_file: ",
         "connected_clients:1 ",
@@ -72,13 +80,14 @@ async fn redis_names_carry_the_daemons_numbers() {
         "maxmemory:1048576 maxmemory_human:1.00M maxmemory_policy:allkeys-lru ",
         "aof_enabled:1 ",
         "aof_last_write_status:err aof_current_size:999 ",
-        "total_connections_received:11 total_commands_processed:12 instantaneous_ops_per_sec:13 ",
+        "total_connections_received:0 total_commands_processed:13 instantaneous_ops_per_sec:13 ",
+        "total_net_input_bytes:70 total_net_output_bytes:80 rejected_connections:1 ",
         "expired_keys:8 ",
         "evicted_keys:6 ",
         "keyspace_hits:10 keyspace_misses:4 ",
         "total_error_replies:4 ",
         "role:master connected_slaves:0 ",
-        "# Errorstats errorstat_ERR:count=3 errorstat_NOAUTH:count=1  # Cluster cluster_enabled:0 ",
+        "# Errorstats errorstat_ERR:count=2 errorstat_OOM:count=1 errorstat_NOAUTH:count=1  # Cluster cluster_enabled:0 ",
         "# Keyspace db0:keys=6,expires=4,avg_ttl=400 db9:keys=1,expires=0,avg_ttl=0 ",
         "# Seawall seawall_version:0.1.0 config_generation:7 ",
         "degraded:1 degraded_reason_0:links: gave up ",
@@ -104,13 +113,37 @@ async fn sections_are_chosen_by_name_in_redis_order() {
     let all = headings(&info("all").await);
     assert!(!all.contains(&"Modules".to_owned()) && all.contains(&"Latencystats".to_owned()));
     assert_eq!(headings(&info("default").await), headings(&info("").await));
-    let families =
-        "familystat_read:calls=4,usec=10,usec_per_call=2.50,p50=1.500,p99=2.000,p99.9=3.001";
-    let text = info("familystats").await;
-    assert!(text.ends_with(families), "{text}");
-    // No family is shown as a command.
-    let text = info("commandstats latencystats").await;
-    assert_eq!(text.split_once(' ').map(|(_, text)| text), Some("# Commandstats  # Latencystats"));
+}
+
+#[tokio::test]
+async fn commands_are_shown_one_by_one_and_by_family() {
+    let lines = |text: String| -> Vec<String> {
+        text.split(' ').filter(|l| l.contains(':')).map(str::to_owned).collect()
+    };
+    assert_eq!(
+        lines(info("commandstats").await),
+        [
+            "cmdstat_get:calls=10,usec=30,usec_per_call=3.00,rejected_calls=0,failed_calls=1",
+            "cmdstat_strlen:calls=2,usec=4,usec_per_call=2.00,rejected_calls=0,failed_calls=0",
+            "cmdstat_set:calls=0,usec=0,usec_per_call=0.00,rejected_calls=2,failed_calls=0",
+            "cmdstat_config:calls=1,usec=2,usec_per_call=2.00,rejected_calls=0,failed_calls=0",
+        ]
+    );
+    assert_eq!(
+        lines(info("latencystats").await),
+        [
+            "latency_percentiles_usec_get:p50=2.048,p99=12.000,p99.9=12.000",
+            "latency_percentiles_usec_strlen:p50=2.000,p99=2.000,p99.9=2.000",
+            "latency_percentiles_usec_config:p50=2.000,p99=2.000,p99.9=2.000",
+        ]
+    );
+    assert_eq!(
+        lines(info("familystats").await),
+        [
+            "familystat_read:calls=12,usec=34,usec_per_call=2.83,p50=2.048,p99=12.000,p99.9=12.000",
+            "familystat_server:calls=1,usec=2,usec_per_call=2.00,p50=2.000,p99=2.000,p99.9=2.000",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,142 @@
+//! `seawall import`: what Redis has saved, into the log of a data directory.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use seawall_actors::clock::Clock;
+use seawall_actors::wal::{LockError, OpenError};
+
+use super::{complain, print};
+use crate::config::Loader;
+use crate::config::units::{format_duration, format_size};
+use crate::exit::Exit;
+use crate::interchange::ReadError;
+use crate::interchange::import::{
+    Admission, Import, ImportError, Progress, Reason, Report, Stage, import,
+};
+
+/// Between two words on how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// What `seawall import` takes.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// An RDB file of Redis or Valkey
+    #[arg(long, value_name = "PATH")]
+    from: PathBuf,
+    /// The data directory, which no daemon may be using [default: as configured]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Import over what is in the log already: keys of the same names are overwritten
+    #[arg(long)]
+    into_existing: bool,
+    /// Import keys that [validation] refuses as well
+    #[arg(long)]
+    all_keys: bool,
+    /// Read the source to its end and report, but change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(config: Option<PathBuf>, args: ImportArgs) -> Exit {
+    let settings = match Loader::new(config).load() {
+        Ok(loaded) => loaded.settings,
+        Err(errors) => {
+            complain("the configuration is wrong, so which keys may be imported is not known:");
+            complain(&errors.to_string());
+            return Exit::Config;
+        }
+    };
+    if !settings.wal.enabled {
+        complain("warning: wal.enabled is off: the daemon will not read what is imported");
+    }
+    let admission =
+        if args.all_keys { Admission::of_all_keys(&settings) } else { Admission::of(&settings) };
+    let task = Import {
+        from: args.from,
+        data: args.data.unwrap_or_else(|| settings.data.dir.clone()),
+        into_existing: args.into_existing,
+        dry_run: args.dry_run,
+        admission,
+        segment_size: settings.wal.segment_size,
+    };
+    let mut said = Instant::now();
+    let imported = import(&task, &Clock::System, |progress| {
+        if said.elapsed() >= TELL_EVERY {
+            said = Instant::now();
+            complain(&so_far(progress));
+        }
+    });
+    match imported {
+        Ok(report) => print(&as_text(&report, &task)),
+        Err(error) => {
+            complain(&error.to_string());
+            exit_for(&error)
+        }
+    }
+}
+
+fn exit_for(error: &ImportError) -> Exit {
+    match error {
+        ImportError::Source { error: ReadError::Io { .. }, .. }
+        | ImportError::Lock(LockError::Io { .. })
+        | ImportError::Log(OpenError::Io { .. })
+        | ImportError::BrokenOff { .. } => Exit::System,
+        ImportError::Source { .. } => Exit::Input,
+        ImportError::Lock(LockError::Held { .. }) => Exit::Locked,
+        ImportError::Log(OpenError::Corrupt(_) | OpenError::TooNew { .. }) => Exit::Corrupt,
+        ImportError::NotEmpty { .. } => Exit::Usage,
+    }
+}
+
+fn so_far(progress: Progress) -> String {
+    let Progress { stage, bytes, total_bytes } = progress;
+    let doing = match stage {
+        Stage::Checking => "checking the source",
+        Stage::Opening => "verifying the log that is there",
+        Stage::Adding => "importing",
+    };
+    let percent = bytes.saturating_mul(100) / total_bytes.max(1);
+    format!("{doing}: {percent} % of {} bytes", total_bytes)
+}
+
+/// The report for people.
+pub(super) fn as_text(report: &Report, task: &Import) -> String {
+    let tally = &report.tally;
+    let mut out = format!(
+        "{} {} keys of {}, {} ({}), in {}\n",
+        if task.dry_run { "would import" } else { "imported" },
+        tally.imported(),
+        task.from.display(),
+        report.source,
+        format_size(report.bytes),
+        format_duration(Duration::from_millis(
+            u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX)
+        )),
+    );
+    // Writing to a string does not fail.
+    for (db, count) in &tally.by_database {
+        let _ = writeln!(out, "  database {db}: {count}");
+    }
+    if tally.expired > 0 {
+        let _ = writeln!(out, "left out, expired: {}", tally.expired);
+    }
+    for (kind, count) in &tally.others {
+        let _ = writeln!(out, "left out, not held here, {}: {count}", kind.name());
+    }
+    for (reason, left_out) in &tally.left_out {
+        let advice = match reason {
+            Reason::Database => "raise server.databases to import them",
+            Reason::Key | Reason::Value | Reason::TimeToLive => "--all-keys imports them",
+        };
+        let (count, example, why) = (left_out.count, &left_out.example, &left_out.why);
+        let _ = writeln!(out, "left out, refused: {count}, the first {example}: {why}; {advice}");
+    }
+    if let Some(lsn) = report.last_lsn {
+        let data = task.data.display();
+        let _ = writeln!(out, "the log of {data} ends with LSN {lsn}, all of it on disk");
+    }
+    out
+}

@@ -1,0 +1,45 @@
+//! Data from and to Redis: RDB files and append-only files, read and written offline.
+//!
+//! | module | knows |
+//! |---|---|
+//! | [`rdb`] | the bytes of an RDB file |
+//! | [`import`] | what of a file is taken, and how it gets into the log |
+//!
+//! What is read was written by somebody else: a declared length allocates nothing before its
+//! bytes have arrived, and nothing is imported from a file that is damaged anywhere.
+//!
+//! Architecture invariant: the codecs know neither files nor the log; they work on any reader.
+
+pub mod import;
+pub mod rdb;
+
+use std::io;
+
+/// Why a file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system refused.
+    #[error("it cannot be read behind offset {offset}: {source}")]
+    Io {
+        /// Bytes read before.
+        offset: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what was written, or not all of it.
+    #[error("it is damaged at offset {offset}: {what}")]
+    Damaged {
+        /// Byte offset of what does not fit.
+        offset: u64,
+        /// What does not fit.
+        what: String,
+    },
+    /// It is whole, for all one can tell, and this program does not know it.
+    #[error("it is not known here, at offset {offset}: {what}")]
+    Unknown {
+        /// Byte offset of what is not known.
+        offset: u64,
+        /// What that is.
+        what: String,
+    },
+}

@@ -1,0 +1,217 @@
+//! Redis' files into the log of a data directory that no daemon uses.
+//!
+//! A source is read twice: first to its end, to know that it is whole and what of it is taken;
+//! then to add that to the log. So a damaged source changes nothing. What is added are plain SET
+//! records behind all that was in the log: an import that was broken off can be made again.
+
+mod admission;
+mod log;
+mod source;
+mod tally;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use seawall_actors::clock::{Clock, UnixMs};
+use seawall_actors::journal::{Lsn, Record};
+use seawall_actors::wal::{AppendError, LockError, OpenError};
+
+use super::ReadError;
+use super::rdb::Item;
+pub use admission::{Admission, Reason};
+pub use tally::{LeftOut, Tally};
+
+use log::Log;
+use source::Source;
+
+/// What to import, and where to.
+#[derive(Debug, Clone)]
+pub struct Import {
+    /// The file.
+    pub from: PathBuf,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Whether there may be records in its log already.
+    pub into_existing: bool,
+    /// Only read, and tell what would be taken.
+    pub dry_run: bool,
+    /// What is taken.
+    pub admission: Admission,
+    /// Bytes at which a segment of the log is closed.
+    pub segment_size: u64,
+}
+
+/// What an import is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the source to its end for the first time.
+    Checking,
+    /// Verifying the log that is there.
+    Opening,
+    /// Adding to the log.
+    Adding,
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What it is doing.
+    pub stage: Stage,
+    /// Bytes gone through in this stage.
+    pub bytes: u64,
+    /// Bytes there are.
+    pub total_bytes: u64,
+}
+
+/// What an import came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What was taken, and what was not.
+    pub tally: Tally,
+    /// The source in a few words.
+    pub source: String,
+    /// Its length.
+    pub bytes: u64,
+    /// The log's last LSN, all of it durable; `None` after a dry run.
+    pub last_lsn: Option<Lsn>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Why nothing, or not all, was imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The source cannot be read, or is no such file, or is damaged.
+    #[error("{}: {error}; nothing was imported", path.display())]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: ReadError,
+    },
+    /// The data directory cannot be had.
+    #[error("{0}; nothing was imported")]
+    Lock(#[from] LockError),
+    /// The log that is there cannot be added to.
+    #[error("{0}; nothing was imported")]
+    Log(#[from] OpenError),
+    /// There is a log with something in it.
+    #[error(
+        "the log of {} has records up to LSN {last_lsn} already; --into-existing imports over \
+         them: keys of the same names are overwritten, the others stay. Nothing was imported",
+        data.display()
+    )]
+    NotEmpty {
+        /// The data directory.
+        data: PathBuf,
+        /// The log's last LSN.
+        last_lsn: Lsn,
+    },
+    /// It was broken off while records were added.
+    #[error(
+        "{why}; some of the keys, {added} at most, are in the log of {} by now. What was there \
+         before is untouched. Import again with --into-existing when that is mended",
+        data.display()
+    )]
+    BrokenOff {
+        /// The data directory.
+        data: PathBuf,
+        /// Keys that were on their way.
+        added: u64,
+        /// What happened.
+        why: String,
+    },
+}
+
+/// Why going through a source ended early.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// Imports. Blocks. `progress` hears of every few thousand keys.
+///
+/// # Errors
+/// [`ImportError`]: unless it was broken off, nothing was imported.
+pub fn import(
+    import: &Import,
+    clock: &Clock,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, ImportError> {
+    let begun = Instant::now();
+    let of_source = |error| ImportError::Source { path: import.from.clone(), error };
+    let source = Source::find(&import.from).map_err(of_source)?;
+    let mut checked = Taken::new(&import.admission, clock.unix_ms(), None);
+    let passed = source
+        .each(Stage::Checking, &mut progress, |item| checked.take(item).map_err(Broken::from));
+    let what = passed.map_err(|broken| match broken {
+        Broken::Read(error) => of_source(error),
+        Broken::Append(error) => broken_off(import, &checked, &error),
+    })?;
+    let report = |taken: Taken<'_>, last_lsn| Report {
+        tally: taken.tally,
+        source: what,
+        bytes: source.bytes(),
+        last_lsn,
+        took: begun.elapsed(),
+    };
+    if import.dry_run {
+        return Ok(report(checked, None));
+    }
+    let log = Log::open(import, clock, &mut progress)?;
+    let mut taken = Taken::new(&import.admission, checked.now, Some(log));
+    let added = source
+        .each(Stage::Adding, &mut progress, |item| taken.take(item).map_err(Broken::from))
+        .and_then(|_| Ok(taken.log.take().map(Log::finish).transpose()?));
+    match added {
+        Ok(last_lsn) => Ok(report(taken, last_lsn)),
+        Err(broken) => Err(broken_off(import, &taken, &broken)),
+    }
+}
+
+fn broken_off(import: &Import, taken: &Taken<'_>, why: &impl ToString) -> ImportError {
+    let (data, why) = (import.data.clone(), why.to_string());
+    ImportError::BrokenOff { data, added: taken.tally.imported(), why }
+}
+
+/// Takes what is admitted, and counts everything.
+struct Taken<'a> {
+    admission: &'a Admission,
+    now: UnixMs,
+    tally: Tally,
+    /// Where it goes; `None` while it is only counted.
+    log: Option<Log>,
+}
+
+impl<'a> Taken<'a> {
+    fn new(admission: &'a Admission, now: UnixMs, log: Option<Log>) -> Self {
+        Self { admission, now, tally: Tally::default(), log }
+    }
+
+    fn take(&mut self, item: Item<'_>) -> Result<(), AppendError> {
+        let Item::Entry { db, key, value, expires_at } = item else {
+            self.tally.count_other(item);
+            return Ok(());
+        };
+        if expires_at.is_some_and(|at| at <= self.now) {
+            self.tally.expired += 1;
+            return Ok(());
+        }
+        match self.admission.admit(db, key, value.len(), expires_at, self.now) {
+            Ok(db) => {
+                if let Some(log) = &mut self.log {
+                    log.add(&Record::Set { db, key, value, expires_at })?;
+                }
+                self.tally.count_imported(db);
+            }
+            Err((reason, why)) => self.tally.count_left_out(reason, key, why),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

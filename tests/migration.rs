@@ -1,0 +1,187 @@
+//! From a real redis-server to the daemon: what it holds is what comes out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::redis::RedisServer;
+use crate::support::{Daemon, Raw, Reply, Setup};
+
+/// Runs `seawall` with these words: exit code, standard output, standard error.
+fn seawall(words: &[&str]) -> (i32, String, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_seawall")).args(words).output().expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// Imports, with every key.
+fn import(from: &Path, data: &Path) -> (i32, String, String) {
+    let (from, data) = (from.to_str().expect("UTF-8"), data.to_str().expect("UTF-8"));
+    seawall(&["import", "--from", from, "--data", data, "--all-keys"])
+}
+
+/// A daemon that is not started yet, and its data directory.
+fn not_started() -> (Setup, std::path::PathBuf) {
+    let setup = Setup::new().with("validation.binary_keys", "true");
+    let data = setup.dir().join("data");
+    (setup, data)
+}
+
+/// Strings by database and key: value, and when it expires.
+type Strings = BTreeMap<(u8, Vec<u8>), (Vec<u8>, i64)>;
+
+/// Every string that a server holds.
+fn strings(client: &mut Raw) -> Strings {
+    let mut found = Strings::new();
+    for db in 0..16 {
+        assert_eq!(client.run(&format!("SELECT {db}")), Reply::ok());
+        for key in client.run("KEYS *").items() {
+            let Reply::Bulk(key) = key else { panic!("{key:?}") };
+            if client.call(&[b"TYPE", &key[..]]).text() != "string" {
+                continue;
+            }
+            let Reply::Bulk(value) = client.call(&[b"GET", &key[..]]) else { continue };
+            let until = client.call(&[b"PEXPIRETIME", &key[..]]).int();
+            found.insert((db, key.clone()), (value, until));
+        }
+    }
+    assert_eq!(client.run("SELECT 0"), Reply::ok());
+    found
+}
+
+/// Strings of every encoding, with and without a time to live, in several databases.
+fn add_strings(client: &mut Raw) {
+    let ok = |reply| assert_eq!(reply, Reply::ok());
+    for (key, value) in
+        [("int8", "-7"), ("int16", "30000"), ("int32", "-2000000000"), ("int64", "123456789012")]
+    {
+        ok(client.call(&["SET", key, value]));
+    }
+    ok(client.call(&["SET", "empty", ""]));
+    ok(client.call(&["SET", "packed", &"ab".repeat(3000)]));
+    ok(client.call(&["SET", "float", "3.0e10"]));
+    ok(client.call(&[&b"SET"[..], b"\xff\0key\r\n", b"\0\r\n\xfe"]));
+    // Bytes that LZF cannot make smaller.
+    let noise: Vec<u8> =
+        (0..200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    ok(client.call(&[&b"SET"[..], b"noise", &noise]));
+    assert_eq!(client.run("SETBIT bits 99 1").int(), 0);
+    assert_eq!(client.run("APPEND packed tail").int(), 6004);
+    for i in 0..500 {
+        ok(client.run(&format!("SET key:{i} {} PX {}", "v".repeat(i), 3_600_000 + i)));
+    }
+    ok(client.run("SELECT 9"));
+    ok(client.run("SET other-db x EXAT 4102444800"));
+    ok(client.run("SELECT 0"));
+}
+
+/// Values of every other type, small and large, so that each encoding is there.
+fn add_others(client: &mut Raw) {
+    let mut run = |line: &str| {
+        let reply = client.run(line);
+        assert!(!reply.is_error(), "{line}: {reply:?}");
+    };
+    for n in [3, 700] {
+        for i in 0..n {
+            run(&format!("RPUSH list:{n} element-{i}"));
+            run(&format!("SADD ints:{n} {i}"));
+            run(&format!("SADD set:{n} member-{i}"));
+            run(&format!("ZADD zset:{n} {i}.5 member-{i}"));
+            run(&format!("HSET hash:{n} field-{i} {i}"));
+            run(&format!("XADD stream:{n} * field {i}"));
+        }
+    }
+    run(&format!("RPUSH list:plain {}", "x".repeat(20_000)));
+    run("ZADD zset:700 +inf top -inf bottom");
+    run("XGROUP CREATE stream:3 readers 0");
+    run("XREADGROUP GROUP readers one COUNT 2 STREAMS stream:3 >");
+    run("XDEL stream:700 0-1");
+}
+
+/// A server with everything.
+fn full_server(settings: &[&str]) -> Option<RedisServer> {
+    let server =
+        RedisServer::start_in(tempfile::tempdir().expect("a temporary directory"), settings)?;
+    let mut client = server.connect();
+    add_strings(&mut client);
+    add_others(&mut client);
+    let library = "#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", library]).text(), "lib");
+    Some(server)
+}
+
+/// Starts the daemon; it must hold these strings and nothing else.
+fn holds(setup: Setup, expected: &Strings) -> Daemon {
+    let daemon = setup.start();
+    let mut client = daemon.connect();
+    let found = strings(&mut client);
+    assert_eq!(found.len(), expected.len());
+    for (key, entry) in expected {
+        assert_eq!(found.get(key), Some(entry), "{key:?}");
+    }
+    daemon
+}
+
+#[test]
+fn every_string_of_an_rdb_file_comes_over_and_the_rest_is_counted() {
+    let Some(server) = full_server(&[]) else { return };
+    let mut client = server.connect();
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    let expected = strings(&mut client);
+    let (setup, data) = not_started();
+    let dump = server.dir().join("dump.rdb");
+    let (code, text, error) = import(&dump, &data);
+    assert_eq!(code, 0, "{error}");
+    assert!(text.starts_with(&format!("imported {} keys of ", expected.len())), "{text}");
+    for line in [
+        "  database 0: 510\n",
+        "  database 9: 1\n",
+        "list: 3\n",
+        "set: 4\n",
+        "sorted set: 2\n",
+        "hash: 2\n",
+        "stream: 2\n",
+        "function library: 1\n",
+        "LSN 511, all of it on disk\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let mut daemon = holds(setup, &expected);
+
+    // Not under a daemon, and not twice by mistake.
+    let (code, _, error) = import(&dump, &data);
+    assert_eq!(code, 75, "{error}");
+    daemon.stop();
+    let (code, _, error) = import(&dump, &data);
+    assert_eq!(code, 2, "{error}");
+    assert!(error.contains("--into-existing"), "{error}");
+}
+
+#[test]
+fn a_damaged_rdb_file_is_refused_with_the_place() {
+    let Some(server) = full_server(&[]) else { return };
+    assert_eq!(server.connect().run("SAVE"), Reply::ok());
+    let dump = server.dir().join("dump.rdb");
+    let whole = std::fs::read(&dump).expect("a dump");
+    let (setup, data) = not_started();
+    for (name, bytes) in [
+        ("cut", whole[..whole.len() / 2].to_vec()),
+        ("flipped", {
+            let mut bytes = whole.clone();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x10;
+            bytes
+        }),
+        ("empty", Vec::new()),
+    ] {
+        let damaged = setup.dir().join(name);
+        std::fs::write(&damaged, bytes).expect("the test's folder");
+        let (code, text, error) = import(&damaged, &data);
+        assert_eq!((code, text.as_str()), (65, ""), "{name}: {error}");
+        assert!(error.contains("offset") && error.contains("nothing was imported"), "{error}");
+        assert!(!data.exists());
+    }
+    let (code, _, error) = import(&setup.dir().join("absent"), &data);
+    assert_eq!(code, 71, "{error}");
+}
