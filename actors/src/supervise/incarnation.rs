@@ -98,7 +98,10 @@ impl Drop for Ward {
             if let Some((cell, mut join)) = child {
                 actor = Some(cell.get_id());
                 cell.kill();
-                let _ = (&mut join).await;
+                // One that was waited for already must not be asked again.
+                if !join.is_finished() {
+                    let _ = (&mut join).await;
+                }
             }
             let exit = Some(Exit::Panic("its keeper panicked".to_owned()));
             report(Report::Ended { actor, exit, pulse: None });
