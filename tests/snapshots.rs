@@ -98,7 +98,7 @@ fn what_came_before_the_snapshot_is_not_applied_again_and_what_came_after_is() {
     for n in 0..100 {
         client.run(&format!("SET key {n}"));
     }
-    client.run("SET gone 1 PX 200");
+    client.run("SET gone 1 PX 1000");
     let ends = client.run("PEXPIRETIME gone").int();
     client.run("SELECT 1");
     client.run("SET key other");

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <data>/LOCK                         flock, held by the daemon
+//! <data>/MANIFEST.a, MANIFEST.b       where the log begins, what has to be there
 //! <data>/wal/<seq>-<first lsn>.wal    segments: a header, then frames
 //! <data>/snap/<begin>.snap            snapshots, the newest two
 //! <data>/quarantine/                  what was cut off, never deleted
@@ -14,8 +15,8 @@
 //! changes nothing. `docs/wal-format.md` draws the
 //! bytes and says what each mode promises.
 //!
-//! [`Snapshots`] spare recovery the log before them. Segments are never deleted yet, so there is no
-//! manifest: the segments' headers tell all there is to know.
+//! [`Snapshots`] spare recovery the log before them. The manifest says what the segments' headers
+//! cannot: with which of them the log begins, and which must be there at its end.
 //!
 //! Architecture invariant: nothing here knows the cache; only [`actor`] knows the actor runtime.
 
@@ -26,6 +27,7 @@ mod fs;
 pub mod inspect;
 mod intake;
 mod lock;
+mod manifest;
 mod pending;
 mod quarantine;
 mod reader;

@@ -200,7 +200,10 @@ fn cradle(store: Store, last_lsn: Lsn) -> Arc<Cradle> {
 fn unreadable(error: &OpenError) -> Failure {
     let (kind, exit) = match error {
         OpenError::Io { .. } => (Kind::Dependency, Exit::System),
-        OpenError::Corrupt(_) | OpenError::TooNew { .. } => (Kind::Corrupt, Exit::Corrupt),
+        OpenError::Corrupt(_)
+        | OpenError::Manifest { .. }
+        | OpenError::Baseless { .. }
+        | OpenError::TooNew { .. } => (Kind::Corrupt, Exit::Corrupt),
     };
     Failure { kind, dependency: "log".to_owned(), details: error.to_string(), exit }
 }

@@ -86,7 +86,7 @@ fn exit_for(error: &ImportError) -> Exit {
         | ImportError::BrokenOff { .. } => Exit::System,
         ImportError::Source { .. } => Exit::Input,
         ImportError::Lock(LockError::Held { .. }) => Exit::Locked,
-        ImportError::Log(OpenError::Corrupt(_) | OpenError::TooNew { .. }) => Exit::Corrupt,
+        ImportError::Log(_) => Exit::Corrupt,
         ImportError::NotEmpty { .. } => Exit::Usage,
     }
 }

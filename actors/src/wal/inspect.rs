@@ -12,15 +12,18 @@
 //! Architecture invariant: nothing here creates, writes, cuts, syncs or removes.
 
 mod headers;
+mod known;
 mod walk;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::fs::{Filesystem, OsFs};
-use super::replay::{OpenError, segments_dir};
+use super::replay::{OpenError, io_error, segments_dir};
+use super::segment;
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record};
+use known::Known;
 
 /// Findings that are kept in full; further ones are counted.
 pub const MAX_FINDINGS: usize = 1000;
@@ -74,12 +77,32 @@ pub struct SegmentSummary {
     pub records: u64,
 }
 
+/// The manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ManifestSummary {
+    /// How often it was written; 0 if no copy can be read.
+    pub generation: u64,
+    /// The segment that the log begins with.
+    pub first_sequence: u64,
+    /// The LSN that it begins with.
+    pub first_lsn: Lsn,
+    /// Up to here the log was on disk.
+    pub durable_lsn: Lsn,
+    /// Snapshots that it lists.
+    pub snapshots: u64,
+    /// Damaged copies. As long as the other one can be read, the next start writes them anew.
+    pub damaged: Vec<PathBuf>,
+}
+
 /// What was found out about a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inspection {
+    /// The manifest; `None` if there never was one.
+    pub manifest: Option<ManifestSummary>,
     /// The segments, by number.
     pub segments: Vec<SegmentSummary>,
-    /// What is wrong, in the order of the log; at most [`MAX_FINDINGS`].
+    /// What is wrong, in the order of the log, and what is wrong with the manifest behind that; at
+    /// most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
     /// Findings beyond those.
     pub more_findings: u64,
@@ -143,6 +166,10 @@ pub(super) fn inspect_on<F: Filesystem>(
     data: &Path,
     visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
 ) -> Result<Inspection, OpenError> {
-    let candidates = headers::read(fs, &segments_dir(data))?;
-    walk::walk(fs, &candidates, visit)
+    let dir = segments_dir(data);
+    // Listed first: whatever the manifest, read later, has deleted meanwhile, is below its floor.
+    let named = segment::list(fs, &dir).map_err(io_error("list", &dir))?;
+    let known = Known::read(fs, data)?;
+    let candidates = headers::read(fs, &dir, named, &known)?;
+    walk::walk(fs, &dir, &candidates, known, visit)
 }

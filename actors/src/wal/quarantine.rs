@@ -1,5 +1,6 @@
 //! Where bytes go before they are taken out of the log: nothing is ever lost by mending.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::fs::{Filesystem, LogFile};
@@ -27,9 +28,40 @@ pub(super) fn cut<F: Filesystem>(
     offset: u64,
     now: UnixMs,
 ) -> Result<(PathBuf, u64), OpenError> {
-    let quarantine = directory(fs, data)?;
-    let copy = quarantine.join(format!("{}.{offset}.{now}", name_of(path)));
     let file = fs.open(path, true).map_err(io_error("open", path))?;
+    let to = format!("{}.{offset}.{now}", name_of(path));
+    let copied = copy_from(fs, data, path, &file, offset, &to)?;
+    file.cut(offset).map_err(io_error("cut", path))?;
+    Ok(copied)
+}
+
+/// Puts a copy of a whole file into quarantine; `None` if there is no such file.
+pub(super) fn copy<F: Filesystem>(
+    fs: &F,
+    data: &Path,
+    path: &Path,
+    now: UnixMs,
+) -> Result<Option<PathBuf>, OpenError> {
+    let file = match fs.open(path, false) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("open", path)(error)),
+    };
+    let to = format!("{}.{now}", name_of(path));
+    copy_from(fs, data, path, &file, 0, &to).map(|(copy, _)| Some(copy))
+}
+
+/// Copies what is behind `offset`; on return the copy is durable.
+fn copy_from<F: Filesystem>(
+    fs: &F,
+    data: &Path,
+    path: &Path,
+    file: &F::File,
+    offset: u64,
+    to: &str,
+) -> Result<(PathBuf, u64), OpenError> {
+    let quarantine = directory(fs, data)?;
+    let copy = quarantine.join(to);
     fs.remove(&copy).map_err(io_error("replace", &copy))?;
     let out = fs.create(&copy).map_err(io_error("create", &copy))?;
     let mut buf = vec![0; 64 * 1024];
@@ -44,11 +76,10 @@ pub(super) fn cut<F: Filesystem>(
     }
     out.sync().map_err(io_error("sync", &copy))?;
     fs.sync_dir(&quarantine).map_err(io_error("sync", &quarantine))?;
-    file.cut(offset).map_err(io_error("cut", path))?;
     Ok((copy, at - offset))
 }
 
-/// Moves a whole segment out of the log; on return that is durable. Returns where it is now.
+/// Moves a whole file out of the log; on return that is durable. Returns where it is now.
 pub(super) fn move_out<F: Filesystem>(
     fs: &F,
     data: &Path,

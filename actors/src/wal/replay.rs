@@ -15,8 +15,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::frame::LogId;
 use super::fs::{Filesystem, OsFs};
+use super::manifest::{Manifest, ManifestFile};
 use super::snapshot::Snapshots;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
@@ -33,16 +33,23 @@ pub use report::{
     Damage, OpenError, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn,
 };
 
-/// A log whose segments were found and fit together by their headers.
+/// A log whose segments were found and fit together by their headers and the manifest.
 #[derive(Debug)]
 pub struct Opened<F: Filesystem = OsFs> {
     fs: F,
     data: PathBuf,
     clock: Clock,
-    log: LogId,
+    manifest: ManifestFile<F>,
     segments: Vec<Segment>,
-    /// The log was on disk up to here, whatever its frames record.
-    proven: Lsn,
+    /// The log was on disk up to here, whatever its frames record, and what says so.
+    proven: (Lsn, Proof),
+}
+
+/// What knows how far the log was on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Manifest,
+    Snapshot,
 }
 
 /// The directory of the segments.
@@ -54,14 +61,17 @@ impl<F: Filesystem> Opened<F> {
     /// The snapshots of this log.
     #[must_use]
     pub fn snapshots(&self) -> Snapshots<F> {
-        Snapshots::new(self.fs.clone(), &self.data, self.log, self.clock.clone())
+        let (fs, clock) = (self.fs.clone(), self.clock.clone());
+        Snapshots::new(fs, &self.data, self.manifest.clone(), clock)
     }
 
     /// The log is known to have been on disk up to `lsn`, from a snapshot: if it ends before, it
     /// is corrupt, not torn.
     #[must_use]
     pub fn proven(mut self, lsn: Lsn) -> Self {
-        self.proven = lsn;
+        if lsn >= self.proven.0 {
+            self.proven = (lsn, Proof::Snapshot);
+        }
         self
     }
 
@@ -70,11 +80,11 @@ impl<F: Filesystem> Opened<F> {
     /// mebibyte or so. Blocks, and verifies on a second thread: run it where blocking is
     /// allowed.
     ///
-    /// On return everything replayed is durable.
+    /// On return everything replayed is durable, and the manifest says so.
     ///
     /// # Errors
-    /// [`ReplayError`]: the log is corrupt, or could not be read, cut or synced. What was
-    /// visited until then must not be served.
+    /// [`ReplayError`]: the log is corrupt, begins behind `from`, or could not be read, cut or
+    /// synced. What was visited until then must not be served.
     pub fn replay(
         &self,
         from: Lsn,
@@ -84,7 +94,12 @@ impl<F: Filesystem> Opened<F> {
         failpoint::hit(Point::ReplayRead);
         let begun = Instant::now();
         let total_bytes = self.segments.iter().map(|segment| segment.size).sum();
-        let (segments, proven) = (&self.segments, self.proven);
+        let begins = self.segments.first().map_or(1, |first| first.header.first_lsn);
+        if from.saturating_add(1) < begins {
+            let snapshots = self.snapshots().dir();
+            return Err(OpenError::Baseless { begins, snapshots });
+        }
+        let (segments, proven) = (&self.segments, self.proven.0);
         let walk = Walk { fs: &self.fs, segments, from, upto: Lsn::MAX, proven };
         let mut tally = Tally::default();
         let end = walk.run(
@@ -105,6 +120,7 @@ impl<F: Filesystem> Opened<F> {
             torn = end.torn.map(|torn| self.cut(torn)).transpose()?;
         }
         self.make_durable()?;
+        self.record(last_lsn);
         failpoint::hit(Point::ReplayDone);
         Ok(ReplayReport {
             last_lsn,
@@ -119,18 +135,42 @@ impl<F: Filesystem> Opened<F> {
 
     /// Before anything is cut: a log that ends before `proven` has lost what was on disk.
     fn check_reach(&self, last_lsn: Lsn) -> Result<(), ReplayError> {
-        let Some(last) = self.segments.last().filter(|_| last_lsn < self.proven) else {
+        let (proven, by) = self.proven;
+        let Some(last) = self.segments.last().filter(|_| last_lsn < proven) else {
             return Ok(());
         };
-        let proven = self.proven;
+        let by = match by {
+            Proof::Manifest => "the manifest",
+            Proof::Snapshot => "a snapshot",
+        };
         Err(Damage {
             path: last.path.clone(),
             offset: last.size,
             first_lsn: last_lsn + 1,
             last_lsn: None,
-            what: format!("it ends here, and a snapshot proves that LSN {proven} was on disk"),
+            what: format!("it ends here, and {by} proves that LSN {proven} was on disk"),
         }
         .into())
+    }
+}
+
+impl<F: Filesystem> Opened<F> {
+    /// Writes down how far the log reaches. A start does not depend on it: a full disk must not
+    /// keep anybody from reading.
+    fn record(&self, durable: Lsn) {
+        let newest = self.segments.last().map_or(0, |last| last.header.sequence);
+        let change = |manifest: &mut Manifest| {
+            manifest.newest = manifest.newest.max(newest);
+            manifest.durable = manifest.durable.max(durable);
+        };
+        if let Err(error) = self.manifest.update(change) {
+            tracing::warn!(
+                path = "wal",
+                %error,
+                "the manifest could not be written; the log is as good as before, and no segment \
+                 is deleted until it can"
+            );
+        }
     }
 }
 

@@ -29,6 +29,7 @@
 mod read;
 mod write;
 
+pub(super) use read::ends;
 pub use read::{Flawed, Loaded};
 pub use write::{SnapshotWriter, Written};
 
@@ -39,6 +40,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::frame::{Digest, LogId, le};
 use super::fs::{Filesystem, OsFs};
+use super::manifest::ManifestFile;
 use crate::clock::{Clock, UnixMs};
 use crate::journal::Lsn;
 
@@ -61,6 +63,7 @@ pub struct Snapshots<F: Filesystem = OsFs> {
     fs: F,
     data: PathBuf,
     log: LogId,
+    manifest: ManifestFile<F>,
     clock: Clock,
 }
 
@@ -121,14 +124,34 @@ fn digest(header: &[u8; HEADER_LEN]) -> Digest {
     Sha256::digest(&header[..48]).into()
 }
 
+fn names<F: Filesystem>(fs: &F, dir: &Path) -> io::Result<Vec<String>> {
+    match fs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+/// What the name of a snapshot, finished or not, says of its begin.
+fn begin_in(path: &Path) -> Option<Lsn> {
+    let name = path.file_name()?.to_str()?;
+    let digits = name.strip_suffix(ENDING)?;
+    (digits.len() == 20).then(|| digits.parse().ok()).flatten()
+}
+
+/// The directory of the snapshots.
+pub(super) fn directory(data: &Path) -> PathBuf {
+    data.join("snap")
+}
+
 impl<F: Filesystem> Snapshots<F> {
-    /// The snapshots in the data directory `data` that belong to `log`.
-    pub(super) fn new(fs: F, data: &Path, log: LogId, clock: Clock) -> Self {
-        Self { fs, data: data.to_owned(), log, clock }
+    /// The snapshots in the data directory `data` that belong to the manifest's log.
+    pub(super) fn new(fs: F, data: &Path, manifest: ManifestFile<F>, clock: Clock) -> Self {
+        let log = manifest.current().log;
+        Self { fs, data: data.to_owned(), log, manifest, clock }
     }
 
-    fn dir(&self) -> PathBuf {
-        self.data.join("snap")
+    pub(super) fn dir(&self) -> PathBuf {
+        directory(&self.data)
     }
 
     fn path_of(&self, begin: Lsn) -> PathBuf {
@@ -137,10 +160,7 @@ impl<F: Filesystem> Snapshots<F> {
 
     /// The names in the directory, which is there from the first snapshot on.
     fn names(&self) -> io::Result<Vec<String>> {
-        match self.fs.list(&self.dir()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            listed => listed,
-        }
+        names(&self.fs, &self.dir())
     }
 
     /// Begin and file of every finished snapshot, the newest first. Blocks.
@@ -149,14 +169,36 @@ impl<F: Filesystem> Snapshots<F> {
     /// The directory cannot be read.
     pub fn list(&self) -> io::Result<Vec<(Lsn, PathBuf)>> {
         let (dir, names) = (self.dir(), self.names()?);
-        let begin = |name: &str| {
-            let digits = name.strip_suffix(ENDING).filter(|digits| digits.len() == 20)?;
-            digits.parse().ok()
-        };
-        let mut found: Vec<(Lsn, PathBuf)> =
-            names.into_iter().filter_map(|name| Some((begin(&name)?, dir.join(name)))).collect();
+        let mut found: Vec<(Lsn, PathBuf)> = names
+            .into_iter()
+            .filter_map(|name| Some((begin_in(Path::new(&name))?, dir.join(name))))
+            .collect();
         found.sort_unstable_by(|a, b| b.cmp(a));
         Ok(found)
+    }
+
+    /// The same, without those whose log behind them was deleted. Blocks.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn usable(&self) -> io::Result<Vec<(Lsn, PathBuf)>> {
+        let first_lsn = self.manifest.current().floor.first_lsn;
+        let mut found = self.list()?;
+        found.retain(|(begin, _)| begin.saturating_add(1) >= first_lsn);
+        Ok(found)
+    }
+
+    /// Writes down that a snapshot was whole when it was read, and forgets those whose files are
+    /// gone. Blocks.
+    ///
+    /// # Errors
+    /// Whatever the file system reports. The snapshot can be used all the same.
+    pub fn vouch_for(&self, loaded: &Loaded) -> io::Result<()> {
+        let there = self.list()?;
+        self.manifest.update(|manifest| {
+            manifest.snapshots.retain(|one| there.iter().any(|(begin, _)| *begin == one.begin));
+            manifest.list(loaded.listed());
+        })
     }
 
     /// Removes what was begun and not finished. Blocks.
@@ -171,10 +213,14 @@ impl<F: Filesystem> Snapshots<F> {
         Ok(())
     }
 
-    /// Removes all but the newest two. Their directory entries may come back after a power cut,
-    /// which does no harm.
+    /// Removes all but the newest two, which the manifest forgets first. Their directory entries may
+    /// come back after a power cut, which does no harm.
     fn remove_old(&self) -> io::Result<()> {
-        for (_, path) in self.list()?.into_iter().skip(KEEP) {
+        let old: Vec<_> = self.list()?.into_iter().skip(KEEP).collect();
+        self.manifest.update(|manifest| {
+            manifest.snapshots.retain(|one| old.iter().all(|(begin, _)| *begin != one.begin));
+        })?;
+        for (_, path) in old {
             self.fs.remove(&path)?;
         }
         Ok(())

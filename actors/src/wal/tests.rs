@@ -5,5 +5,6 @@ mod crash;
 mod damage;
 mod faults;
 mod inspect;
+mod manifest;
 mod repair;
 mod sim;

@@ -37,6 +37,9 @@ pub(super) fn load(
                 end = loaded.end,
                 "snapshot loaded"
             );
+            if let Err(error) = snapshots.vouch_for(&loaded) {
+                warn!(%error, "the manifest does not list the snapshot that was loaded");
+            }
             return (routed, Some(loaded));
         }
         Ok(None) => {}

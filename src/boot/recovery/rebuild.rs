@@ -59,7 +59,7 @@ impl Rebuild for FromLog {
             }
             ControlFlow::Continue(())
         };
-        wal::read_range(&self.dir, upto, &mut visit).map_err(|e| e.to_string())?;
+        wal::read_range(&self.dir, 0, upto, &mut visit).map_err(|e| e.to_string())?;
         settle(&mut store, now);
         failpoint::hit(Point::RebuildEnd);
         Ok((store, upto))

@@ -74,15 +74,16 @@ fn under_lock(data: &DataDir) -> Result<Exit, OpenError> {
         return Ok(if said == Exit::Ok { exit_for(found.verdict(), None) } else { said });
     };
     let mut said = format!("{}{}", verify::as_text(&found, None), as_text(&plan, &found));
-    let kept = plan.carry_out(data, Clock::System.unix_ms())?;
+    let kept = plan.carry_out(data, &Clock::System)?;
     for copy in kept {
         said.push_str(&format!("kept in {}\n", copy.display()));
     }
-    let empty = plan.moved.len() == found.segments.len();
-    let after = if empty { Inspection::default() } else { look(data.path())? };
+    let after = if plan.empties { Inspection::default() } else { look(data.path())? };
     let exit = exit_for(after.verdict(), None);
     said.push_str(&match after.verdict() {
-        Verdict::Clean if empty => "done: nothing is left; a start begins a new log\n".to_owned(),
+        Verdict::Clean if plan.empties => {
+            "done: nothing is left; a start begins a new log\n".to_owned()
+        }
         Verdict::Clean => format!("done: the log ends with LSN {}\n", after.last_lsn),
         _ => format!("{}run the repair again\n", verify::as_text(&after, None)),
     });

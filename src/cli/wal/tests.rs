@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use clap::Parser;
 use seawall_actors::journal::Record;
-use seawall_actors::wal::inspect::{Entry, Finding, Inspection, SegmentSummary};
+use seawall_actors::wal::inspect::{Entry, Finding, Inspection, ManifestSummary, SegmentSummary};
 use serde_json::Value;
 
 use super::*;
@@ -73,6 +73,14 @@ fn filters_keep_what_concerns_the_key_and_the_database() {
 
 fn damaged() -> Inspection {
     Inspection {
+        manifest: Some(ManifestSummary {
+            generation: 3,
+            first_sequence: 1,
+            first_lsn: 1,
+            durable_lsn: 9,
+            snapshots: 0,
+            damaged: vec![PathBuf::from("MANIFEST.b")],
+        }),
         segments: vec![SegmentSummary {
             path: PathBuf::from("s.wal"),
             sequence: 1,
@@ -101,6 +109,8 @@ fn damaged() -> Inspection {
 fn a_report_says_where_what_and_what_would_be_lost() {
     let text = verify::as_text(&damaged(), Some(Holder(Some(42))));
     for part in [
+        "manifest: generation 3, the log begins with segment 1",
+        "MANIFEST.b is damaged; the other copy serves",
         "segments 1, bytes 900, frames 4, records 8, last LSN 10",
         "corrupt: s.wal at offset 120, 80 bytes: it is wrong; LSN 5 to 6",
         "2 places more",
@@ -115,6 +125,7 @@ fn a_report_says_where_what_and_what_would_be_lost() {
     assert_eq!((&object["verdict"], &object["in_use"]), (&"corrupt".into(), &false.into()));
     assert_eq!(object["findings"][0]["last_lsn"], 6);
     assert_eq!(object["records_behind"], 6);
+    assert_eq!(object["manifest"]["damaged"][0], "MANIFEST.b");
 }
 
 #[test]

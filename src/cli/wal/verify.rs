@@ -13,7 +13,8 @@ use super::{Holder, exit_for, unreadable, word};
 use crate::cli::print;
 use crate::exit::Exit;
 
-/// Beside a daemon the end moves while it is read: what looks corrupt is looked at again.
+/// Beside a daemon the end moves while it is read, and old segments are deleted: what looks corrupt
+/// or is missing is looked at again.
 const TRIES: usize = 3;
 
 /// What `seawall wal verify` takes.
@@ -38,14 +39,15 @@ pub(super) fn verify(data: &Path, args: &VerifyArgs) -> Exit {
 }
 
 fn look(data: &Path, holder: Option<Holder>) -> Result<Inspection, OpenError> {
-    let mut report = inspect(data, |_| ControlFlow::Continue(()))?;
+    let mut report = inspect(data, |_| ControlFlow::Continue(()));
     for _ in 1..TRIES {
-        if holder.is_none() || report.verdict() < Verdict::Corrupt {
+        let settled = report.as_ref().is_ok_and(|report| report.verdict() < Verdict::Corrupt);
+        if holder.is_none() || settled {
             break;
         }
-        report = inspect(data, |_| ControlFlow::Continue(()))?;
+        report = inspect(data, |_| ControlFlow::Continue(()));
     }
-    Ok(report)
+    report
 }
 
 /// The report for people.
@@ -59,6 +61,7 @@ pub(super) fn as_text(report: &Inspection, holder: Option<Holder>) -> String {
         sum(|segment| segment.records),
         report.last_lsn,
     );
+    out.push_str(&manifest(report));
     for finding in &report.findings {
         out.push_str(&line(finding));
     }
@@ -69,6 +72,28 @@ pub(super) fn as_text(report: &Inspection, holder: Option<Holder>) -> String {
         out.push_str(&format!("{holder}: its end may be unfinished while this is read\n"));
     }
     out.push_str(&conclusion(report));
+    out
+}
+
+fn manifest(report: &Inspection) -> String {
+    let Some(manifest) = &report.manifest else {
+        return "manifest: none; the next start writes one\n".to_owned();
+    };
+    let mut out = match manifest.generation {
+        0 => "manifest: unreadable\n".to_owned(),
+        generation => format!(
+            "manifest: generation {generation}, the log begins with segment {} and LSN {}, was on \
+             disk up to LSN {}, snapshots {}\n",
+            manifest.first_sequence, manifest.first_lsn, manifest.durable_lsn, manifest.snapshots
+        ),
+    };
+    for copy in &manifest.damaged {
+        let after = match manifest.generation {
+            0 => "",
+            _ => "; the other copy serves, and the next start writes this one anew",
+        };
+        out.push_str(&format!("manifest: {} is damaged{after}\n", copy.display()));
+    }
     out
 }
 
@@ -146,7 +171,18 @@ pub(super) fn as_json(report: &Inspection, holder: Option<Holder>) -> String {
             })
         })
         .collect();
+    let manifest = report.manifest.as_ref().map(|manifest| {
+        json!({
+            "generation": manifest.generation,
+            "first_sequence": manifest.first_sequence,
+            "first_lsn": manifest.first_lsn,
+            "durable_lsn": manifest.durable_lsn,
+            "snapshots": manifest.snapshots,
+            "damaged": manifest.damaged.iter().map(|p| p.to_string_lossy()).collect::<Vec<_>>(),
+        })
+    });
     let object = json!({
+        "manifest": manifest,
         "verdict": word(report.verdict()),
         "in_use": holder.is_some(),
         "intact_lsn": report.intact_lsn,

@@ -101,7 +101,7 @@ async fn it_survives_every_end_and_stops_in_order() {
     acknowledged(&intake, "f").await;
     let settled = intake.settled();
     let mut seen = Vec::new();
-    read_range(data.path(), settled, |origin, _| {
+    read_range(data.path(), 0, settled, |origin, _| {
         seen.push(origin.lsn);
         std::ops::ControlFlow::Continue(())
     })

@@ -3,11 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::known::Known;
 use crate::journal::Lsn;
 use crate::wal::frame::{Digest, LogId};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::replay::{OpenError, io_error};
-use crate::wal::segment::{self, SegmentError, SegmentHeader};
+use crate::wal::segment::{SegmentError, SegmentHeader};
 use crate::wal::writer::read_header;
 
 /// A file that is named like a segment.
@@ -40,16 +41,24 @@ impl Candidate {
     }
 }
 
-/// All of them, by number.
-pub(super) fn read<F: Filesystem>(fs: &F, dir: &Path) -> Result<Vec<Candidate>, OpenError> {
+/// Those of the named ones that count, by number.
+pub(super) fn read<F: Filesystem>(
+    fs: &F,
+    dir: &Path,
+    named: Vec<(u64, Lsn, PathBuf)>,
+    known: &Known,
+) -> Result<Vec<Candidate>, OpenError> {
     let mut candidates = Vec::new();
-    for (sequence, first_lsn, path) in segment::list(fs, dir).map_err(io_error("list", dir))? {
+    for (sequence, first_lsn, path) in named {
+        if sequence < known.first_sequence() {
+            continue;
+        }
         let file = fs.open(&path, false).map_err(io_error("open", &path))?;
         let size = file.size().map_err(io_error("measure", &path))?;
         let header = read_header(&file).map_err(io_error("read", &path))?;
         candidates.push(Candidate { path, size, sequence, first_lsn, header });
     }
-    if candidates.is_empty() {
+    if candidates.is_empty() && known.is_nothing() {
         let nothing = io::Error::new(io::ErrorKind::NotFound, "it holds no segment of a log");
         return Err(io_error("inspect", dir)(nothing));
     }

@@ -1,8 +1,10 @@
 //! Through every segment, over every flaw.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use super::headers::{Candidate, log_id};
+use super::known::Known;
 use super::{Entry, Finding, Inspection, SegmentSummary, Verdict};
 use crate::journal::{DecodeError, Lsn, Records};
 use crate::wal::frame::{Digest, FrameHeader, HeaderError, LogId};
@@ -17,17 +19,27 @@ const NO_LINK: Digest = [0; 32];
 
 pub(super) fn walk<F: Filesystem>(
     fs: &F,
+    dir: &Path,
     candidates: &[Candidate],
+    known: Known,
     visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
 ) -> Result<Inspection, OpenError> {
     let log = log_id(candidates);
-    let report = Inspection::default();
-    let mut walk = Walk { fs, log, visit, report, chain: Some(NO_LINK), due: Due::start() };
+    let (sequence, lsn, chain) = known.floor(candidates);
+    let report = Inspection {
+        manifest: known.summary(),
+        intact_lsn: lsn.saturating_sub(1),
+        ..Inspection::default()
+    };
+    let due = Due { sequence, lsn };
+    let proven = known.durable();
+    let mut walk = Walk { fs, log, visit, report, chain, due, proven };
     for (index, candidate) in candidates.iter().enumerate() {
         if walk.segment(candidate, candidates.get(index + 1))?.is_break() {
-            break;
+            return Ok(walk.report);
         }
     }
+    known.compare(dir, candidates, walk.due.lsn, &mut walk.report);
     Ok(walk.report)
 }
 
@@ -35,12 +47,6 @@ pub(super) fn walk<F: Filesystem>(
 struct Due {
     sequence: u64,
     lsn: Lsn,
-}
-
-impl Due {
-    const fn start() -> Self {
-        Self { sequence: 1, lsn: 1 }
-    }
 }
 
 struct Walk<'a, F, V> {
@@ -51,6 +57,8 @@ struct Walk<'a, F, V> {
     /// The digest that the next segment links to; `None` where damage hides it.
     chain: Option<Digest>,
     due: Due,
+    /// The log was on disk up to here.
+    proven: Lsn,
 }
 
 impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
@@ -90,6 +98,7 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
             last_lsn: None,
             what,
         };
+        let first = self.report.segments.len() == 1;
         if at.sequence != self.due.sequence {
             let what = format!("segment {} is missing before this one", self.due.sequence);
             let last_lsn = at.first_lsn.checked_sub(1).filter(|last| *last >= self.due.lsn);
@@ -113,8 +122,8 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
                     header.sequence, header.first_lsn
                 ))
             }
-            Ok(_) if at.sequence == 1 && at.first_lsn != 1 => {
-                Some(format!("the log begins with LSN {}, not 1", at.first_lsn))
+            Ok(_) if first && at.sequence == self.due.sequence && at.first_lsn != self.due.lsn => {
+                Some(format!("the log begins with LSN {}, not {}", at.first_lsn, self.due.lsn))
             }
             Ok(header) if self.chain.is_some_and(|chain| chain != header.link) => {
                 Some("it does not continue the segment before".to_owned())
@@ -139,6 +148,7 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
         let until = limit.map(|(lsn, _)| lsn);
         let presumed = at.presumed(self.log);
         let mut reader = SegmentReader::new(&file, &presumed, limit).map_err(read())?;
+        reader.set_durable(self.proven);
         // Behind a damaged header, the first frame has to stand by itself.
         let mut lost = at.header.is_err() && !reader.resync(HEADER_LEN as u64).map_err(read())?;
         while !lost {

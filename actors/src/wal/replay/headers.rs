@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use rand::TryRngCore;
 
 use super::report::{Damage, OpenError, io_error};
-use super::{Opened, segments_dir};
+use super::{Opened, Proof, segments_dir};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::Lsn;
 use crate::wal::frame::LogId;
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
 use crate::wal::lock::DataDir;
+use crate::wal::manifest::{self, Floor, Manifest, ManifestFile};
 use crate::wal::segment::{self, SegmentError, SegmentHeader};
 use crate::wal::writer::read_header;
 
@@ -24,6 +25,9 @@ pub(super) struct Segment {
     /// Bytes it had when it was found.
     pub(super) size: u64,
 }
+
+/// Number, first LSN and file, as names tell.
+pub(super) type Named = (u64, Lsn, PathBuf);
 
 /// The damage at a place of a segment; the header of the segment behind it tells how far it
 /// reaches.
@@ -57,32 +61,110 @@ pub(in crate::wal) fn open_on<F: Filesystem>(
     let dir = segments_dir(data);
     fs.create_dir(&dir).map_err(io_error("create", &dir))?;
     fs.sync_dir(data).map_err(io_error("sync", data))?;
-    let names = fs.list(&dir).map_err(io_error("list", &dir))?;
-    for name in names {
-        // Never named, so nothing was ever acknowledged from it.
+    let copies = manifest::read(&fs, data)?;
+    if let (Some(_), Some(copy)) = (&copies.manifest, copies.damaged.first()) {
+        tracing::warn!(
+            path = "wal",
+            file = %copy.display(),
+            "this copy of the manifest is damaged; the other one serves, and it is written anew"
+        );
+    }
+    let doubled = copies.sound == 2;
+    let recorded = copies.usable()?;
+    clear_unnamed(&fs, &dir)?;
+    let mut found = segment::list(&fs, &dir).map_err(io_error("list", &dir))?;
+    match &recorded {
+        None if found.is_empty() => {
+            begin(&fs, &dir, &clock)?;
+            found = segment::list(&fs, &dir).map_err(io_error("list", &dir))?;
+        }
+        None => {}
+        Some(manifest) => {
+            let kept = found.partition_point(|(number, ..)| *number < manifest.floor.sequence);
+            // Their deletion was decided, and a crash came between.
+            for (_, _, path) in found.drain(..kept) {
+                fs.remove(&path).map_err(io_error("remove", &path))?;
+            }
+        }
+    }
+    let floor = recorded.as_ref().map_or(Floor::START, |manifest| manifest.floor);
+    let segments = read_headers(&fs, &found, Some(&floor))?;
+    let manifest = match recorded {
+        Some(manifest) => {
+            agree(&dir, &manifest, &segments)?;
+            manifest
+        }
+        None => {
+            let first = segments.first().ok_or_else(|| vanished(&dir))?;
+            Manifest::new(first.header.log, floor)
+        }
+    };
+    let proven = (manifest.durable, Proof::Manifest);
+    let manifest = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, doubled);
+    Ok(Opened { fs, data: data.to_owned(), clock, manifest, segments, proven })
+}
+
+/// Removes segments that have no name yet: nothing was ever acknowledged from them.
+fn clear_unnamed<F: Filesystem>(fs: &F, dir: &Path) -> Result<(), OpenError> {
+    for name in fs.list(dir).map_err(io_error("list", dir))? {
         if name.strip_suffix(segment::UNNAMED).is_some_and(|n| segment::parse_name(n).is_some()) {
             let path = dir.join(name);
             fs.remove(&path).map_err(io_error("remove", &path))?;
         }
     }
-    let found = segment::list(&fs, &dir).map_err(io_error("list", &dir))?;
-    if found.is_empty() {
-        let header = SegmentHeader {
-            log: LogId::new(random_id().map_err(io_error("name the log in", &dir))?),
-            sequence: 1,
-            first_lsn: 1,
-            link: [0; 32],
-            created_ms: clock.unix_ms(),
-        };
-        segment::create(&fs, &dir, &header, &[])
-            .map_err(|error| io_error("begin the log in", &dir)(error.source))?;
-    }
-    let segments = read_headers(&fs, &dir)?;
-    let Some(log) = segments.first().map(|first| first.header.log) else {
-        let gone = io::Error::new(io::ErrorKind::NotFound, "its first segment has vanished");
-        return Err(io_error("open the log in", &dir)(gone));
+    Ok(())
+}
+
+/// Makes the first segment of a new log.
+fn begin<F: Filesystem>(fs: &F, dir: &Path, clock: &Clock) -> Result<(), OpenError> {
+    let header = SegmentHeader {
+        log: LogId::new(random_id().map_err(io_error("name the log in", dir))?),
+        sequence: 1,
+        first_lsn: 1,
+        link: [0; 32],
+        created_ms: clock.unix_ms(),
     };
-    Ok(Opened { fs, data: data.to_owned(), clock, log, segments, proven: 0 })
+    segment::create(fs, dir, &header, &[])
+        .map_err(|error| io_error("begin the log in", dir)(error.source))?;
+    Ok(())
+}
+
+fn vanished(dir: &Path) -> OpenError {
+    let gone = io::Error::new(io::ErrorKind::NotFound, "its first segment has vanished");
+    io_error("open the log in", dir)(gone)
+}
+
+/// Whether the segments are those that the manifest knows: of the same log, and none is missing at
+/// the end.
+fn agree(dir: &Path, manifest: &Manifest, segments: &[Segment]) -> Result<(), OpenError> {
+    let damage = |path: &Path, first_lsn, what| Damage {
+        path: path.to_owned(),
+        offset: 0,
+        first_lsn,
+        last_lsn: Some(manifest.durable).filter(|last| *last >= first_lsn),
+        what,
+    };
+    let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
+        let what = format!(
+            "the manifest knows segments up to {}, and there is none; a new log is begun in an \
+             empty data directory only",
+            manifest.newest
+        );
+        return Err(damage(dir, manifest.floor.first_lsn, what).into());
+    };
+    if first.header.log != manifest.log {
+        let what = "the manifest beside it belongs to another log".to_owned();
+        return Err(damage(&first.path, first.header.first_lsn, what).into());
+    }
+    if last.header.sequence < manifest.newest {
+        let what = format!(
+            "the manifest knows segments up to {}, and this is the last one there is",
+            manifest.newest
+        );
+        // Where it ends is not read yet; what is missing begins behind it.
+        return Err(damage(&last.path, last.header.first_lsn, what).into());
+    }
+    Ok(())
 }
 
 /// Sixteen bytes of the system's randomness.
@@ -92,38 +174,50 @@ fn random_id() -> io::Result<[u8; 16]> {
     Ok(id)
 }
 
-/// Reads every segment's header and checks that they are one log, without gaps, from its start.
-pub(super) fn read_headers<F: Filesystem>(fs: &F, dir: &Path) -> Result<Vec<Segment>, OpenError> {
+/// Reads every segment's header and checks that they are one log, without gaps, from `floor` on;
+/// without one, from the first that is there.
+pub(super) fn read_headers<F: Filesystem>(
+    fs: &F,
+    named: &[Named],
+    floor: Option<&Floor>,
+) -> Result<Vec<Segment>, OpenError> {
     let mut segments: Vec<Segment> = Vec::new();
-    for (sequence, first_lsn, path) in segment::list(fs, dir).map_err(io_error("list", dir))? {
-        let file = fs.open(&path, false).map_err(io_error("open", &path))?;
-        let size = file.size().map_err(io_error("measure", &path))?;
-        let due = segments.last().map_or(1, |last| last.header.sequence + 1);
+    for (sequence, first_lsn, path) in named {
+        let (sequence, first_lsn) = (*sequence, *first_lsn);
+        let file = fs.open(path, false).map_err(io_error("open", path))?;
+        let size = file.size().map_err(io_error("measure", path))?;
+        let due = match segments.last() {
+            Some(last) => last.header.sequence + 1,
+            None => floor.map_or(sequence, |floor| floor.sequence),
+        };
         let before = segments.last().map(|last| (last.header.log, last.header.first_lsn));
+        let begins = floor.map_or(first_lsn, |floor| floor.first_lsn);
         let damage = |what: String| Damage {
             path: path.clone(),
             offset: 0,
-            first_lsn: before.map_or(1, |(_, first)| first),
+            first_lsn: before.map_or(begins, |(_, first)| first),
             last_lsn: None,
             what,
         };
         if sequence != due {
             return Err(damage(format!("segment {due} is missing before this one")).into());
         }
-        let header = match read_header(&file).map_err(io_error("read", &path))? {
+        let header = match read_header(&file).map_err(io_error("read", path))? {
             Ok(header) => header,
             Err(error @ SegmentError::Damaged) => return Err(damage(error.to_string()).into()),
             Err(error @ SegmentError::TooNew(_)) => {
-                return Err(OpenError::TooNew { path, what: error.to_string() });
+                return Err(OpenError::TooNew { path: path.clone(), what: error.to_string() });
             }
         };
         let fits = (header.sequence, header.first_lsn) == (sequence, first_lsn)
-            && before
-                .map_or(first_lsn == 1, |(log, first)| header.log == log && first <= first_lsn);
+            && match before {
+                Some((log, first)) => header.log == log && first <= first_lsn,
+                None => floor.is_none_or(|floor| Floor::at(&header) == *floor),
+            };
         if !fits {
             return Err(damage("its header does not fit its name or its neighbours".into()).into());
         }
-        segments.push(Segment { path, header, size });
+        segments.push(Segment { path: path.clone(), header, size });
     }
     Ok(segments)
 }

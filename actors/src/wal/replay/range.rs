@@ -3,42 +3,60 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::headers::read_headers;
-use super::report::{Origin, RangeError};
+use super::headers::{Named, read_headers};
+use super::report::{Origin, RangeError, io_error};
 use super::segments_dir;
 use super::walk::Walk;
 use crate::journal::{Lsn, Record};
 use crate::wal::fs::{Filesystem, OsFs};
+use crate::wal::segment;
 
-/// Reads every record up to and including `upto` while the log is being written, to rebuild one
-/// shard. `upto` must be settled; what is behind it is not looked at, finished or not.
-/// `visit` may break off. Blocks: run it where blocking is allowed.
+/// Reads every record behind `from` up to and including `upto` while the log is being written.
+/// `upto` must be settled; what is behind it is not looked at, finished or not. Segments that end
+/// before are not read. `visit` may break off. Blocks: run it where blocking is allowed.
 ///
 /// # Errors
 /// [`RangeError`]; what was visited until then is not all there is.
 pub fn read_range(
     data: &Path,
+    from: Lsn,
     upto: Lsn,
     visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
 ) -> Result<(), RangeError> {
-    read_range_on(&OsFs, data, upto, visit)
+    read_range_on(&OsFs, data, from, upto, visit)
 }
 
 fn read_range_on<F: Filesystem>(
     fs: &F,
     data: &Path,
+    from: Lsn,
     upto: Lsn,
     visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
 ) -> Result<(), RangeError> {
-    if upto == 0 {
+    if upto <= from {
         return Ok(());
     }
-    let segments = read_headers(fs, &segments_dir(data))?;
-    let walk = Walk { fs, segments: &segments, from: 0, upto, proven: 0 };
+    let dir = segments_dir(data);
+    let found = segment::list(fs, &dir).map_err(io_error("list", &dir))?;
+    let named = reaching(&found, from)?;
+    let segments = read_headers(fs, named, None)?;
+    let walk = Walk { fs, segments: &segments, from, upto, proven: 0 };
     match walk.run(visit, |_| {})? {
         Some(end) if end.next_lsn <= upto => {
             Err(RangeError::Short { found: end.next_lsn.saturating_sub(1), wanted: upto })
         }
         _ => Ok(()),
+    }
+}
+
+/// The segments from the last one on that begins at or before the first LSN asked for.
+fn reaching(found: &[Named], from: Lsn) -> Result<&[Named], RangeError> {
+    let wanted = from.saturating_add(1);
+    match found.iter().rposition(|(_, first_lsn, _)| *first_lsn <= wanted) {
+        Some(at) => Ok(&found[at..]),
+        None => {
+            let begins = found.first().map_or(0, |(_, first_lsn, _)| *first_lsn);
+            Err(RangeError::Gone { begins, wanted: from })
+        }
     }
 }

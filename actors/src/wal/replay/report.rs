@@ -32,10 +32,31 @@ pub enum OpenError {
     /// The log is damaged.
     #[error(transparent)]
     Corrupt(#[from] Damage),
+    /// No copy of the manifest can be read, so where the log begins is not known.
+    #[error(
+        "the manifest is damaged: {}; `seawall wal repair` makes it anew from the segments",
+        listed(copies)
+    )]
+    Manifest {
+        /// Its damaged copies.
+        copies: Vec<PathBuf>,
+    },
+    /// The log's beginning was deleted, and nothing that is whole stands for it.
+    #[error(
+        "the log begins with LSN {begins}, and no snapshot in {} that is whole stands for what was \
+         deleted before it; put one back from quarantine/ or from a backup",
+        snapshots.display()
+    )]
+    Baseless {
+        /// The first LSN of the log.
+        begins: Lsn,
+        /// Where a snapshot is missing.
+        snapshots: PathBuf,
+    },
     /// The log was written by a later version of this program.
     #[error("{}: {what}", path.display())]
     TooNew {
-        /// The segment.
+        /// The file.
         path: PathBuf,
         /// What it needs.
         what: String,
@@ -62,6 +83,11 @@ pub struct Damage {
     pub last_lsn: Option<Lsn>,
     /// What does not fit.
     pub what: String,
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.join(", ")
 }
 
 fn until(last: Option<Lsn>) -> String {
@@ -121,6 +147,14 @@ pub enum RangeError {
     /// The log could not be read.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The log before the LSN asked for was deleted: a snapshot stands for it.
+    #[error("the log begins with LSN {begins}, what is behind LSN {wanted} was asked for")]
+    Gone {
+        /// The first LSN there is.
+        begins: Lsn,
+        /// The LSN behind which records were asked for.
+        wanted: Lsn,
+    },
     /// The log ends before the LSN asked for: it is not written yet.
     #[error("the log ends at LSN {found}, {wanted} was asked for")]
     Short {

@@ -32,7 +32,7 @@ fn a_range_that_is_not_written_yet_is_said_to_be_short() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::lock(dir.path()).unwrap();
     open(&data, Clock::manual(1)).unwrap();
-    let result = read_range(data.path(), 3, |_, _| ControlFlow::Continue(()));
+    let result = read_range(data.path(), 0, 3, |_, _| ControlFlow::Continue(()));
     assert!(matches!(result, Err(RangeError::Short { found: 0, wanted: 3 })));
 }
 
@@ -82,7 +82,7 @@ fn an_unknown_optional_record_has_an_lsn_of_its_own() {
         seen.push((origin.lsn, key.to_vec()));
         ControlFlow::Continue(())
     };
-    read_range(data.path(), 6, visit).unwrap();
+    read_range(data.path(), 0, 6, visit).unwrap();
     let due: Vec<(Lsn, Vec<u8>)> =
         [(1, b"a"), (3, b"b"), (4, b"c"), (6, b"d")].map(|(lsn, key)| (lsn, key.to_vec())).into();
     assert_eq!(seen, due);
@@ -175,10 +175,10 @@ fn a_visitor_that_breaks_off_ends_the_walk_however_much_is_left() {
         seen += 1;
         ControlFlow::Break(())
     };
-    read_range(data.path(), 50, visit).unwrap();
+    read_range(data.path(), 0, 50, visit).unwrap();
     assert_eq!(seen, 1);
     let exploded = std::panic::catch_unwind(|| {
-        read_range(data.path(), 50, |_, _| panic!("a visitor's own failure"))
+        read_range(data.path(), 0, 50, |_, _| panic!("a visitor's own failure"))
     });
     assert!(exploded.is_err(), "the panic is the caller's, and nothing hangs");
 }

@@ -201,8 +201,10 @@ impl<F: Filesystem> Walk<'_, F> {
 
     /// Verifies segment after segment. `None` if nobody wants the rest.
     fn verify(&self, mut supply: Supply) -> Result<Option<End>, OpenError> {
-        let mut end = End { next_lsn: 1, torn: None };
-        let mut link = [0; 32];
+        // Where the log may begin was checked by whoever chose the segments.
+        let (first_lsn, mut link) =
+            self.segments.first().map_or((1, [0; 32]), |s| (s.header.first_lsn, s.header.link));
+        let mut end = End { next_lsn: first_lsn, torn: None };
         for index in 0..self.segments.len() {
             if end.next_lsn > self.upto {
                 break;

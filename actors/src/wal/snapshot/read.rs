@@ -1,13 +1,14 @@
 //! Reading a snapshot, and finding out whether it is one.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{HEADER_LEN, Header, READER_VERSION, Snapshots};
+use super::{HEADER_LEN, Header, READER_VERSION, Snapshots, begin_in};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
-use crate::wal::frame::Digest;
+use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile};
+use crate::wal::manifest::Listed;
 use crate::wal::reader::{Next, SegmentReader};
 
 /// Why a snapshot cannot be used. What was visited until then must not be served.
@@ -48,8 +49,15 @@ pub struct Loaded {
     pub(super) digest: Digest,
 }
 
+impl Loaded {
+    pub(super) const fn listed(&self) -> Listed {
+        let Self { begin, end, entries, bytes, created_ms, digest } = *self;
+        Listed { begin, end, entries, bytes, created_ms, digest }
+    }
+}
+
 impl<F: Filesystem> Snapshots<F> {
-    /// Loads the newest snapshot that is whole, if there is one: `fresh` makes what its entries are
+    /// Loads the newest snapshot that is whole and behind which the log is still there, if any: `fresh` makes what its entries are
     /// `put` into, anew for each that is tried. Those that are not whole are shown to `flawed`.
     /// Blocks.
     ///
@@ -61,7 +69,7 @@ impl<F: Filesystem> Snapshots<F> {
         mut put: impl FnMut(&mut T, Record<'_>),
         mut flawed: impl FnMut(&Path, &Flawed),
     ) -> io::Result<Option<(T, Loaded)>> {
-        for (_, path) in self.list()? {
+        for (_, path) in self.usable()? {
             let mut target = fresh();
             match self.load(&path, |record| put(&mut target, record)) {
                 Ok(loaded) => return Ok(Some((target, loaded))),
@@ -77,9 +85,13 @@ impl<F: Filesystem> Snapshots<F> {
     /// [`Flawed`]; what was visited until then must not be served.
     pub fn load(&self, path: &Path, mut visit: impl FnMut(Record<'_>)) -> Result<Loaded, Flawed> {
         let file = self.fs.open(path, false)?;
-        let header = Header::decode(&read_header(&file)?)?;
+        let header = Header::decode(&read_at(&file, 0)?)?;
         if header.log != self.log {
             return Err(Flawed::OtherLog);
+        }
+        if begin_in(path).is_some_and(|begin| begin != header.begin) {
+            let what = format!("it begins at LSN {}, which is not its name", header.begin);
+            return Err(Flawed::Damaged { offset: 32, what });
         }
         let start = HEADER_LEN as u64;
         let mut reader =
@@ -129,14 +141,41 @@ impl<F: Filesystem> Snapshots<F> {
     }
 }
 
-fn read_header<L: LogFile>(file: &L) -> Result<[u8; HEADER_LEN], Flawed> {
-    let mut bytes = [0; HEADER_LEN];
+/// Finished snapshots in the data directory, of any log, and where each one ends. It is read from
+/// their last frame, and nothing else is looked at; those where it cannot be read are left out.
+pub(in crate::wal) fn ends<F: Filesystem>(fs: &F, data: &Path) -> io::Result<Vec<(PathBuf, Lsn)>> {
+    let dir = super::directory(data);
+    let mut found = Vec::new();
+    for name in super::names(fs, &dir)? {
+        let path = dir.join(name);
+        if begin_in(&path).is_none() {
+            continue;
+        }
+        let file = fs.open(&path, false)?;
+        let Ok(Ok(header)) = read_at(&file, 0).map(|bytes| Header::decode(&bytes)) else {
+            continue;
+        };
+        let last = file.size()?.saturating_sub((frame::HEADER_LEN + frame::DIGEST_LEN) as u64);
+        let Ok(bytes) = read_at(&file, last) else { continue };
+        if let Ok(last) = FrameHeader::decode(&bytes, &header.frames_id())
+            && last.count == 0
+        {
+            found.push((path, last.durable_lsn));
+        }
+    }
+    Ok(found)
+}
+
+/// A header of so many bytes at `offset`.
+fn read_at<L: LogFile, const N: usize>(file: &L, offset: u64) -> Result<[u8; N], Flawed> {
+    let mut bytes = [0; N];
     let mut have = 0;
-    while have < HEADER_LEN {
-        match file.read_at(&mut bytes[have..], have as u64) {
+    while have < N {
+        let at = offset + have as u64;
+        match file.read_at(&mut bytes[have..], at) {
             Ok(0) => {
                 let what = "the header is cut short".to_owned();
-                return Err(Flawed::Damaged { offset: have as u64, what });
+                return Err(Flawed::Damaged { offset: at, what });
             }
             Ok(n) => have += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -10,6 +10,7 @@ use rand::rngs::SmallRng;
 use super::*;
 use crate::journal::{Record, RecordBatch};
 use crate::wal::faulty::{Call, FaultyFs};
+use crate::wal::manifest::{self, Floor, Manifest};
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
@@ -17,7 +18,17 @@ const EIO: i32 = 5;
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn snapshots(fs: &FaultyFs) -> Snapshots<FaultyFs> {
-    Snapshots::new(fs.clone(), Path::new("/data"), LogId::new([7; 16]), Clock::manual(9))
+    of_log(fs, LogId::new([7; 16]))
+}
+
+fn of_log(fs: &FaultyFs, log: LogId) -> Snapshots<FaultyFs> {
+    let (data, clock) = (Path::new("/data"), Clock::manual(9));
+    let copies = manifest::read(fs, data).unwrap();
+    let doubled = copies.sound == 2;
+    let found = copies.usable().unwrap().filter(|manifest| manifest.log == log);
+    let manifest = found.unwrap_or_else(|| Manifest::new(log, Floor::START));
+    let manifest = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, doubled);
+    Snapshots::new(fs.clone(), data, manifest, clock)
 }
 
 /// What the snapshot that begins at `begin` holds.
@@ -86,6 +97,10 @@ fn wherever_the_process_dies_every_named_snapshot_is_whole() {
             let found = all.list().unwrap();
             assert!(found.len() >= 2, "a snapshot is lost after {calls} calls");
             assert!(!done || found[0].0 == 11, "a finished snapshot is lost after {calls} calls");
+            let listed = manifest::read(&next, Path::new("/data")).unwrap().usable().unwrap();
+            for one in listed.into_iter().flat_map(|manifest| manifest.snapshots) {
+                assert!(found.iter().any(|(b, _)| *b == one.begin), "{one:?} is gone, {calls}");
+            }
             for (begin, path) in found {
                 let (loaded, found) = load(&all, &path).unwrap();
                 assert_eq!((loaded.begin, found), (begin, entries(begin)), "seed {calls}");
@@ -142,7 +157,7 @@ fn no_flipped_bit_and_no_cut_passes() {
 fn a_snapshot_of_another_log_is_refused() {
     let fs = FaultyFs::default();
     let path = take(&snapshots(&fs), 3).unwrap().path;
-    let other = Snapshots::new(fs, Path::new("/data"), LogId::new([8; 16]), Clock::manual(9));
+    let other = of_log(&fs, LogId::new([8; 16]));
     assert!(matches!(load(&other, &path), Err(Flawed::OtherLog)));
 }
 

@@ -9,6 +9,7 @@ use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, RecordBatch};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
+use crate::wal::manifest::Listed;
 
 /// Bytes written between two syncs: one sync of it all at the end would hold up those of the log.
 const SYNC_EVERY: u64 = 16 << 20;
@@ -114,11 +115,13 @@ impl<F: Filesystem> SnapshotWriter<F> {
         Ok(())
     }
 
-    /// Gives the finished snapshot its name. From the return on the next start uses it, so the log
-    /// must be durable up to `end`. Removes those that are older than the one before.
+    /// Gives the finished snapshot its name and a line in the manifest. From the return on the next
+    /// start uses it, so the log must be durable up to `end`. Removes those that are older than the
+    /// one before.
     ///
     /// # Errors
-    /// Whatever the file system reports. If the file has its name already, it is as good as any.
+    /// Whatever the file system reports. If the file has its name already, it is as good as any,
+    /// but retention does not count on it.
     pub fn publish(self, end: Lsn) -> io::Result<Written> {
         let path = self.snapshots.path_of(self.header.begin);
         let fs = &self.snapshots.fs;
@@ -126,6 +129,15 @@ impl<F: Filesystem> SnapshotWriter<F> {
         fs.rename(&self.path, &path)?;
         fs.sync_dir(&self.snapshots.dir())?;
         failpoint::hit(Point::SnapshotNamed);
+        let listed = Listed {
+            begin: self.header.begin,
+            end,
+            entries: self.entries,
+            bytes: self.len,
+            created_ms: self.header.created_ms,
+            digest: self.chain,
+        };
+        self.snapshots.manifest.update(|manifest| manifest.list(listed))?;
         if let Err(error) = self.snapshots.remove_old() {
             // The next one tries again.
             tracing::warn!(path = "snapshots", %error, "an old snapshot could not be removed");

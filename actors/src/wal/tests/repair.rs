@@ -9,9 +9,11 @@ use rand::{Rng, SeedableRng};
 
 use super::inspect::{inspected, paths, several};
 use super::sim::{DATA, Sim, replay};
+use crate::clock::Clock;
 use crate::wal::faulty::FaultyFs;
 use crate::wal::fs::Filesystem;
 use crate::wal::inspect::Verdict;
+use crate::wal::manifest::PATHS;
 use crate::wal::repair::Plan;
 use crate::wal::segment::HEADER_LEN;
 use crate::wal::settings::FsyncMode;
@@ -40,11 +42,12 @@ const DAMAGES: [(&str, Damage); 6] = [
 fn repair(fs: &FaultyFs) {
     let before = inspected_or_empty(fs);
     let Some(plan) = before.and_then(|found| Plan::new(&found)) else { return };
-    plan.carry_out_on(fs, Path::new(DATA), 9).unwrap();
+    plan.carry_out_on(fs, Path::new(DATA), &Clock::manual(9)).unwrap();
 }
 
 fn inspected_or_empty(fs: &FaultyFs) -> Option<crate::wal::inspect::Inspection> {
-    (!paths(fs).is_empty()).then(|| inspected(fs).0)
+    let manifest = PATHS.map(|name| fs.open(&Path::new(DATA).join(name), false).is_ok());
+    (!paths(fs).is_empty() || manifest.contains(&true)).then(|| inspected(fs).0)
 }
 
 /// Whether the bytes of `whole` are all in the log or in quarantine.
@@ -76,7 +79,7 @@ fn a_repaired_log_starts_with_all_that_was_intact_whenever_it_crashed() {
             let fs = sound.after_crash(None);
             fs.kill_after(calls);
             let plan = Plan::new(&found).unwrap();
-            let done = plan.carry_out_on(&fs, Path::new(DATA), 8).is_ok();
+            let done = plan.carry_out_on(&fs, Path::new(DATA), &Clock::manual(8)).is_ok();
             let fs = fs.after_crash(rng.random::<bool>().then_some(&mut rng));
             let context = format!("{what}, dead after {calls} calls");
             for (whole, path) in &before {

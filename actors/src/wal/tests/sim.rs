@@ -52,10 +52,15 @@ pub(super) fn value(lsn: Lsn) -> Vec<u8> {
 
 /// Replays a file system; the records must be those with LSN 1, 2, 3 and so on.
 pub(super) fn replay(fs: &FaultyFs) -> Result<ReplayReport, OpenError> {
+    replay_behind(fs, 0)
+}
+
+/// The same from the LSN behind `from` on.
+pub(super) fn replay_behind(fs: &FaultyFs, from: Lsn) -> Result<ReplayReport, OpenError> {
     let opened = open_on(fs.clone(), Path::new(DATA), Clock::manual(5))?;
-    let mut lsn = 0;
+    let mut lsn = from;
     let report = opened.replay(
-        0,
+        from,
         |origin, record| {
             lsn += 1;
             let (key, value) = (lsn.to_string(), value(lsn));
@@ -71,7 +76,12 @@ pub(super) fn replay(fs: &FaultyFs) -> Result<ReplayReport, OpenError> {
 
 impl Sim {
     pub(super) fn new(fs: FaultyFs, fsync: FsyncMode) -> Self {
-        let report = replay(&fs).unwrap();
+        Self::behind(fs, fsync, 0)
+    }
+
+    /// Of a log that is replayed from the LSN behind `from` on.
+    pub(super) fn behind(fs: FaultyFs, fsync: FsyncMode, from: Lsn) -> Self {
+        let report = replay_behind(&fs, from).unwrap();
         let settings = Settings { fsync, segment_size: 4096 };
         let mut sim = Self {
             fs,
