@@ -40,6 +40,11 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
 }
 
+/// Whether the long campaigns are to go through every case: `SEAWALL_CASES=whole`.
+pub fn whole() -> bool {
+    std::env::var("SEAWALL_CASES").is_ok_and(|cases| cases == "whole")
+}
+
 /// A number from the environment, or `default`.
 pub fn setting(name: &str, default: u64) -> u64 {
     match std::env::var(name) {

@@ -201,8 +201,9 @@ impl Daemon {
         self.write_settings();
     }
 
+    /// Waits until it serves.
     #[track_caller]
-    fn wait_ready(&mut self) {
+    pub fn wait_ready(&mut self) {
         let ready = self.wait_log("ready", |line| line["message"] == "ready");
         let address = |key: &str| {
             let text = ready[key].as_str().unwrap_or_default();
