@@ -21,6 +21,7 @@ use seawall_actors::wal;
 use tokio::sync::watch;
 
 use crate::config::ConfigControl;
+use crate::loading::Loading;
 use crate::resp::clients::Clients;
 use crate::resp::round::DataJob;
 use crate::resp::sockets::Sockets;
@@ -46,6 +47,8 @@ pub struct Daemon {
     pub stats: Arc<Stats>,
     /// What was slow.
     pub slow: Slow,
+    /// How far the dataset is loaded.
+    pub loading: Arc<Loading>,
     /// The log's numbers.
     pub log: Arc<dyn LogView>,
     /// Takes snapshots.
@@ -224,10 +227,10 @@ pub struct Life {
 /// The daemon's way through its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The log is being replayed.
-    Replaying,
     /// Actors are being started.
     Starting,
+    /// The actors are up; the dataset is being loaded.
+    Loading,
     /// Clients are served.
     Serving,
     /// No new clients; those that are there get their answers.
@@ -250,7 +253,7 @@ impl Life {
             started_ms: clock.unix_ms(),
             run_id,
             stop: watch::Sender::new(None),
-            phase: watch::Sender::new(Phase::Replaying),
+            phase: watch::Sender::new(Phase::Starting),
         }
     }
 
@@ -296,8 +299,8 @@ impl Life {
     pub fn ready(&self) -> Result<(), Vec<String>> {
         let reason = match self.phase() {
             Phase::Serving => return Ok(()),
-            Phase::Replaying => "the log is being replayed",
             Phase::Starting => "actors are being started",
+            Phase::Loading => "the dataset is being loaded",
             Phase::Draining => "the daemon is stopping",
         };
         Err(vec![reason.to_owned()])

@@ -9,6 +9,7 @@ use seawall_actors::clock::Clock;
 use seawall_actors::wal::{LockError, OpenError};
 
 use super::{complain, print};
+use crate::boot::wal_settings;
 use crate::config::Loader;
 use crate::config::units::{format_duration, format_size};
 use crate::exit::Exit;
@@ -60,7 +61,7 @@ pub(super) fn run(config: Option<PathBuf>, args: ImportArgs) -> Exit {
         into_existing: args.into_existing,
         dry_run: args.dry_run,
         admission,
-        segment_size: settings.wal.segment_size,
+        log: wal_settings(&settings),
     };
     let mut said = Instant::now();
     let imported = import(&task, &Clock::System, |progress| {
@@ -82,7 +83,7 @@ fn exit_for(error: &ImportError) -> Exit {
     match error {
         ImportError::Source { error: ReadError::Io { .. }, .. }
         | ImportError::Lock(LockError::Io { .. })
-        | ImportError::Log(OpenError::Io { .. })
+        | ImportError::Log(OpenError::Io { .. } | OpenError::BrokenOff)
         | ImportError::BrokenOff { .. } => Exit::System,
         ImportError::Source { .. } => Exit::Input,
         ImportError::Lock(LockError::Held { .. }) => Exit::Locked,

@@ -279,6 +279,7 @@ fn build(
                 _ => Fsync::EverySec,
             },
             segment_size: size(v, "wal.segment_size"),
+            compress_above: size(v, "wal.compress_above"),
             retention: duration(v, "wal.retention"),
         },
         log: Log {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::{Lsn, Record};
-use seawall_actors::wal::{AppendError, LockError, OpenError};
+use seawall_actors::wal::{self, AppendError, LockError, OpenError};
 
 use super::ReadError;
 use super::rdb::Item;
@@ -37,8 +37,8 @@ pub struct Import {
     pub dry_run: bool,
     /// What is taken.
     pub admission: Admission,
-    /// Bytes at which a segment of the log is closed.
-    pub segment_size: u64,
+    /// How the log is written.
+    pub log: wal::Settings,
 }
 
 /// What an import is doing.

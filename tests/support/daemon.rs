@@ -201,6 +201,16 @@ impl Daemon {
         self.write_settings();
     }
 
+    /// Waits until it listens, which it does before it is ready.
+    #[track_caller]
+    pub fn wait_listening(&mut self) {
+        let mut address = |message: &str| {
+            let line = self.wait_log(message, |line| line["message"] == message);
+            line["address"].as_str().and_then(|address| address.parse().ok())
+        };
+        (self.resp, self.admin) = (address("RESP listens"), address("admin HTTP listens"));
+    }
+
     /// Waits until it serves.
     #[track_caller]
     pub fn wait_ready(&mut self) {

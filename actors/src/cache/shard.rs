@@ -3,12 +3,13 @@
 //! When it restarts, the store survives if no commit was under way (the successor adopts it);
 //! otherwise it is rebuilt from the log while this shard alone answers [`Outcome::Loading`].
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info};
+use tokio::task::AbortHandle;
+use tracing::error;
 
 use super::cradle::Cradle;
 use super::loan::Loan;
@@ -16,7 +17,7 @@ use super::store::{ExportLimits, Store, StoreConfig, StoreStats, WalkEnded};
 use crate::clock::{Clock, UnixMs};
 use crate::failpoint::{self, Point};
 use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
-use crate::supervise::{Failure, Handle, Label, Me, Worker, panic_text};
+use crate::supervise::{Failure, Handle, Label, Me, Worker};
 
 /// Entries that one sweep may expire, and evict, before others get their turn.
 const SWEEP_MAX: u32 = 512;
@@ -92,6 +93,8 @@ pub enum ShardMsg<J> {
     ResetStats,
     /// New limits or eviction.
     Reconfigure(StoreConfig),
+    /// Answer once there is a store to work on.
+    AwaitStore(oneshot::Sender<()>),
     /// A rebuild from the log has ended.
     Rebuilt(Result<(Box<Store>, Lsn), String>),
 }
@@ -108,6 +111,7 @@ impl<J> Label for ShardMsg<J> {
             Self::Stats(_) => "stats",
             Self::ResetStats => "reset-stats",
             Self::Reconfigure(_) => "reconfigure",
+            Self::AwaitStore(_) => "await-store",
             Self::Rebuilt(_) => "rebuilt",
         }
     }
@@ -161,12 +165,15 @@ pub struct DatabaseStats {
 }
 
 /// Restores a shard's store from the log.
+#[async_trait]
 pub trait Rebuild: Send + Sync + 'static {
-    /// Blocking. Returns the store with everything up to the LSN that is returned with it.
+    /// Returns the store with everything up to the LSN that is returned with it. At the start it
+    /// waits for the log to be loaded. MUST NOT block; is dropped if its shard ends meanwhile.
     ///
     /// # Errors
     /// Says why the log could not be read; the shard then fails and is tried again.
-    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String>;
+    async fn rebuild(&self, shard: usize, config: StoreConfig)
+    -> Result<(Box<Store>, Lsn), String>;
 }
 
 /// What a start needs.
@@ -198,6 +205,10 @@ pub struct ShardState<J: Send + 'static> {
     store: Option<Box<Store>>,
     last_lsn: Lsn,
     active_expire: bool,
+    /// The rebuild that is under way.
+    rebuilding: Option<AbortHandle>,
+    /// Who waits for the store: bounded like the mailbox, by one a connection.
+    awaiting: Vec<oneshot::Sender<()>>,
 }
 
 impl<J: Send + 'static> std::fmt::Debug for ShardState<J> {
@@ -208,6 +219,9 @@ impl<J: Send + 'static> std::fmt::Debug for ShardState<J> {
 
 impl<J: Send + 'static> Drop for ShardState<J> {
     fn drop(&mut self) {
+        if let Some(rebuilding) = self.rebuilding.take() {
+            rebuilding.abort();
+        }
         if let Some(store) = self.store.take() {
             self.args.cradle.leave(store, self.last_lsn);
         }
@@ -239,7 +253,14 @@ impl<J: Job> Worker for Shard<J> {
         _me: &Me<Self::Msg>,
         args: ShardArgs<J>,
     ) -> Result<ShardState<J>, Failure> {
-        Ok(ShardState { args, store: None, last_lsn: 0, active_expire: true })
+        Ok(ShardState {
+            args,
+            store: None,
+            last_lsn: 0,
+            active_expire: true,
+            rebuilding: None,
+            awaiting: Vec::new(),
+        })
     }
 
     async fn started(&self, me: &Me<Self::Msg>, state: &mut ShardState<J>) -> Result<(), Failure> {
@@ -273,6 +294,7 @@ impl<J: Job> Worker for Shard<J> {
                 }
             }
             ShardMsg::Reconfigure(config) => state.reconfigure(config),
+            ShardMsg::AwaitStore(reply) => state.await_store(reply),
             ShardMsg::Rebuilt(result) => state.rebuilt(result)?,
         }
         Ok(())
@@ -293,26 +315,41 @@ impl<J: Job> ShardState<J> {
             return;
         }
         let (me, rebuild, index) = (me.clone(), Arc::clone(&self.args.rebuild), self.args.index);
-        info!(shard = index, "rebuilding the store from the log");
-        tokio::task::spawn_blocking(move || {
-            // A panic is a failure like any other: unsaid, the shard would wait for ever.
-            let run = AssertUnwindSafe(|| rebuild.rebuild(index, config));
-            let rebuilt = catch_unwind(run)
-                .unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic))));
-            me.send(ShardMsg::Rebuilt(rebuilt));
+        let work = tokio::spawn(async move { rebuild.rebuild(index, config).await });
+        self.rebuilding = Some(work.abort_handle());
+        tokio::spawn(async move {
+            // Nobody is left to be told if the shard has ended.
+            me.send(ShardMsg::Rebuilt(match work.await {
+                Ok(result) => result,
+                Err(died) => Err(format!("the rebuild ended early: {died}")),
+            }));
         });
     }
 
+    fn await_store(&mut self, reply: oneshot::Sender<()>) {
+        if self.store.is_some() {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
+        } else {
+            self.awaiting.retain(|other| !other.is_closed());
+            self.awaiting.push(reply);
+        }
+    }
+
     fn rebuilt(&mut self, result: Result<(Box<Store>, Lsn), String>) -> Result<(), Failure> {
+        self.rebuilding = None;
         let (mut store, lsn) = result.map_err(|why| {
             error!(shard = self.args.index, %why, "the store could not be rebuilt");
             Failure::new(format!("rebuild failed: {why}"))
         })?;
         failpoint::hit(Point::ShardRebuilt);
         store.reconfigure(*self.args.config.borrow());
-        info!(shard = self.args.index, lsn, entries = store.entries(), "rebuilt");
         self.store = Some(store);
         self.last_lsn = lsn;
+        for reply in self.awaiting.drain(..) {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
+        }
         Ok(())
     }
 

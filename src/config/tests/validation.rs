@@ -139,6 +139,7 @@ fn every_field_follows_its_key() {
         enabled = false
         fsync = "always"
         segment_size = "18MB"
+        compress_above = "21KB"
         retention = "19h"
         [log]
         format = "json"
@@ -189,6 +190,7 @@ fn assert_in_order(shown: &str) {
         "enabled: false",
         "Always",
         "segment_size: 18000000",
+        "compress_above: 21000",
         "retention: 68400s",
         "Json",
         "level: \"debug\"",

@@ -28,7 +28,7 @@ fn task(dir: &Path) -> Import {
         into_existing: false,
         dry_run: false,
         admission: Admission::of(&settings()),
-        segment_size: 10 << 20,
+        log: wal::Settings::default(),
     }
 }
 
@@ -48,7 +48,9 @@ fn records(data: &Path) -> Vec<String> {
         }
         ref other => format!("{other:?}"),
     };
-    opened.replay(0, |_, record| found.push(show(&record)), |_| {}).unwrap();
+    opened
+        .replay(0, |_, record| found.push(show(&record)), |_| std::ops::ControlFlow::Continue(()))
+        .unwrap();
     found
 }
 

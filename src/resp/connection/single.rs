@@ -132,6 +132,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(Refusal::Arity(command.name.into()));
         }
         self.session.may_run(command)?;
+        if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
+            return Err(loading_dataset());
+        }
         if matches!(command.run, Run::NeedsTier) {
             return Err(needs_tier(command));
         }
@@ -304,6 +307,12 @@ pub(super) fn discard(garbage: Vec<Garbage>) {
 /// Commands that act on the transaction instead of joining it.
 fn is_control(command: &Command) -> bool {
     matches!(command.name, "exec" | "sw.exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+}
+
+/// Redis' own text, which clients know to come back later.
+#[cold]
+pub(super) fn loading_dataset() -> Refusal {
+    Refusal::other("LOADING Redis is loading the dataset in memory")
 }
 
 /// The answer to a command of Redis whose data type is not held here.

@@ -55,8 +55,9 @@ impl Journal<Parked<DataJob>> for Notebook {
 
 struct NoRebuild;
 
+#[async_trait::async_trait]
 impl Rebuild for NoRebuild {
-    fn rebuild(&self, _shard: usize, _config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+    async fn rebuild(&self, _: usize, _: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
         Err("nothing to rebuild from".to_owned())
     }
 }

@@ -77,6 +77,10 @@ pub(in crate::wal) fn spawn<F: Filesystem, P: Release>(
 fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Orders<P>) -> End {
     let intake = &orders.intake;
     let _tenure = intake.tenure();
+    // Replay may still cut off a torn end of the very file that is opened here.
+    if !intake.wait_begun(|| orders.order.load(Ordering::Acquire) != RUN) {
+        return End::Ordered(Ok(()));
+    }
     let opened = Writer::open(fs, &dir, clock, intake.clone(), &mut intake.seat(), Instant::now());
     let desk = match opened {
         Ok(writer) => Arc::new(Desk::new(intake.clone(), writer)),
