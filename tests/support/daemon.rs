@@ -309,6 +309,12 @@ impl Daemon {
         self.launch(None);
     }
 
+    /// From the next start on it has this variable in its environment.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.retain(|(other, _)| other != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// From the next start on it has no surroundings of its own.
     pub fn leave_surroundings(&mut self) {
         self.surroundings.clear();
