@@ -194,6 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             wanted.add(daemon.shards.of(watched.hash));
         }
         let mut borrowed = Borrowed::take(&daemon.shards, &wanted).await?;
+        borrowed.sign(&self.session.client().author);
         let now = daemon.clock.unix_ms();
         if self.is_stale(&mut borrowed, now) {
             borrowed.collect();

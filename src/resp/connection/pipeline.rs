@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use seawall_actors::cache::{Outcome, ShardMsg};
 use seawall_actors::failpoint::{self, Point};
+use seawall_actors::journal::Author;
 use seawall_actors::supervise::NotExecuted;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
@@ -60,15 +61,18 @@ pub struct Pipeline {
     slots: Vec<Slot>,
     local: Vec<u8>,
     failures: Vec<Failure>,
+    /// Whose commands they are.
+    author: Arc<Author>,
 }
 
 impl Pipeline {
-    pub fn new(shards: usize) -> Self {
+    pub fn new(shards: usize, author: Arc<Author>) -> Self {
         Self {
             lanes: (0..shards).map(|_| Lane::default()).collect(),
             slots: Vec::new(),
             local: Vec::new(),
             failures: Vec::new(),
+            author,
         }
     }
 
@@ -82,7 +86,7 @@ impl Pipeline {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
         let job = lane.job.get_or_insert_default();
         if job.is_empty() {
-            job.prepare(input, view);
+            job.prepare(input, view, &self.author);
         }
         job.pick(request);
         // At most 256 shards; a round is bounded far below 2^32 requests.
