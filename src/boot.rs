@@ -11,6 +11,7 @@
 mod apply;
 mod dependencies;
 mod failpoints;
+mod huge_pages;
 mod recovery;
 mod signals;
 mod tree;
@@ -25,6 +26,7 @@ use seawall_actors::clock::Clock;
 use seawall_actors::metrics::Published;
 use seawall_actors::supervise::{Tree, TreeEnd, TreeOptions};
 use seawall_actors::watch::Seen;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -63,12 +65,9 @@ pub fn run(args: RunArgs) -> ExitCode {
             return Exit::Internal.into();
         }
     };
-    // A shard can use one thread at most; more threads than cores only get in each other's way.
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = usize::from(settings.cache.shards).clamp(1, cores);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let runtime = match runtime {
+    // Before the runtime's threads touch their first pages.
+    let small_pages = huge_pages::avoid();
+    let runtime = match runtime(settings.cache.shards) {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(kind = "startup", %error, "cannot start the runtime");
@@ -76,12 +75,22 @@ pub fn run(args: RunArgs) -> ExitCode {
             return Exit::System.into();
         }
     };
-    let exit = runtime.block_on(live(config, Arc::clone(&telemetry)));
+    let exit = runtime.block_on(live(config, Arc::clone(&telemetry), small_pages));
     // A blocking task that hangs (a disk that is gone) must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     info!(code = exit.code(), "seawall ended");
     telemetry.finish();
     exit.into()
+}
+
+/// A thread for each shard, as far as there are cores: more only get in each other's way. A single
+/// one runs everything, and so needs no scheduler that could move work to others.
+fn runtime(shards: u16) -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match usize::from(shards).min(cores) {
+        0 | 1 => Builder::new_current_thread().enable_all().build(),
+        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+    }
 }
 
 /// Says what is wrong with the configuration: for people, and as one structured line.
@@ -106,7 +115,7 @@ fn format(format: LogFormat) -> Format {
 }
 
 /// From the first dependency to the last actor.
-async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>) -> Exit {
+async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>, small_pages: bool) -> Exit {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -131,7 +140,12 @@ async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>) -> Exit {
         }
     };
     match started {
-        Ok(running) => running.serve(signals).await,
+        Ok(running) => {
+            if small_pages {
+                huge_pages::allow_when_large(&running.daemon.metrics);
+            }
+            running.serve(signals).await
+        }
         Err(failure) => {
             report(&failure);
             failure.exit

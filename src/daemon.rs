@@ -23,15 +23,15 @@ use tokio::sync::watch;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
 use crate::resp::clients::Clients;
-use crate::resp::round::DataJob;
+use crate::resp::round::ShardJob;
 use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
 
 /// The address of one shard actor.
-pub type ShardHandle = Handle<ShardMsg<DataJob>>;
+pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
 /// Where this daemon's effects go.
-pub type DaemonJournal = Arc<dyn Journal<Parked<DataJob>>>;
+pub type DaemonJournal = Arc<dyn Journal<Parked<ShardJob>>>;
 
 /// The running daemon, as its outer parts see it.
 pub struct Daemon {
@@ -193,7 +193,7 @@ impl Shards {
     }
 
     /// Sends every shard a message, without waiting; shards that are down miss it.
-    pub fn tell(&self, msg: impl Fn() -> ShardMsg<DataJob>) {
+    pub fn tell(&self, msg: impl Fn() -> ShardMsg<ShardJob>) {
         for handle in &self.handles {
             let _ = handle.cast(msg());
         }
@@ -275,8 +275,14 @@ impl Life {
     /// long a client has been idle.
     #[must_use]
     pub fn steady_ms(&self) -> UnixMs {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.started_ms.saturating_add(elapsed)
+        self.steady_at(Instant::now())
+    }
+
+    /// [`Life::steady_ms`] at a moment that was asked of the clock already.
+    #[must_use]
+    pub fn steady_at(&self, at: Instant) -> UnixMs {
+        let elapsed = at.saturating_duration_since(self.started).as_millis();
+        self.started_ms.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
     /// Asks the daemon to stop. A later, harsher mode replaces an earlier one.

@@ -49,8 +49,8 @@ pub use appender::{AppendError, Appender};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{
-    Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn, open,
-    read_range,
+    Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Seen, Torn,
+    look, open, read_range,
 };
 pub use settings::{FsyncMode, Settings};
 pub use snapshot::{Flawed, Loaded, SnapshotWriter, Snapshots, Written};

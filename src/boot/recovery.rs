@@ -25,14 +25,14 @@ use crate::config::settings::{Eviction, Fsync, Settings};
 use crate::daemon::{DaemonJournal, LogView, NoLog};
 use crate::exit::Exit;
 use crate::loading::Loading;
-use crate::resp::round::DataJob;
+use crate::resp::round::ShardJob;
 pub(super) use load::Load;
 use poison::Poison;
 use rebuild::{FromLog, Source, StartEmpty};
 use routed::Plan;
 
 /// The log's queue of this daemon.
-pub(super) type DaemonIntake = Intake<Parked<DataJob>>;
+pub(super) type DaemonIntake = Intake<Parked<ShardJob>>;
 
 /// What the actors are wired with, and what is still to be loaded.
 pub(super) struct Recovery {

@@ -21,7 +21,7 @@ use crate::config::settings::Settings;
 use crate::daemon::{Daemon, ShardHandle, SnapshotHandle, sources};
 use crate::http::{self, AdminHttp, Listen};
 use crate::resp::front::{Front, FrontArgs, FrontMsg};
-use crate::resp::round::DataJob;
+use crate::resp::round::ShardJob;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
 
@@ -136,7 +136,7 @@ impl Wiring {
             intake: intake.clone(),
             status: Arc::clone(self.snapshots.status()?),
         };
-        let make = move || (Snapshotter::<DataJob>::default(), args.clone());
+        let make = move || (Snapshotter::<ShardJob>::default(), args.clone());
         let handle = self.snapshots.handle().clone();
         let child = ChildSpec::worker("snapshots", handle, Restart::default(), make);
         Some(child.gives_up(GivesUp::Degrade))
@@ -157,7 +157,7 @@ impl Wiring {
                     config: config.clone(),
                     clock: clock.clone(),
                 };
-                (Shard::<DataJob>::default(), args)
+                (Shard::<ShardJob>::default(), args)
             };
             let id = format!("shard-{index}");
             cache = cache.child(ChildSpec::worker(id, handle.clone(), Restart::default(), make));

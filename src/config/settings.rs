@@ -237,7 +237,12 @@ impl Settings {
         }
         let share = self.cache.max_memory.map(|max| max / u64::from(self.cache.shards.max(1)));
         let max_value = self.validation.max_value as u64;
-        if self.cache.shards > 1
+        // Nobody asked for what the defaults can't give on this machine.
+        let asked = ["cache.shards", "validation.max_value"]
+            .iter()
+            .any(|path| !super::keys::is_default(path, self.value(path)));
+        if asked
+            && self.cache.shards > 1
             && let Some(share) = share.filter(|share| *share <= max_value)
         {
             warnings.push(format!(

@@ -4,14 +4,16 @@
 //! and `ractor` takes a process-wide lock at each spawn and exit.
 
 mod exec;
+mod interrupt;
 mod pipeline;
 mod rollback;
 mod single;
 
+use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use seawall_actors::failpoint::{self, Point};
@@ -19,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
+use self::interrupt::{Interrupt, Interrupts};
 use self::pipeline::Pipeline;
 use super::codec::{Decoder, MAX_ARGS, ProtocolError, RequestLimits};
 use super::limits::Limits;
@@ -116,6 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub fn new(stream: S, daemon: Arc<Daemon>, session: Session) -> Self {
         let settings = daemon.config.subscribe();
         let bounds = Bounds::of(&settings.borrow());
+        let input = Arc::new(Input::new(Arc::clone(&bounds.limits)));
         Self {
             wire: Wire::new(stream),
             pipeline: Pipeline::new(daemon.shards.len()),
@@ -123,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             daemon,
             session,
             transaction: Transaction::default(),
-            input: Arc::default(),
+            input,
             decoder: Decoder::default(),
             settings,
             bounds,
@@ -135,24 +139,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let closed = self.serve_rounds(draining).await;
         self.end_watches().await;
         let (id, addr) = (self.session.id(), self.session.client().addr.clone());
-        match &closed {
-            Closed::Protocol(ProtocolError::CrossProtocol) => warn!(
-                client = id,
-                addr,
-                "possible attack: an HTTP request arrived on the RESP port; connection closed"
-            ),
-            Closed::Protocol(_) | Closed::QueryBuffer(_) | Closed::OutputBuffer(_) => {
-                warn!(client = id, addr, reason = %closed, "connection closed");
-            }
-            _ => debug!(client = id, addr, reason = %closed, "connection closed"),
+        let wrong = matches!(
+            closed,
+            Closed::Protocol(_) | Closed::QueryBuffer(_) | Closed::OutputBuffer(_)
+        );
+        let complain = || self.daemon.clients.may_complain(Instant::now());
+        match wrong.then(complain).flatten() {
+            Some(withheld) => match closed {
+                Closed::Protocol(ProtocolError::CrossProtocol) => warn!(
+                    client = id,
+                    addr,
+                    withheld,
+                    "possible attack: an HTTP request arrived on the RESP port; connection closed"
+                ),
+                _ => warn!(client = id, addr, withheld, reason = %closed, "connection closed"),
+            },
+            None => debug!(client = id, addr, reason = %closed, "connection closed"),
         }
     }
 
-    async fn serve_rounds(&mut self, mut draining: watch::Receiver<bool>) -> Closed {
+    async fn serve_rounds(&mut self, draining: watch::Receiver<bool>) -> Closed {
         let client = Arc::clone(self.session.client());
-        let mut killed = pin!(client.killed());
-        // The guard that `wait_for` returns must not live across an await.
-        let mut drained = pin!(async move { drop(draining.wait_for(|on| *on).await) });
+        let mut interrupts = Interrupts::new(Arc::clone(&client), draining);
         loop {
             loop {
                 match self.round().await {
@@ -162,26 +170,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Err(closed) => return self.part(closed).await,
                 }
             }
-            let Some(input) = Arc::get_mut(&mut self.input) else { continue };
-            let turn = tokio::select! {
-                biased;
-                turn = self.wire.turn(&mut input.bytes) => turn,
-                () = &mut killed => return Closed::Killed,
-                () = &mut drained => return self.drain().await,
-            };
-            match turn {
-                Ok(Turn::Read) => {}
-                Ok(Turn::End) => return Closed::Left,
-                Err(error) => return Closed::Io(error),
+            let input = unique(&mut self.input);
+            let turn = poll_fn(|cx| match self.wire.poll_turn(cx, &mut input.bytes) {
+                Poll::Ready(turn) => Poll::Ready(Ok(turn)),
+                Poll::Pending => interrupts.poll(cx).map(Err),
+            });
+            match turn.await {
+                Ok(Ok(Turn::Read)) => {}
+                Ok(Ok(Turn::End)) => return Closed::Left,
+                Ok(Err(error)) => return Closed::Io(error),
+                Err(Interrupt::Killed) => return Closed::Killed,
+                Err(Interrupt::Draining) => return self.drain().await,
             }
         }
     }
 
     /// Runs one round of the requests in the buffer; `false` if no request is whole.
     async fn round(&mut self) -> Result<bool, Closed> {
+        if self.input.bytes.is_empty() {
+            return Ok(false);
+        }
         let begun = Instant::now();
         if self.settings.has_changed().unwrap_or(false) {
             self.bounds = Bounds::of(&self.settings.borrow_and_update());
+            unique(&mut self.input).limits = Arc::clone(&self.bounds.limits);
         }
         let consumed = self.decode()?;
         if consumed == 0 {
@@ -255,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         input.requests.clear();
         input.spans.clear();
         if input.bytes.is_empty() && input.bytes.capacity() > INPUT_KEEP {
-            *input = Input::default();
+            *input = Input::new(Arc::clone(&input.limits));
         }
     }
 
@@ -272,7 +284,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             databases: self.bounds.databases,
             hasher: self.daemon.shards.hasher(),
             no_touch: self.session.traits().no_touch,
-            limits: Arc::clone(&self.bounds.limits),
         }
     }
 
@@ -302,10 +313,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Writes what is owed, and the reason if it is the client's fault.
     async fn part(&mut self, closed: Closed) -> Closed {
+        if matches!(closed, Closed::Protocol(_)) {
+            self.daemon.stats.protocol_error();
+        }
         if let Closed::Protocol(error) = &closed
             && *error != ProtocolError::CrossProtocol
         {
-            self.daemon.stats.protocol_error();
             let text = format!("ERR {error}");
             Reply::new(self.wire.out(), self.session.proto).error(&text);
         }
@@ -321,9 +334,5 @@ const INPUT_KEEP: usize = 256 * 1024;
 /// The input, for changing. Shards let go of it when they answer; if one died with it in its
 /// hands, the connection goes on with a copy.
 fn unique(input: &mut Arc<Input>) -> &mut Input {
-    if Arc::get_mut(input).is_none() {
-        let copy = Input { bytes: input.bytes.clone(), ..Input::default() };
-        *input = Arc::new(copy);
-    }
-    Arc::get_mut(input).unwrap_or_else(|| unreachable!("a fresh Arc is not shared"))
+    Arc::make_mut(input)
 }

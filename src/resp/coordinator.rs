@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::refusal::Refusal;
-use super::round::DataJob;
 use crate::daemon::Shards;
 
 /// How long a coordinator waits for one shard to lend its store. A shard that is being restarted
@@ -192,7 +191,7 @@ impl<'a> Borrowed<'a> {
         failpoint::hit(Point::CoordinatorAppend);
         let journal = self.shards.journal();
         let (reply, settled) = oneshot::channel();
-        let parked = Parked::new(DataJob::empty(), reply);
+        let parked = Parked::new(Box::default(), reply);
         if self.effects.is_empty() {
             let lsn = self.loans.iter().flatten().map(|l| l.last_lsn).max().unwrap_or(0);
             drop(self.give_back(lsn));

@@ -309,6 +309,12 @@ impl Daemon {
         self.launch(None);
     }
 
+    /// From the next start on it has this variable in its environment.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.retain(|(other, _)| other != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// From the next start on it has no surroundings of its own.
     pub fn leave_surroundings(&mut self) {
         self.surroundings.clear();
@@ -342,13 +348,18 @@ impl Daemon {
 
     /// Kilobytes of memory that it holds now.
     pub fn resident_kb(&self) -> u64 {
+        self.status("VmRSS").trim_end_matches(" kB").parse().expect("a resident size")
+    }
+
+    /// A line of `/proc/<pid>/status`.
+    pub fn status(&self, name: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         status
             .expect("a Linux machine")
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
-            .expect("a resident size")
+            .filter_map(|line| line.split_once(':'))
+            .find_map(|(n, value)| (n == name).then(|| value.trim().to_owned()))
+            .unwrap_or_else(|| panic!("no {name}"))
     }
 }
 

@@ -29,6 +29,13 @@ pub trait Job: Send + 'static {
     fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>);
 }
 
+/// A job travels through a mailbox and back by moves: boxed, those are of one word.
+impl<J: Job> Job for Box<J> {
+    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
+        (**self).run(store, now, writable);
+    }
+}
+
 /// What became of a job. The job comes back with its replies.
 #[derive(Debug)]
 pub enum Outcome<J> {

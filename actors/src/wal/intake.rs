@@ -130,6 +130,18 @@ struct Parked<P> {
     reply: P,
 }
 
+/// A turn that is being taken. If it panics, the thread goes on in its place: nobody else
+/// would be woken, for the queue believes that a turn is on its way.
+struct Unfinished<'a, P: Release>(&'a Intake<P>);
+
+impl<P: Release> Drop for Unfinished<'_, P> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.leave_to_thread();
+        }
+    }
+}
+
 impl<P: Release> Intake<P> {
     /// An intake that goes on behind `last_lsn`, which replay found; all before it is durable.
     #[must_use]
@@ -364,6 +376,7 @@ impl<P: Release> Intake<P> {
         let intake = self.clone();
         runtime.spawn(async move {
             tokio::task::yield_now().await;
+            let _unfinished = Unfinished(&intake);
             intake.take_turns();
         });
         true
@@ -385,6 +398,10 @@ impl<P: Release> Intake<P> {
                 return;
             }
         }
+        self.leave_to_thread();
+    }
+
+    fn leave_to_thread(&self) {
         let mut queue = self.queue();
         queue.turning = false;
         queue.poked = true;

@@ -270,9 +270,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut reply = Reply::new(out, self.session.proto);
         match queued.command.run {
             Run::Data(run) | Run::AllShards(run) => {
-                let view = self.view();
-                let stores = Stores::Many(borrowed.stores());
-                let mut keyspace = Keyspace::new(stores, view.scope(now), None);
+                let scope = self.view().scope(now, &self.bounds.limits);
+                let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, None);
                 let command = queued.command;
                 let done = execute(command, run, &args, &mut keyspace, &mut reply, writable);
                 discard(keyspace.take_discarded());

@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let route = match self.admit(request, &args) {
                 Ok(command) => {
                     last = Some(command);
-                    self.route(command, request, &args, &view.limits).map(|route| (command, route))
+                    self.route(command, request, &args, &input.limits).map(|route| (command, route))
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -70,12 +70,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         self.run_stage().await?;
+        let ended = Instant::now();
         if let Some(command) = last {
-            self.session.note_round(command, self.daemon.life.steady_ms());
+            self.session.note_round(command, self.daemon.life.steady_at(ended));
         }
         let (bytes_in, bytes_out) = self.wire.take_traffic();
         self.tally.transferred(bytes_in, bytes_out);
-        let took = begun.elapsed();
+        let took = ended.duration_since(begun);
         self.daemon.stats.round(&mut self.tally, took);
         if self.bounds.slow.pass(took) {
             self.note_slow(&input, laps.finish(took, count));
@@ -284,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut borrowed =
             Borrowed::take(&self.daemon.shards, wanted, self.bounds.recovery_wait).await?;
         let writable = self.daemon.shards.journal().writable();
-        let scope = view.scope(self.daemon.clock.unix_ms());
+        let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
         let done = execute(command, run, args, &mut keyspace, reply, &writable);
         discard(keyspace.take_discarded());
