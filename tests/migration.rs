@@ -278,6 +278,10 @@ fn a_damaged_rdb_file_is_refused_with_the_place() {
     assert_eq!(code, 71, "{error}");
 }
 
+/// Written before each reply: a server that syncs every second may put the write off.
+const APPENDING: [&str; 6] =
+    ["--appendonly", "yes", "--appendfsync", "no", "--auto-aof-rewrite-percentage", "0"];
+
 /// The value of a line of INFO.
 fn info(client: &mut Raw, name: &str) -> String {
     let text = client.run("INFO").text();
@@ -287,8 +291,7 @@ fn info(client: &mut Raw, name: &str) -> String {
 
 #[test]
 fn a_directory_of_append_only_files_comes_over() {
-    let settings = ["--appendonly", "yes", "--appendfsync", "everysec"];
-    let Some(server) = full_server(&settings) else { return };
+    let Some(server) = full_server(&APPENDING) else { return };
     let mut client = server.connect();
     assert!(!client.run("BGREWRITEAOF").is_error());
     wait_for("the rewrite", || {
@@ -312,12 +315,10 @@ fn a_directory_of_append_only_files_comes_over() {
 
 #[test]
 fn what_a_history_of_commands_leads_to_comes_over() {
-    let settings =
-        ["--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"];
-    let first = seed();
+    let (first, mut all, mut came) = (seed(), 0, 0);
     for seed in first..first + setting("SEAWALL_HISTORIES", 3) {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let Some(server) = RedisServer::start_in(folder, &settings) else { return };
+        let Some(server) = RedisServer::start_in(folder, &APPENDING) else { return };
         let mut client = server.connect();
         add_history(&mut client, seed);
         let expected = strings(&mut client);
@@ -329,10 +330,11 @@ fn what_a_history_of_commands_leads_to_comes_over() {
         for (key, entry) in &found {
             assert_eq!(expected.get(key), Some(entry), "seed {seed}, {key:?}: {text}");
         }
-        // Bits that were set are not known here, nor what became of them.
-        let missing = expected.len() - found.len();
-        assert!(missing <= 6, "seed {seed}: {missing} of {} are missing: {text}", expected.len());
+        all += expected.len();
+        came += found.len();
     }
+    // Bits that were set are not known here, nor what became of them.
+    assert!(came * 4 > all * 3, "{came} of {all} keys came over");
 }
 
 /// Exports.
