@@ -27,6 +27,7 @@ mod outages;
 mod packing;
 mod past;
 mod protocol;
+mod rebuilding;
 mod rollback;
 mod snapshots;
 mod statistics;

@@ -168,7 +168,8 @@ impl Daemon {
         let hasher = shards.hasher();
         let mut wanted = ShardSet::none(shards.len());
         batch.iter().for_each(|entry| wanted.add(shards.of(hasher.hash(&entry.key))));
-        let mut borrowed = Borrowed::take(shards, &wanted).await?;
+        let recovery_wait = self.config.settings().cache.recovery_wait;
+        let mut borrowed = Borrowed::take(shards, &wanted, recovery_wait).await?;
         borrowed.sign(author);
         shards.journal().writable().map_err(|error| not_writable(&error))?;
         let now = self.clock.unix_ms();
