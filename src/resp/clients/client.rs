@@ -232,10 +232,11 @@ impl ClientInfo {
         self.last.load(Ordering::Relaxed) >> 16
     }
 
-    /// Tells the connection to close as soon as it can. It may finish the round it is in.
+    /// Tells the connection to close as soon as it can. It may finish the command it is in.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
-        // One task waits; if it does not yet, the permit is kept for it.
+        // Its task may wait in several places; if it does not yet, a permit is kept for it.
+        self.kill.notify_waiters();
         self.kill.notify_one();
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use seawall_actors::cache::store::Garbage;
 
 use super::pipeline::{StageBounds, StageCursor};
-use super::{Closed, Connection};
+use super::{Closed, Connection, unless_killed};
 use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
@@ -193,7 +193,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         args: Args<'_>,
         view: &View,
     ) -> Result<(), Closed> {
-        self.session.wait_while_paused(command).await;
+        if self.session.is_held(command) {
+            self.note_buffers();
+            unless_killed(self.session.client(), self.session.wait_while_paused(command)).await?;
+        }
         let mut out = std::mem::take(self.wire.out());
         let mark = out.len();
         let mut reply = Reply::new(&mut out, self.session.proto);
