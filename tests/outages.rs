@@ -15,7 +15,7 @@ const SEGMENT: &str = r#""64KiB""#;
 /// By then the daemon takes writes again; it tries every half second.
 const HEALS_WITHIN: Duration = Duration::from_secs(2);
 /// The log looks for its files every second.
-const NOTICED_WITHIN: Duration = Duration::from_secs(3);
+const NOTICED_WITHIN: Duration = Duration::from_secs(4);
 
 fn value(n: usize) -> String {
     format!("{n:0>VALUE$}")
