@@ -24,10 +24,12 @@ pub mod actor;
 mod appender;
 mod frame;
 mod fs;
+pub mod history;
 pub mod inspect;
 mod intake;
 mod lock;
 mod manifest;
+pub mod past;
 mod pending;
 mod quarantine;
 mod reader;
@@ -50,7 +52,7 @@ pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{
     Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Seen, Torn,
-    look, open, read_range,
+    look, open, read_items, read_range,
 };
 pub use settings::{FsyncMode, Settings};
 pub use snapshot::{Flawed, Loaded, SnapshotWriter, Snapshots, Written};

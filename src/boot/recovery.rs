@@ -3,10 +3,12 @@
 //! The actors do not wait for it: [`open`] brings what they are wired with, and [`Load`] fills
 //! the shards' cradles while they are up and refuse what needs data.
 
+mod fanout;
+mod fill;
 mod load;
+mod poison;
 mod rebuild;
 mod routed;
-mod snapshot;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +27,9 @@ use crate::exit::Exit;
 use crate::loading::Loading;
 use crate::resp::round::ShardJob;
 pub(super) use load::Load;
+use poison::Poison;
 use rebuild::{FromLog, Source, StartEmpty};
+use routed::Plan;
 
 /// The log's queue of this daemon.
 pub(super) type DaemonIntake = Intake<Parked<ShardJob>>;
@@ -48,6 +52,14 @@ pub(super) struct Recovery {
     pub rebuild: Arc<dyn Rebuild>,
     /// Fills the cradles; `None` for a pure cache, whose cradles hold empty stores.
     pub load: Option<Load>,
+}
+
+impl Recovery {
+    /// Where the log and its snapshots are; `None` for a pure cache.
+    pub(super) fn past(&self) -> Option<(PathBuf, Snapshots)> {
+        let (_, dir) = self.wal.as_ref()?;
+        Some((dir.clone(), self.snapshots.clone()?))
+    }
 }
 
 /// The share of the daemon's limits that one shard gets. The shares add up to the limits.
@@ -80,6 +92,7 @@ pub(crate) fn wal_settings(settings: &Settings) -> wal::Settings {
             Fsync::No => FsyncMode::No,
         },
         segment_size: settings.wal.segment_size,
+        origin: settings.wal.origin,
         compress_above: settings.wal.compress_above,
     }
 }
@@ -119,14 +132,17 @@ pub(super) async fn open(
     let snapshots = opened.snapshots();
     let intake = DaemonIntake::unread(&wal_settings(settings));
     let cradles: Vec<Arc<Cradle>> = configs.iter().map(|_| Arc::default()).collect();
+    let poison = Arc::new(Poison::new(data.path(), Arc::clone(loading)));
     let filled = watch::Sender::new(false);
     let dir = data.path().to_owned();
     let source = Source {
         dir: dir.clone(),
+        snapshots: snapshots.clone(),
         intake: intake.clone(),
         hasher,
-        shards: configs.len(),
+        shards: settings.cache.shards.into(),
         clock: clock.clone(),
+        poison: Arc::clone(&poison),
     };
     Ok(Recovery {
         cradles: cradles.clone(),
@@ -140,9 +156,16 @@ pub(super) async fn open(
             data: Arc::clone(data),
             opened,
             snapshots,
-            hasher,
-            configs,
-            clock: clock.clone(),
+            plan: Plan {
+                hasher,
+                first: 0,
+                count: settings.cache.shards.into(),
+                configs,
+                now: clock.unix_ms(),
+                aside: Arc::default(),
+            },
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            poison,
             intake,
             cradles,
             filled,

@@ -104,6 +104,8 @@ pub struct Cache {
     pub eviction: Eviction,
     /// The TTL of an entry that is set without one.
     pub default_ttl: Option<Duration>,
+    /// How long a command waits for a shard that is being rebuilt.
+    pub recovery_wait: Duration,
     /// How often the expired are swept.
     pub sweep_interval: Duration,
     /// Whether the tight limits are on. They are in the other fields already.
@@ -154,6 +156,8 @@ pub struct Wal {
     pub fsync: Fsync,
     /// Bytes at which a new segment begins.
     pub segment_size: u64,
+    /// Whether the log says who wrote.
+    pub origin: bool,
     /// Values of more bytes than this are compressed in the log; 0: none is.
     pub compress_above: u64,
     /// How long a segment is kept at least.

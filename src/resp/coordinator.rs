@@ -1,16 +1,19 @@
 //! Commands over several shards: borrows their stores, runs, logs one batch, gives them back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
 use seawall_actors::cache::{Loan, Outcome, Parked, ShardMsg};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::failpoint::{self, Point};
-use seawall_actors::journal::{JournalError, Lsn, RecordBatch};
+use seawall_actors::journal::{Author, JournalError, Lsn, RecordBatch};
 use seawall_actors::supervise::CallError;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::refusal::Refusal;
+use super::round::DataJob;
 use crate::daemon::Shards;
 
 /// How long a coordinator waits for one shard to lend its store. A shard that is being restarted
@@ -28,6 +31,8 @@ pub struct Borrowed<'a> {
     /// Effects of what ran so far, in order.
     effects: RecordBatch,
     scope: Option<Scope>,
+    /// Whose commands run.
+    author: Option<Arc<Author>>,
 }
 
 /// What runs now may be taken back.
@@ -36,6 +41,14 @@ struct Scope {
     /// The effects of before: they did happen.
     before: RecordBatch,
     now: UnixMs,
+}
+
+/// Why a shard's store was not lent.
+enum Missing {
+    /// This shard is being rebuilt.
+    Store(usize),
+    /// Its actor is not there.
+    Down(Refusal),
 }
 
 /// Which shards to borrow.
@@ -76,11 +89,31 @@ impl ShardSet {
 }
 
 impl<'a> Borrowed<'a> {
-    /// Borrows the stores in ascending order, so that no two coordinators wait for each other.
+    /// Borrows the stores in ascending order, so that no two coordinators wait for each other. If
+    /// one is being rebuilt, all others go home, and it is waited for up to `recovery_wait`.
     ///
     /// # Errors
     /// A refusal that says which shard is not there, with nothing executed.
-    pub async fn take(shards: &'a Shards, wanted: &ShardSet) -> Result<Self, Refusal> {
+    pub async fn take(
+        shards: &'a Shards,
+        wanted: &ShardSet,
+        recovery_wait: Duration,
+    ) -> Result<Self, Refusal> {
+        let mut until = None;
+        loop {
+            let index = match Self::borrow(shards, wanted).await {
+                Ok(borrowed) => return Ok(borrowed),
+                Err(Missing::Down(refusal)) => return Err(refusal),
+                Err(Missing::Store(index)) => index,
+            };
+            let until = *until.get_or_insert_with(|| Instant::now() + recovery_wait);
+            if recovery_wait.is_zero() || !shards.await_store(index, until).await {
+                return Err(loading(index));
+            }
+        }
+    }
+
+    async fn borrow(shards: &'a Shards, wanted: &ShardSet) -> Result<Self, Missing> {
         let count = shards.len();
         let mut borrowed = Self {
             shards,
@@ -89,15 +122,18 @@ impl<'a> Borrowed<'a> {
             slips: (0..count).map(|_| None).collect(),
             effects: RecordBatch::new(),
             scope: None,
+            author: None,
         };
         for (index, _) in wanted.0.iter().enumerate().filter(|(_, wanted)| **wanted) {
             let handle = shards.handle(index);
             let mut loan = match handle.call(LEND_WITHIN, ShardMsg::Lend).await {
                 Ok(Some(loan)) => loan,
-                Ok(None) => return Err(loading(index)),
+                Ok(None) => return Err(Missing::Store(index)),
                 // Either way nothing was executed: a late loan comes home when it is dropped.
-                Err(CallError::NotExecuted(why)) => return Err(shard_down(index, &why)),
-                Err(CallError::Unknown(why)) => return Err(shard_down(index, &why)),
+                Err(CallError::NotExecuted(why)) => {
+                    return Err(Missing::Down(shard_down(index, &why)));
+                }
+                Err(CallError::Unknown(why)) => return Err(Missing::Down(shard_down(index, &why))),
             };
             if let Some((store, slip)) = loan.take() {
                 borrowed.stores[index] = Some(store);
@@ -109,6 +145,11 @@ impl<'a> Borrowed<'a> {
         borrowed.collect();
         failpoint::hit(Point::CoordinatorTaken);
         Ok(borrowed)
+    }
+
+    /// Says whose commands run, for the log.
+    pub fn sign(&mut self, author: &Arc<Author>) {
+        self.author = Some(Arc::clone(author));
     }
 
     /// The stores, in shard order.
@@ -160,7 +201,7 @@ impl<'a> Borrowed<'a> {
         failpoint::hit(Point::CoordinatorAppend);
         let journal = self.shards.journal();
         let (reply, settled) = oneshot::channel();
-        let parked = Parked::new(Box::default(), reply);
+        let parked = Parked::new(Box::new(DataJob::parked_by(self.author.take())), reply);
         if self.effects.is_empty() {
             let lsn = self.loans.iter().flatten().map(|l| l.last_lsn).max().unwrap_or(0);
             drop(self.give_back(lsn));

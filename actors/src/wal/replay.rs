@@ -21,7 +21,7 @@ use super::manifest::{Manifest, ManifestFile};
 use super::snapshot::Snapshots;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
-use crate::journal::{Lsn, Record};
+use crate::journal::{Item, Lsn, Record};
 use headers::Segment;
 use walk::{Tally, TornEnd, Walk};
 
@@ -29,7 +29,8 @@ pub use headers::open;
 #[cfg(test)]
 pub(super) use headers::open_on;
 pub use look::{Seen, look};
-pub use range::read_range;
+pub(super) use range::starts;
+pub use range::{read_items, read_range};
 pub(super) use report::io_error;
 pub use report::{
     Damage, OpenError, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn,
@@ -75,12 +76,10 @@ impl<F: Filesystem> Opened<F> {
 
     /// The log is known to have been on disk up to `lsn`, from a snapshot: if it ends before, it
     /// is corrupt, not torn.
-    #[must_use]
-    pub fn proven(mut self, lsn: Lsn) -> Self {
+    pub const fn prove(&mut self, lsn: Lsn) {
         if lsn >= self.proven.0 {
             self.proven = (lsn, Proof::Snapshot);
         }
-        self
     }
 
     /// Feeds every record behind the LSN `from` (0: all of them) to `visit`, in order, and cuts
@@ -126,8 +125,10 @@ impl<F: Filesystem> Opened<F> {
         let walk = Walk { fs: &self.fs, segments, from, upto: Lsn::MAX, proven };
         let mut tally = Tally::default();
         let end = walk.run(
-            |origin, record| {
-                visit(origin, record);
+            |origin, item| {
+                if let Item::Record(record) = item {
+                    visit(origin, record);
+                }
                 ControlFlow::Continue(())
             },
             |now| {

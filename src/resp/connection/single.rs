@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use seawall_actors::cache::store::Garbage;
 
-use super::pipeline::StageCursor;
-use super::{Closed, Connection};
+use super::pipeline::{StageBounds, StageCursor};
+use super::{Closed, Connection, unless_killed};
 use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
@@ -172,10 +172,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let mut cursor = StageCursor::default();
         let most = self.bounds.output_buffer / 2;
+        let bounds = StageBounds { most, recovery_wait: self.bounds.recovery_wait };
         loop {
             let proto = self.session.proto;
             let out = self.wire.out();
-            if !self.pipeline.run(&self.daemon, proto, out, &mut cursor, most).await {
+            if !self.pipeline.run(&self.daemon, proto, out, &mut cursor, bounds).await {
                 return Ok(());
             }
             if self.wire.owed() > most {
@@ -192,7 +193,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         args: Args<'_>,
         view: &View,
     ) -> Result<(), Closed> {
-        self.session.wait_while_paused(command).await;
+        if self.session.is_held(command) {
+            self.note_buffers();
+            unless_killed(self.session.client(), self.session.wait_while_paused(command)).await?;
+        }
         let mut out = std::mem::take(self.wire.out());
         let mark = out.len();
         let mut reply = Reply::new(&mut out, self.session.proto);
@@ -281,7 +285,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
-        let mut borrowed = Borrowed::take(&self.daemon.shards, wanted).await?;
+        let mut borrowed =
+            Borrowed::take(&self.daemon.shards, wanted, self.bounds.recovery_wait).await?;
+        borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
         let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
