@@ -1,7 +1,7 @@
 //! Start order, stop order, exit codes.
 //!
 //! ```text
-//! start   settings → logging → dependencies (data directory, sockets) → replay → tree → serving
+//! start   settings → logging → dependencies (data directory, sockets) → tree → load → serving
 //! stop    draining → front → watcher → cache → log (written, synced) → metrics → exit
 //! ```
 //!
@@ -11,6 +11,7 @@
 mod apply;
 mod dependencies;
 mod failpoints;
+mod huge_pages;
 mod recovery;
 mod signals;
 mod tree;
@@ -25,8 +26,12 @@ use seawall_actors::clock::Clock;
 use seawall_actors::metrics::Published;
 use seawall_actors::supervise::{Tree, TreeEnd, TreeOptions};
 use seawall_actors::watch::Seen;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
+
+pub(crate) use self::recovery::wal_settings;
 
 use self::dependencies::{Dependencies, Failure, Kind};
 use self::signals::{Asked, Signals};
@@ -35,6 +40,7 @@ use crate::config::settings::{LogFormat, Settings};
 use crate::config::{ConfigControl, Loader};
 use crate::daemon::{Daemon, Life, Phase, Shards, StopMode};
 use crate::exit::Exit;
+use crate::loading::Loading;
 use crate::resp::clients::Clients;
 use crate::slow::Slow;
 use crate::stats::Stats;
@@ -59,12 +65,9 @@ pub fn run(args: RunArgs) -> ExitCode {
             return Exit::Internal.into();
         }
     };
-    // A shard can use one thread at most; more threads than cores only get in each other's way.
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = usize::from(settings.cache.shards).clamp(1, cores);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let runtime = match runtime {
+    // Before the runtime's threads touch their first pages.
+    let small_pages = huge_pages::avoid();
+    let runtime = match runtime(settings.cache.shards) {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(kind = "startup", %error, "cannot start the runtime");
@@ -72,12 +75,22 @@ pub fn run(args: RunArgs) -> ExitCode {
             return Exit::System.into();
         }
     };
-    let exit = runtime.block_on(live(config, Arc::clone(&telemetry)));
+    let exit = runtime.block_on(live(config, Arc::clone(&telemetry), small_pages));
     // A blocking task that hangs (a disk that is gone) must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     info!(code = exit.code(), "seawall ended");
     telemetry.finish();
     exit.into()
+}
+
+/// A thread for each shard, as far as there are cores: more only get in each other's way. A single
+/// one runs everything, and so needs no scheduler that could move work to others.
+fn runtime(shards: u16) -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match usize::from(shards).min(cores) {
+        0 | 1 => Builder::new_current_thread().enable_all().build(),
+        threads => Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+    }
 }
 
 /// Says what is wrong with the configuration: for people, and as one structured line.
@@ -102,7 +115,7 @@ fn format(format: LogFormat) -> Format {
 }
 
 /// From the first dependency to the last actor.
-async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>) -> Exit {
+async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>, small_pages: bool) -> Exit {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => {
@@ -127,7 +140,12 @@ async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>) -> Exit {
         }
     };
     match started {
-        Ok(running) => running.serve(signals).await,
+        Ok(running) => {
+            if small_pages {
+                huge_pages::allow_when_large(&running.daemon.metrics);
+            }
+            running.serve(signals).await
+        }
         Err(failure) => {
             report(&failure);
             failure.exit
@@ -146,13 +164,15 @@ fn report(failure: &Failure) {
     );
 }
 
-/// A daemon that serves.
+/// A daemon whose actors are up.
 struct Running {
     daemon: Arc<Daemon>,
     tree: Tree,
     wiring: tree::Wiring,
+    /// The dataset is being loaded.
+    load: Option<JoinHandle<Result<(), Failure>>>,
     /// Held until the very end: nobody else may open the log before.
-    _data: Option<seawall_actors::wal::DataDir>,
+    _data: Option<Arc<seawall_actors::wal::DataDir>>,
 }
 
 /// Starts everything.
@@ -184,17 +204,20 @@ async fn start(
     }
     let missing =
         dependencies.failures.iter().map(|f| format!("{}: {}", f.dependency, f.details)).collect();
-    let recovered = recovery::recover(dependencies.data.as_ref(), settings, &clock).await?;
-    life.enter(Phase::Starting);
+    let data = dependencies.data.map(Arc::new);
+    let loading = Arc::new(Loading::new(data.is_some(), clock.unix_ms()));
+    let mut recovery = recovery::open(data.as_ref(), settings, &clock, &loading).await?;
+    let load = recovery.load.take();
 
-    let wiring = tree::Wiring::new(settings, &recovered, dependencies.sockets, dependencies.admin);
+    let wiring = tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin);
     let daemon = Arc::new(Daemon {
-        shards: Shards::new(wiring.shards.clone(), recovered.hasher, recovered.journal.clone()),
+        shards: Shards::new(wiring.shards.clone(), recovery.hasher, recovery.journal.clone()),
         clients: Clients::new(settings.server.max_clients),
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         slow: Slow::default(),
-        log: Arc::clone(&recovered.log),
+        loading,
+        log: Arc::clone(&recovery.log),
         snapshots: wiring.snapshots.clone(),
         metrics: Published::new(),
         tree: OnceLock::new(),
@@ -205,7 +228,9 @@ async fn start(
         config: Arc::clone(&config),
     });
     let on_change = apply::reload_on_change(&daemon);
-    let root = wiring.root(&daemon, recovered, &telemetry, seen, on_change);
+    // Before anybody can connect and change a setting.
+    apply::install(&daemon, &telemetry, &wiring);
+    let root = wiring.root(&daemon, recovery, &telemetry, seen, on_change);
     let options =
         TreeOptions { watchdog: settings.supervision.watchdog, start_within: TREE_WITHIN };
     let tree = Tree::start(root, options).await.map_err(|error| Failure {
@@ -220,16 +245,37 @@ async fn start(
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }
-    apply::install(&daemon, &telemetry, &wiring);
-    Ok(Running { daemon, tree, wiring, _data: dependencies.data })
+    let load = load.map(|load| {
+        daemon.life.enter(Phase::Loading);
+        tokio::spawn(load.run(wiring.shards.clone(), wiring.snapshots.status().cloned()))
+    });
+    Ok(Running { daemon, tree, wiring, load, _data: data })
+}
+
+/// Resolves once, when the load has ended; never, if there is none. Safe to cancel.
+async fn loaded(load: &mut Option<JoinHandle<Result<(), Failure>>>) -> Result<(), Failure> {
+    let Some(running) = load else { return std::future::pending().await };
+    let done = running.await;
+    *load = None;
+    done.unwrap_or_else(|died| {
+        Err(Failure {
+            kind: Kind::Startup,
+            dependency: "dataset".to_owned(),
+            details: format!("loading it ended early: {died}"),
+            exit: Exit::Internal,
+        })
+    })
 }
 
 impl Running {
-    /// Serves until asked to stop, or until a part that can't be done without gives up.
-    async fn serve(self, mut signals: Signals) -> Exit {
-        let daemon = &self.daemon;
-        daemon.life.enter(Phase::Serving);
-        self.announce();
+    /// Loads the dataset, and serves until asked to stop, or until a part that can't be done
+    /// without gives up.
+    async fn serve(mut self, mut signals: Signals) -> Exit {
+        let mut load = self.load.take();
+        if load.is_none() {
+            self.ready();
+        }
+        let daemon = Arc::clone(&self.daemon);
         let mut stop = daemon.life.stop_requested();
         loop {
             tokio::select! {
@@ -238,7 +284,7 @@ impl Running {
                         info!("signal received; stopping");
                         return self.stop(&mut signals).await;
                     }
-                    Asked::Reload => apply::reload(daemon).await,
+                    Asked::Reload => apply::reload(&daemon).await,
                     Asked::ShowTree => info!("the tree\n{}", self.tree.snapshot().render()),
                 },
                 mode = requested(&mut stop) => {
@@ -249,8 +295,22 @@ impl Running {
                     };
                 }
                 end = self.tree.ended() => return self.gave_up(&end),
+                loaded = loaded(&mut load) => match loaded {
+                    Ok(()) => self.ready(),
+                    Err(failure) => {
+                        report(&failure);
+                        // Even if the stop is not clean: this is what has to be looked at.
+                        self.stop(&mut signals).await;
+                        return failure.exit;
+                    }
+                },
             }
         }
+    }
+
+    fn ready(&self) {
+        self.daemon.life.enter(Phase::Serving);
+        self.announce();
     }
 
     /// Says where it listens and what to try next.
@@ -281,13 +341,17 @@ impl Running {
         }
         eprint!("{hints}");
         // Only systemd listens, and it does without.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let _ = sd_notify::notify(&[
+            sd_notify::NotifyState::Ready,
+            sd_notify::NotifyState::Status("Serving"),
+        ]);
     }
 
     /// Stops in order, within `supervision.grace`; a second signal cuts it short.
     async fn stop(self, signals: &mut Signals) -> Exit {
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.daemon.life.enter(Phase::Draining);
+        self.daemon.loading.cancel();
         let grace = self.daemon.config.settings().supervision.grace;
         let mut stop = self.daemon.life.stop_requested();
         stop.mark_unchanged();
@@ -326,6 +390,7 @@ impl Running {
             code = exit.code(),
             "a part that can't be done without gave up"
         );
+        self.daemon.loading.cancel();
         self.wiring.close();
         exit
     }

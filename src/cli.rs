@@ -55,7 +55,7 @@ pub enum Command {
     Tree(tree::TreeArgs),
     /// Verify, dump or repair the log of a data directory, offline
     Wal(wal::WalArgs),
-    /// Import an RDB file of Redis or Valkey into a data directory, offline
+    /// Import what Redis or Valkey has saved (RDB, AOF) into a data directory, offline
     Import(import::ImportArgs),
     /// Print the version
     Version,

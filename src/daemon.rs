@@ -21,16 +21,17 @@ use seawall_actors::wal;
 use tokio::sync::watch;
 
 use crate::config::ConfigControl;
+use crate::loading::Loading;
 use crate::resp::clients::Clients;
-use crate::resp::round::DataJob;
+use crate::resp::round::ShardJob;
 use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
 
 /// The address of one shard actor.
-pub type ShardHandle = Handle<ShardMsg<DataJob>>;
+pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
 /// Where this daemon's effects go.
-pub type DaemonJournal = Arc<dyn Journal<Parked<DataJob>>>;
+pub type DaemonJournal = Arc<dyn Journal<Parked<ShardJob>>>;
 
 /// The running daemon, as its outer parts see it.
 pub struct Daemon {
@@ -46,6 +47,8 @@ pub struct Daemon {
     pub stats: Arc<Stats>,
     /// What was slow.
     pub slow: Slow,
+    /// How far the dataset is loaded.
+    pub loading: Arc<Loading>,
     /// The log's numbers.
     pub log: Arc<dyn LogView>,
     /// Takes snapshots.
@@ -176,7 +179,7 @@ impl Shards {
     }
 
     /// Sends every shard a message, without waiting; shards that are down miss it.
-    pub fn tell(&self, msg: impl Fn() -> ShardMsg<DataJob>) {
+    pub fn tell(&self, msg: impl Fn() -> ShardMsg<ShardJob>) {
         for handle in &self.handles {
             let _ = handle.cast(msg());
         }
@@ -224,10 +227,10 @@ pub struct Life {
 /// The daemon's way through its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The log is being replayed.
-    Replaying,
     /// Actors are being started.
     Starting,
+    /// The actors are up; the dataset is being loaded.
+    Loading,
     /// Clients are served.
     Serving,
     /// No new clients; those that are there get their answers.
@@ -250,7 +253,7 @@ impl Life {
             started_ms: clock.unix_ms(),
             run_id,
             stop: watch::Sender::new(None),
-            phase: watch::Sender::new(Phase::Replaying),
+            phase: watch::Sender::new(Phase::Starting),
         }
     }
 
@@ -258,8 +261,14 @@ impl Life {
     /// long a client has been idle.
     #[must_use]
     pub fn steady_ms(&self) -> UnixMs {
-        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.started_ms.saturating_add(elapsed)
+        self.steady_at(Instant::now())
+    }
+
+    /// [`Life::steady_ms`] at a moment that was asked of the clock already.
+    #[must_use]
+    pub fn steady_at(&self, at: Instant) -> UnixMs {
+        let elapsed = at.saturating_duration_since(self.started).as_millis();
+        self.started_ms.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
     /// Asks the daemon to stop. A later, harsher mode replaces an earlier one.
@@ -296,8 +305,8 @@ impl Life {
     pub fn ready(&self) -> Result<(), Vec<String>> {
         let reason = match self.phase() {
             Phase::Serving => return Ok(()),
-            Phase::Replaying => "the log is being replayed",
             Phase::Starting => "actors are being started",
+            Phase::Loading => "the dataset is being loaded",
             Phase::Draining => "the daemon is stopping",
         };
         Err(vec![reason.to_owned()])

@@ -3,6 +3,7 @@
 //! | module | knows |
 //! |---|---|
 //! | [`rdb`] | the bytes of an RDB file |
+//! | [`aof`] | append-only files, and what their commands lead to |
 //! | [`import`] | what of a file is taken, and how it gets into the log |
 //!
 //! What is read was written by somebody else: a declared length allocates nothing before its
@@ -10,6 +11,7 @@
 //!
 //! Architecture invariant: the codecs know neither files nor the log; they work on any reader.
 
+pub mod aof;
 pub mod import;
 pub mod rdb;
 

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod exit;
 pub mod http;
 pub mod interchange;
+pub mod loading;
 pub mod resp;
 pub mod slow;
 pub mod stats;

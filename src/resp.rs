@@ -13,6 +13,7 @@ pub mod codec;
 pub mod commands;
 pub mod connection;
 pub mod coordinator;
+pub mod embedded;
 pub mod front;
 pub mod integer;
 pub mod keyspace;

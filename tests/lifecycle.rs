@@ -246,3 +246,15 @@ fn the_version_is_printed_and_nothing_else() {
     assert!(child.wait().expect("our child").success());
     assert!(text.contains(env!("CARGO_PKG_VERSION")), "{text}");
 }
+
+#[test]
+fn huge_pages_are_used_once_there_are_many_entries() {
+    let daemon = Daemon::start();
+    assert_eq!(daemon.status("THP_enabled"), "0", "an idle daemon keeps its pages small");
+    let mut client = daemon.connect();
+    let value = "v".repeat(1 << 20);
+    for n in 0..20 {
+        assert_eq!(client.call(&["SET", &format!("k{n}"), &value]).text(), "OK");
+    }
+    wait_until("the huge pages", || daemon.status("THP_enabled") == "1");
+}

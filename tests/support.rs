@@ -3,6 +3,7 @@
 pub mod daemon;
 pub mod http;
 pub mod linear;
+pub mod load;
 pub mod raw;
 pub mod redis;
 pub mod reply;
@@ -10,6 +11,7 @@ pub mod reply;
 use std::time::{Duration, Instant};
 
 pub use daemon::{Daemon, Setup};
+pub use load::Load;
 pub use raw::Raw;
 pub use reply::Reply;
 
@@ -36,6 +38,11 @@ pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     wait_for(what, || condition().then_some(()));
+}
+
+/// Whether the long campaigns are to go through every case: `SEAWALL_CASES=whole`.
+pub fn whole() -> bool {
+    std::env::var("SEAWALL_CASES").is_ok_and(|cases| cases == "whole")
 }
 
 /// A number from the environment, or `default`.

@@ -7,6 +7,7 @@
 
 mod record;
 
+pub(crate) use record::packed;
 pub use record::{DecodeError, Record, RecordBatch, Records};
 
 /// Log sequence number: counts records, from 1. 0 means "nothing yet".

@@ -27,7 +27,7 @@ mod watchdog;
 mod worker;
 
 pub use event::{StopHow, StoppedChild, TreeEvent};
-pub use exit::Exit;
+pub use exit::{Exit, panic_text};
 pub use handle::{CallError, Handle, NotExecuted, Unknown};
 pub use node::{ChildState, Kind};
 pub use pulse::Pulse;

@@ -1,36 +1,38 @@
 //! From the log on the disk to filled stores, at the start and when one shard is rebuilt.
+//!
+//! The actors do not wait for it: [`open`] brings what they are wired with, and [`Load`] fills
+//! the shards' cradles while they are up and refuse what needs data.
 
 mod load;
 mod rebuild;
 mod routed;
+mod snapshot;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
 use seawall_actors::clock::Clock;
-use seawall_actors::journal::{Lsn, NoJournal};
-use seawall_actors::snapshot::{Newest, SnapshotStatus};
+use seawall_actors::journal::NoJournal;
 use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Snapshots};
-use tracing::{info, warn};
+use tokio::sync::watch;
 
 use super::dependencies::{Failure, Kind};
 use crate::config::settings::{Eviction, Fsync, Settings};
 use crate::daemon::{DaemonJournal, LogView, NoLog};
 use crate::exit::Exit;
-use crate::resp::round::DataJob;
-use rebuild::{FromLog, StartEmpty};
+use crate::loading::Loading;
+use crate::resp::round::ShardJob;
+pub(super) use load::Load;
+use rebuild::{FromLog, Source, StartEmpty};
 
 /// The log's queue of this daemon.
-pub(super) type DaemonIntake = Intake<Parked<DataJob>>;
+pub(super) type DaemonIntake = Intake<Parked<ShardJob>>;
 
-/// Time between two progress lines of a long replay.
-const PROGRESS_EVERY: Duration = Duration::from_secs(2);
-/// Filled stores and an open log.
-pub(super) struct Recovered {
-    /// One store per shard, for the first incarnation to adopt.
+/// What the actors are wired with, and what is still to be loaded.
+pub(super) struct Recovery {
+    /// Where each shard finds its store.
     pub cradles: Vec<Arc<Cradle>>,
     /// Hashes and routes keys, the same way for as long as the process lives.
     pub hasher: KeyHasher,
@@ -40,10 +42,12 @@ pub(super) struct Recovered {
     pub log: Arc<dyn LogView>,
     /// The queue and its directory; `None` for a pure cache.
     pub wal: Option<(DaemonIntake, PathBuf)>,
-    /// Where snapshots go, and which is the newest; `None` for a pure cache.
-    pub snapshots: Option<(Snapshots, SnapshotStatus)>,
+    /// Where snapshots go; `None` for a pure cache.
+    pub snapshots: Option<Snapshots>,
     /// How a shard is rebuilt.
     pub rebuild: Arc<dyn Rebuild>,
+    /// Fills the cradles; `None` for a pure cache, whose cradles hold empty stores.
+    pub load: Option<Load>,
 }
 
 /// The share of the daemon's limits that one shard gets. The shares add up to the limits.
@@ -68,7 +72,7 @@ pub(super) fn store_config(settings: &Settings, shard: usize) -> StoreConfig {
 }
 
 /// The log's part of the settings.
-pub(super) fn wal_settings(settings: &Settings) -> wal::Settings {
+pub(crate) fn wal_settings(settings: &Settings) -> wal::Settings {
     wal::Settings {
         fsync: match settings.wal.fsync {
             Fsync::Always => FsyncMode::Always,
@@ -76,130 +80,80 @@ pub(super) fn wal_settings(settings: &Settings) -> wal::Settings {
             Fsync::No => FsyncMode::No,
         },
         segment_size: settings.wal.segment_size,
+        compress_above: settings.wal.compress_above,
     }
 }
 
-/// Opens and replays the log; without a data directory, starts empty.
+/// Opens the log, whose content [`Recovery::load`] then brings into the cradles; without a data
+/// directory, starts empty.
 ///
 /// # Errors
-/// The log can't be read, or is damaged: nothing of it may be served then.
-pub(super) async fn recover(
-    data: Option<&DataDir>,
+/// The log can't be read, or its segments do not fit together.
+pub(super) async fn open(
+    data: Option<&Arc<DataDir>>,
     settings: &Arc<Settings>,
     clock: &Clock,
-) -> Result<Recovered, Failure> {
+    loading: &Arc<Loading>,
+) -> Result<Recovery, Failure> {
     let hasher = KeyHasher::random();
     let configs: Vec<StoreConfig> =
         (0..usize::from(settings.cache.shards)).map(|i| store_config(settings, i)).collect();
     let Some(data) = data else {
-        let cradles = configs.iter().map(|c| cradle(Store::new(*c), 0)).collect();
-        return Ok(Recovered {
-            cradles,
+        let full = |config: &StoreConfig| Cradle::with(Box::new(Store::new(*config)), 0);
+        return Ok(Recovery {
+            cradles: configs.iter().map(full).map(Arc::new).collect(),
             hasher,
             journal: Arc::new(NoJournal),
             log: Arc::new(NoLog),
             wal: None,
             snapshots: None,
             rebuild: Arc::new(StartEmpty),
+            load: None,
         });
     };
-    let opened = wal::open(data, clock.clone()).map_err(|e| unreadable(&e))?;
-    let snapshots = opened.snapshots();
-    let (from, limits, now) = (snapshots.clone(), configs.clone(), clock.unix_ms());
-    let replayed = tokio::task::spawn_blocking(move || {
-        let (mut routed, loaded) = load::load(&from, hasher, &limits, now);
-        let (begin, end) = loaded.map_or((0, 0), |loaded| (loaded.begin, loaded.end));
-        let mut limited = loaded.is_none();
-        let mut said = Instant::now();
-        let report = opened.proven(end).replay(
-            begin,
-            |origin, record| {
-                if !limited && origin.lsn > end {
-                    routed.limit(&limits);
-                    limited = true;
-                }
-                routed.apply(&record);
-            },
-            |progress| {
-                if said.elapsed() >= PROGRESS_EVERY {
-                    said = Instant::now();
-                    log_progress(progress);
-                }
-            },
-        )?;
-        if !limited {
-            routed.limit(&limits);
-        }
-        Ok((report, loaded, routed.into_stores()))
-    })
-    .await;
-    let (report, loaded, stores) = match replayed {
-        Ok(Ok(done)) => done,
-        Ok(Err(error)) => return Err(unreadable(&error)),
-        Err(panicked) => {
-            return Err(Failure {
-                kind: Kind::Startup,
-                dependency: "log".to_owned(),
-                details: format!("replay failed: {panicked}"),
-                exit: Exit::Internal,
-            });
-        }
+    let opened = {
+        let (data, clock) = (Arc::clone(data), clock.clone());
+        tokio::task::spawn_blocking(move || wal::open(&data, clock)).await
     };
-    if let Some(torn) = &report.torn {
-        warn!(
-            file = %torn.path.display(),
-            offset = torn.offset,
-            bytes = torn.bytes,
-            copy = %torn.copy.display(),
-            why = torn.what,
-            "the log's end was torn by a crash; it was cut off, nothing acknowledged was in it"
-        );
-    }
-    info!(
-        records = report.records,
-        segments = report.segments,
-        bytes = report.bytes,
-        entries = stores.iter().map(Store::entries).sum::<u64>(),
-        took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
-        "log replayed"
-    );
-    let intake = DaemonIntake::new(report.last_lsn, &wal_settings(settings));
+    let opened = opened.map_err(|died| failed(&died))?.map_err(|error| unreadable(&error))?;
+    let snapshots = opened.snapshots();
+    let intake = DaemonIntake::unread(&wal_settings(settings));
+    let cradles: Vec<Arc<Cradle>> = configs.iter().map(|_| Arc::default()).collect();
+    let filled = watch::Sender::new(false);
     let dir = data.path().to_owned();
-    Ok(Recovered {
-        cradles: stores.into_iter().map(|store| cradle(store, report.last_lsn)).collect(),
+    let source = Source {
+        dir: dir.clone(),
+        intake: intake.clone(),
+        hasher,
+        shards: configs.len(),
+        clock: clock.clone(),
+    };
+    Ok(Recovery {
+        cradles: cradles.clone(),
         hasher,
         journal: Arc::new(intake.clone()),
         log: Arc::new(IntakeView(intake.clone())),
-        rebuild: Arc::new(FromLog {
-            dir: dir.clone(),
-            intake: intake.clone(),
-            hasher,
-            shards: configs.len(),
-            clock: clock.clone(),
-        }),
-        wal: Some((intake, dir)),
-        snapshots: Some((
+        rebuild: Arc::new(FromLog::new(source, cradles.clone(), filled.subscribe())),
+        wal: Some((intake.clone(), dir)),
+        snapshots: Some(snapshots.clone()),
+        load: Some(Load {
+            data: Arc::clone(data),
+            opened,
             snapshots,
-            SnapshotStatus {
-                newest: loaded.map(|loaded| Newest {
-                    created_ms: loaded.created_ms,
-                    end: loaded.end,
-                    entries: loaded.entries,
-                    bytes: loaded.bytes,
-                }),
-                ..SnapshotStatus::default()
-            },
-        )),
+            hasher,
+            configs,
+            clock: clock.clone(),
+            intake,
+            cradles,
+            filled,
+            loading: Arc::clone(loading),
+        }),
     })
-}
-
-fn cradle(store: Store, last_lsn: Lsn) -> Arc<Cradle> {
-    Arc::new(Cradle::with(Box::new(store), last_lsn))
 }
 
 fn unreadable(error: &OpenError) -> Failure {
     let (kind, exit) = match error {
-        OpenError::Io { .. } => (Kind::Dependency, Exit::System),
+        OpenError::Io { .. } | OpenError::BrokenOff => (Kind::Dependency, Exit::System),
         OpenError::Corrupt(_)
         | OpenError::Manifest { .. }
         | OpenError::Baseless { .. }
@@ -208,18 +162,13 @@ fn unreadable(error: &OpenError) -> Failure {
     Failure { kind, dependency: "log".to_owned(), details: error.to_string(), exit }
 }
 
-fn log_progress(progress: &wal::Progress) {
-    let seconds = progress.took.as_secs_f64().max(0.001);
-    let rate = progress.bytes as f64 / seconds;
-    let left = progress.total_bytes.saturating_sub(progress.bytes) as f64 / rate.max(1.0);
-    info!(
-        records = progress.records,
-        bytes = progress.bytes,
-        of_bytes = progress.total_bytes,
-        records_per_s = (progress.records as f64 / seconds) as u64,
-        seconds_left = left.ceil() as u64,
-        "replaying the log"
-    );
+fn failed(why: &dyn std::fmt::Display) -> Failure {
+    Failure {
+        kind: Kind::Startup,
+        dependency: "log".to_owned(),
+        details: format!("reading it failed: {why}"),
+        exit: Exit::Internal,
+    }
 }
 
 struct IntakeView(DaemonIntake);

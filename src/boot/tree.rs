@@ -16,12 +16,12 @@ use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
 use tokio::sync::watch;
 
-use super::recovery::{DaemonIntake, Recovered, store_config};
+use super::recovery::{DaemonIntake, Recovery, store_config};
 use crate::config::settings::Settings;
 use crate::daemon::{Daemon, ShardHandle, SnapshotHandle, sources};
 use crate::http::{self, AdminHttp, Listen};
 use crate::resp::front::{Front, FrontArgs, FrontMsg};
-use crate::resp::round::DataJob;
+use crate::resp::round::ShardJob;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
 
@@ -61,7 +61,7 @@ impl Wiring {
     /// Wiring for these settings.
     pub fn new(
         settings: &Settings,
-        recovered: &Recovered,
+        recovery: &Recovery,
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
     ) -> Self {
@@ -80,8 +80,8 @@ impl Wiring {
                 .map(|i| watch::Sender::new(store_config(settings, i)))
                 .collect(),
             sweep_interval: watch::Sender::new(settings.cache.sweep_interval),
-            intake: recovered.wal.as_ref().map(|(intake, _)| intake.clone()),
-            snapshots: SnapshotHandle::new(recovered.snapshots.as_ref().map(|(_, s)| s.clone())),
+            intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
+            snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
             grace: settings.supervision.grace,
         }
     }
@@ -99,18 +99,18 @@ impl Wiring {
     pub fn root(
         &self,
         daemon: &Arc<Daemon>,
-        recovered: Recovered,
+        recovery: Recovery,
         telemetry: &Arc<Telemetry>,
         seen: Seen,
         on_change: OnChange,
     ) -> SupervisorSpec {
         let mut root =
             SupervisorSpec::new("root", Strategy::OneForOne).child(metrics(daemon, telemetry));
-        if let Some((intake, dir)) = &recovered.wal {
+        if let Some((intake, dir)) = &recovery.wal {
             root = root.child(self.wal(daemon, intake, dir));
         }
-        let snapshots = self.snapshotter(&recovered);
-        root = root.child(ChildSpec::supervisor(self.cache(daemon, recovered)));
+        let snapshots = self.snapshotter(&recovery);
+        root = root.child(ChildSpec::supervisor(self.cache(daemon, recovery)));
         if let Some(snapshots) = snapshots {
             root = root.child(snapshots);
         }
@@ -128,27 +128,25 @@ impl Wiring {
     }
 
     /// Cache and log go on without it.
-    fn snapshotter(&self, recovered: &Recovered) -> Option<ChildSpec> {
-        let ((intake, _), (snapshots, _)) =
-            (recovered.wal.as_ref()?, recovered.snapshots.as_ref()?);
+    fn snapshotter(&self, recovery: &Recovery) -> Option<ChildSpec> {
+        let ((intake, _), snapshots) = (recovery.wal.as_ref()?, recovery.snapshots.as_ref()?);
         let args = SnapshotArgs {
             shards: self.shards.clone().into(),
             snapshots: snapshots.clone(),
             intake: intake.clone(),
             status: Arc::clone(self.snapshots.status()?),
         };
-        let make = move || (Snapshotter::<DataJob>::default(), args.clone());
+        let make = move || (Snapshotter::<ShardJob>::default(), args.clone());
         let handle = self.snapshots.handle().clone();
         let child = ChildSpec::worker("snapshots", handle, Restart::default(), make);
         Some(child.gives_up(GivesUp::Degrade))
     }
 
-    fn cache(&self, daemon: &Arc<Daemon>, recovered: Recovered) -> SupervisorSpec {
+    fn cache(&self, daemon: &Arc<Daemon>, recovery: Recovery) -> SupervisorSpec {
         let mut cache = SupervisorSpec::new("cache", Strategy::OneForOne);
-        let shards = self.shards.iter().zip(recovered.cradles).zip(&self.store_configs);
+        let shards = self.shards.iter().zip(recovery.cradles).zip(&self.store_configs);
         for (index, ((handle, cradle), config)) in shards.enumerate() {
-            let (journal, rebuild) =
-                (Arc::clone(&recovered.journal), Arc::clone(&recovered.rebuild));
+            let (journal, rebuild) = (Arc::clone(&recovery.journal), Arc::clone(&recovery.rebuild));
             let (config, clock) = (config.subscribe(), daemon.clock.clone());
             let make = move || {
                 let args = ShardArgs {
@@ -159,7 +157,7 @@ impl Wiring {
                     config: config.clone(),
                     clock: clock.clone(),
                 };
-                (Shard::<DataJob>::default(), args)
+                (Shard::<ShardJob>::default(), args)
             };
             let id = format!("shard-{index}");
             cache = cache.child(ChildSpec::worker(id, handle.clone(), Restart::default(), make));

@@ -9,12 +9,13 @@ use seawall_actors::clock::Clock;
 use seawall_actors::wal::{LockError, OpenError};
 
 use super::{complain, print};
+use crate::boot::wal_settings;
 use crate::config::Loader;
 use crate::config::units::{format_duration, format_size};
 use crate::exit::Exit;
 use crate::interchange::ReadError;
 use crate::interchange::import::{
-    Admission, Import, ImportError, Progress, Reason, Report, Stage, import,
+    Admission, Import, ImportError, Progress, Reason, Report, Stage, Unreadable, import,
 };
 
 /// Between two words on how far it is.
@@ -23,7 +24,7 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// What `seawall import` takes.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// An RDB file of Redis or Valkey
+    /// An RDB file, an append-only file, its manifest, or the directory that it is in
     #[arg(long, value_name = "PATH")]
     from: PathBuf,
     /// The data directory, which no daemon may be using [default: as configured]
@@ -60,7 +61,7 @@ pub(super) fn run(config: Option<PathBuf>, args: ImportArgs) -> Exit {
         into_existing: args.into_existing,
         dry_run: args.dry_run,
         admission,
-        segment_size: settings.wal.segment_size,
+        log: wal_settings(&settings),
     };
     let mut said = Instant::now();
     let imported = import(&task, &Clock::System, |progress| {
@@ -80,11 +81,11 @@ pub(super) fn run(config: Option<PathBuf>, args: ImportArgs) -> Exit {
 
 fn exit_for(error: &ImportError) -> Exit {
     match error {
-        ImportError::Source { error: ReadError::Io { .. }, .. }
+        ImportError::Source(Unreadable { error: ReadError::Io { .. }, .. })
         | ImportError::Lock(LockError::Io { .. })
-        | ImportError::Log(OpenError::Io { .. })
+        | ImportError::Log(OpenError::Io { .. } | OpenError::BrokenOff)
         | ImportError::BrokenOff { .. } => Exit::System,
-        ImportError::Source { .. } => Exit::Input,
+        ImportError::Source(_) => Exit::Input,
         ImportError::Lock(LockError::Held { .. }) => Exit::Locked,
         ImportError::Log(_) => Exit::Corrupt,
         ImportError::NotEmpty { .. } => Exit::Usage,
@@ -133,6 +134,16 @@ pub(super) fn as_text(report: &Report, task: &Import) -> String {
         };
         let (count, example, why) = (left_out.count, &left_out.example, &left_out.why);
         let _ = writeln!(out, "left out, refused: {count}, the first {example}: {why}; {advice}");
+    }
+    if let Some(replayed) = &report.replayed {
+        let _ = writeln!(out, "commands run: {}", replayed.applied);
+        for (name, count) in &replayed.elsewhere {
+            let _ = writeln!(out, "commands not held here, {}: {count}", name.escape_debug());
+        }
+        if replayed.unfinished > 0 {
+            let unfinished = replayed.unfinished;
+            let _ = writeln!(out, "commands of a transaction that does not end: {unfinished}");
+        }
     }
     if let Some(lsn) = report.last_lsn {
         let data = task.data.display();

@@ -122,6 +122,12 @@ pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
     tables.into_iter().flatten().collect()
 });
 
+/// Whether a value is what its key has when nobody sets it.
+#[must_use]
+pub fn is_default(path: &str, value: Option<&Value>) -> bool {
+    find(path).and_then(Key::default_value).as_ref() == value
+}
+
 /// The key at a path.
 #[must_use]
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -154,6 +154,8 @@ pub struct Wal {
     pub fsync: Fsync,
     /// Bytes at which a new segment begins.
     pub segment_size: u64,
+    /// Values of more bytes than this are compressed in the log; 0: none is.
+    pub compress_above: u64,
     /// How long a segment is kept at least.
     pub retention: Duration,
 }
@@ -233,7 +235,12 @@ impl Settings {
         }
         let share = self.cache.max_memory.map(|max| max / u64::from(self.cache.shards.max(1)));
         let max_value = self.validation.max_value as u64;
-        if self.cache.shards > 1
+        // Nobody asked for what the defaults can't give on this machine.
+        let asked = ["cache.shards", "validation.max_value"]
+            .iter()
+            .any(|path| !super::keys::is_default(path, self.value(path)));
+        if asked
+            && self.cache.shards > 1
             && let Some(share) = share.filter(|share| *share <= max_value)
         {
             warnings.push(format!(

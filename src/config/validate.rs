@@ -28,6 +28,15 @@ const COMMAND_SLACK: u64 = 1_000_000;
 /// Room for the key and the value of a shard's first entry.
 const FIRST_ENTRY: u64 = 64;
 
+/// `"auto"` leaves each shard at least so many entries: the keys fall on the shards by chance, and
+/// a share of this many is at most a few per cent off when the whole is full.
+const LEAST_ENTRIES: u64 = 1000;
+
+/// The value that has room in every shard under `"auto"` while nobody has said how large values
+/// are. Far more than what is usually cached; the default of `max_value` is a guard, not a size
+/// to expect, and sharing by it would leave one shard on every machine.
+const USUAL_VALUE: u64 = 25_000_000;
+
 /// A rule over several keys that is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -204,14 +213,16 @@ fn shares(s: &Settings, broken: &mut impl FnMut(&[&'static str], String)) {
 ///
 /// A core is left to the log's writer and to the kernel's network work: on two cores one shard
 /// costs less per operation than two, and nothing in throughput. And limits are shared out: there
-/// are no more shards than can each hold one entry, and the largest value.
+/// are no more shards than can each have [`LEAST_ENTRIES`], and hold a value of `max_value`, or of
+/// [`USUAL_VALUE`] if `max_value` is at its default.
 fn auto_shards(values: &Values, machine: Machine, max_memory: Option<u64>) -> u16 {
     let by_cores = (machine.cores as u64).saturating_sub(1);
-    let by_entries = nonzero(int(values, "cache.max_entries")).unwrap_or(u64::MAX);
+    let by_entries =
+        nonzero(int(values, "cache.max_entries")).map_or(u64::MAX, |max| max / LEAST_ENTRIES);
+    let is_default = keys::is_default("validation.max_value", values.get("validation.max_value"));
+    let value = if is_default { USUAL_VALUE } else { size(values, "validation.max_value") };
     let databases = u8::try_from(int(values, "server.databases")).unwrap_or(u8::MAX);
-    let largest = Store::floor_bytes(databases)
-        .saturating_add(size(values, "validation.max_value"))
-        .saturating_add(COMMAND_SLACK);
+    let largest = Store::floor_bytes(databases).saturating_add(value).saturating_add(COMMAND_SLACK);
     let by_memory = max_memory.map_or(u64::MAX, |max| max / largest);
     u16::try_from(by_cores.min(by_entries).min(by_memory).clamp(1, 256)).unwrap_or(256)
 }
@@ -279,6 +290,7 @@ fn build(
                 _ => Fsync::EverySec,
             },
             segment_size: size(v, "wal.segment_size"),
+            compress_above: size(v, "wal.compress_above"),
             retention: duration(v, "wal.retention"),
         },
         log: Log {

@@ -40,7 +40,7 @@ impl Backend for Daemon {
             started_at: self.life.started_ms,
             uptime: self.life.started.elapsed(),
             run_id: self.life.run_id.clone(),
-            loading: self.life.phase() == Phase::Replaying,
+            loading: self.loading.is_on().then(|| self.loading.figures()),
             stopping: self.life.phase() == Phase::Draining,
         }
     }

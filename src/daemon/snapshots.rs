@@ -21,12 +21,10 @@ pub struct SnapshotHandle {
 }
 
 impl SnapshotHandle {
-    /// A snapshotter that is not started yet; `status` is what recovery found, `None` for a pure
-    /// cache.
+    /// A snapshotter that is not started yet; `there` is false for a pure cache.
     #[must_use]
-    pub fn new(status: Option<SnapshotStatus>) -> Self {
-        let status = status.map(|status| Arc::new(watch::Sender::new(status)));
-        Self { handle: Handle::new(), status }
+    pub fn new(there: bool) -> Self {
+        Self { handle: Handle::new(), status: there.then(Arc::default) }
     }
 
     /// For the child spec.

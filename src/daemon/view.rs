@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seawall_actors::metrics::{Sample, Snapshot, Source};
 
-use super::Daemon;
+use super::{Daemon, Phase};
 use crate::http::metrics::{self, DaemonFigures};
 use crate::http::{Degraded, TreeView, View};
 use crate::telemetry::Telemetry;
@@ -16,7 +16,12 @@ const SHARD_WITHIN: Duration = Duration::from_millis(500);
 
 impl View for Daemon {
     fn ready(&self) -> Result<(), Vec<String>> {
-        self.life.ready()
+        self.life.ready().map_err(|mut reasons| {
+            if self.life.phase() == Phase::Loading {
+                reasons.iter_mut().for_each(|r| *r += &format!(": {}", self.loading.figures()));
+            }
+            reasons
+        })
     }
 
     fn degraded(&self) -> Vec<Degraded> {
@@ -100,6 +105,8 @@ impl Source for Reading {
                 ready: daemon.life.ready().is_ok(),
                 config_generation: daemon.config_generation(),
                 dropped_lines: self.telemetry.dropped_lines(),
+                loading: daemon.loading.is_on(),
+                load: daemon.loading.figures(),
             }),
             Part::Process => metrics::process::read(daemon.life.started_ms).await,
         }

@@ -14,6 +14,7 @@ use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
 
 use super::view::{Degraded, Node};
+use crate::loading::Figures;
 use crate::stats::StatsSnapshot;
 
 /// The shards, in their order; `None` for one that does not answer.
@@ -84,6 +85,7 @@ pub fn log(stats: &wal::Stats, fsync: &str) -> Sample {
     s.count(&m::LOG_WRITTEN_LSN, &[], stats.written);
     s.count(&m::LOG_DURABLE_LSN, &[], stats.durable);
     s.count(&m::LOG_WRITTEN, &[], stats.bytes);
+    s.count(&m::LOG_SAVED, &[], stats.saved_bytes);
     s.count(&m::LOG_FRAMES, &[], stats.frames);
     s.count(&m::LOG_RECORDS, &[], stats.records);
     s.count(&m::LOG_SYNCS, &[], stats.syncs);
@@ -150,6 +152,10 @@ pub struct DaemonFigures {
     pub config_generation: u64,
     /// Log lines dropped because stderr took none.
     pub dropped_lines: u64,
+    /// Whether the dataset is being loaded.
+    pub loading: bool,
+    /// How far it is loaded.
+    pub load: Figures,
 }
 
 /// The daemon as a whole.
@@ -160,6 +166,11 @@ pub fn daemon(figures: DaemonFigures) -> Sample {
     s.flag(&m::READY, &[], figures.ready);
     s.count(&m::CONFIG_GENERATION, &[], figures.config_generation);
     s.count(&m::DROPPED_LINES, &[], figures.dropped_lines);
+    s.flag(&m::LOADING, &[], figures.loading);
+    s.count(&m::LOAD_TOTAL, &[], figures.load.total_bytes);
+    s.count(&m::LOAD_DONE, &[], figures.load.loaded_bytes);
+    s.count(&m::LOAD_RECORDS, &[], figures.load.records);
+    s.number(&m::LOAD_TIME, &[], figures.load.elapsed.as_secs_f64());
     s
 }
 

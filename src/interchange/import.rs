@@ -1,12 +1,14 @@
 //! Redis' files into the log of a data directory that no daemon uses.
 //!
-//! A source is read twice: first to its end, to know that it is whole and what of it is taken;
-//! then to add that to the log. So a damaged source changes nothing. What is added are plain SET
-//! records behind all that was in the log: an import that was broken off can be made again.
+//! A source is read to its end first, to know that it is whole; only then is anything added to the
+//! log. So a damaged source changes nothing. An RDB file is read a second time for that, the data
+//! that append-only files lead to are held in memory. What is added are plain SET records behind
+//! all that was in the log: an import that was broken off can be made again.
 
 mod admission;
+mod content;
+mod files;
 mod log;
-mod source;
 mod tally;
 
 use std::path::PathBuf;
@@ -14,20 +16,22 @@ use std::time::{Duration, Instant};
 
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::{Lsn, Record};
-use seawall_actors::wal::{AppendError, LockError, OpenError};
+use seawall_actors::wal::{self, AppendError, LockError, OpenError};
 
 use super::ReadError;
+use super::aof::Replayed;
 use super::rdb::Item;
 pub use admission::{Admission, Reason};
 pub use tally::{LeftOut, Tally};
 
+use content::{Content, Went};
+use files::Files;
 use log::Log;
-use source::Source;
 
 /// What to import, and where to.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// The file.
+    /// The file, or the directory of several.
     pub from: PathBuf,
     /// The data directory.
     pub data: PathBuf,
@@ -37,8 +41,8 @@ pub struct Import {
     pub dry_run: bool,
     /// What is taken.
     pub admission: Admission,
-    /// Bytes at which a segment of the log is closed.
-    pub segment_size: u64,
+    /// How the log is written.
+    pub log: wal::Settings,
 }
 
 /// What an import is doing.
@@ -72,6 +76,8 @@ pub struct Report {
     pub source: String,
     /// Its length.
     pub bytes: u64,
+    /// What its commands came to, if it has any.
+    pub replayed: Option<Replayed>,
     /// The log's last LSN, all of it durable; `None` after a dry run.
     pub last_lsn: Option<Lsn>,
     /// How long it took.
@@ -82,13 +88,8 @@ pub struct Report {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The source cannot be read, or is no such file, or is damaged.
-    #[error("{}: {error}; nothing was imported", path.display())]
-    Source {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: ReadError,
-    },
+    #[error("{0}; nothing was imported")]
+    Source(#[from] Unreadable),
     /// The data directory cannot be had.
     #[error("{0}; nothing was imported")]
     Lock(#[from] LockError),
@@ -123,11 +124,21 @@ pub enum ImportError {
     },
 }
 
+/// A file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub error: ReadError,
+}
+
 /// Why going through a source ended early.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error(transparent)]
-    Read(#[from] ReadError),
+    Read(#[from] Unreadable),
     #[error(transparent)]
     Append(#[from] AppendError),
 }
@@ -142,34 +153,37 @@ pub fn import(
     mut progress: impl FnMut(Progress),
 ) -> Result<Report, ImportError> {
     let begun = Instant::now();
-    let of_source = |error| ImportError::Source { path: import.from.clone(), error };
-    let source = Source::find(&import.from).map_err(of_source)?;
-    let mut checked = Taken::new(&import.admission, clock.unix_ms(), None);
-    let passed = source
-        .each(Stage::Checking, &mut progress, |item| checked.take(item).map_err(Broken::from));
-    let what = passed.map_err(|broken| match broken {
-        Broken::Read(error) => of_source(error),
-        Broken::Append(error) => broken_off(import, &checked, &error),
-    })?;
-    let report = |taken: Taken<'_>, last_lsn| Report {
-        tally: taken.tally,
-        source: what,
-        bytes: source.bytes(),
-        last_lsn,
-        took: begun.elapsed(),
+    let (now, progress) = (clock.unix_ms(), &mut progress);
+    let mut files = Files::find(&import.from)?;
+    let mut content = Content::of(&files, now, progress)?;
+    let (checked, source) = loop {
+        let mut checked = Taken::new(import, now, &content, None);
+        match content.each(Stage::Checking, progress, |item| checked.take(item)) {
+            Ok(Went::Through(source)) => break (checked, source),
+            Ok(Went::Preamble) => {
+                files = Files::Aof(vec![(import.from.clone(), files.bytes())]);
+                content = Content::of(&files, now, progress)?;
+            }
+            Err(Broken::Read(error)) => return Err(error.into()),
+            Err(Broken::Append(error)) => return Err(broken_off(import, &checked, &error)),
+        }
     };
-    if import.dry_run {
-        return Ok(report(checked, None));
+    let (mut tally, mut last_lsn) = (checked.tally, None);
+    if !import.dry_run {
+        let log = Log::open(import, clock, progress)?;
+        let mut taken = Taken::new(import, now, &content, Some(log));
+        let added = content
+            .each(Stage::Adding, progress, |item| taken.take(item))
+            .and_then(|_| Ok(taken.log.take().map(Log::finish).transpose()?));
+        last_lsn = added.map_err(|broken| broken_off(import, &taken, &broken))?;
+        tally = taken.tally;
     }
-    let log = Log::open(import, clock, &mut progress)?;
-    let mut taken = Taken::new(&import.admission, checked.now, Some(log));
-    let added = source
-        .each(Stage::Adding, &mut progress, |item| taken.take(item).map_err(Broken::from))
-        .and_then(|_| Ok(taken.log.take().map(Log::finish).transpose()?));
-    match added {
-        Ok(last_lsn) => Ok(report(taken, last_lsn)),
-        Err(broken) => Err(broken_off(import, &taken, &broken)),
-    }
+    let replayed = match content {
+        Content::Memory { replay, .. } => Some(replay.so_far().clone()),
+        Content::Rdb { .. } => None,
+    };
+    let (bytes, took) = (files.bytes(), begun.elapsed());
+    Ok(Report { tally, source, bytes, replayed, last_lsn, took })
 }
 
 fn broken_off(import: &Import, taken: &Taken<'_>, why: &impl ToString) -> ImportError {
@@ -187,14 +201,21 @@ struct Taken<'a> {
 }
 
 impl<'a> Taken<'a> {
-    fn new(admission: &'a Admission, now: UnixMs, log: Option<Log>) -> Self {
-        Self { admission, now, tally: Tally::default(), log }
+    fn new(import: &'a Import, now: UnixMs, content: &Content, log: Option<Log>) -> Self {
+        let tally = match content {
+            Content::Memory { others, .. } => others.clone(),
+            Content::Rdb { .. } => Tally::default(),
+        };
+        Self { admission: &import.admission, now, tally, log }
     }
 
-    fn take(&mut self, item: Item<'_>) -> Result<(), AppendError> {
-        let Item::Entry { db, key, value, expires_at } = item else {
-            self.tally.count_other(item);
-            return Ok(());
+    fn take(&mut self, item: Item<'_>) -> Result<(), Broken> {
+        let (db, key, value, expires_at) = match item {
+            Item::String { db, key, value, expires_at } => (db, key, value, expires_at),
+            Item::Other(kind) => {
+                self.tally.count_other(kind);
+                return Ok(());
+            }
         };
         if expires_at.is_some_and(|at| at <= self.now) {
             self.tally.expired += 1;

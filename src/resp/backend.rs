@@ -21,6 +21,7 @@ use seawall_actors::wal;
 use super::clients::Clients;
 use super::refusal::Refusal;
 use crate::config::ConfigControl;
+use crate::loading::Figures;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
 
@@ -33,8 +34,8 @@ pub struct LifeNumbers {
     pub uptime: Duration,
     /// 40 hexadecimal digits, different at every start.
     pub run_id: String,
-    /// The log is being replayed.
-    pub loading: bool,
+    /// The load of the dataset, while it goes on.
+    pub loading: Option<Figures>,
     /// A stop was asked for.
     pub stopping: bool,
 }

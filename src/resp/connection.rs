@@ -4,14 +4,16 @@
 //! and `ractor` takes a process-wide lock at each spawn and exit.
 
 mod exec;
+mod interrupt;
 mod pipeline;
 mod rollback;
 mod single;
 
+use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use seawall_actors::failpoint::{self, Point};
@@ -19,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
+use self::interrupt::{Interrupt, Interrupts};
 use self::pipeline::Pipeline;
 use super::codec::{Decoder, MAX_ARGS, ProtocolError, RequestLimits};
 use super::limits::Limits;
@@ -113,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub fn new(stream: S, daemon: Arc<Daemon>, session: Session) -> Self {
         let settings = daemon.config.subscribe();
         let bounds = Bounds::of(&settings.borrow());
+        let input = Arc::new(Input::new(Arc::clone(&bounds.limits)));
         Self {
             wire: Wire::new(stream),
             pipeline: Pipeline::new(daemon.shards.len()),
@@ -120,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             daemon,
             session,
             transaction: Transaction::default(),
-            input: Arc::default(),
+            input,
             decoder: Decoder::default(),
             settings,
             bounds,
@@ -145,11 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    async fn serve_rounds(&mut self, mut draining: watch::Receiver<bool>) -> Closed {
+    async fn serve_rounds(&mut self, draining: watch::Receiver<bool>) -> Closed {
         let client = Arc::clone(self.session.client());
-        let mut killed = pin!(client.killed());
-        // The guard that `wait_for` returns must not live across an await.
-        let mut drained = pin!(async move { drop(draining.wait_for(|on| *on).await) });
+        let mut interrupts = Interrupts::new(Arc::clone(&client), draining);
         loop {
             loop {
                 match self.round().await {
@@ -159,26 +161,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Err(closed) => return self.part(closed).await,
                 }
             }
-            let Some(input) = Arc::get_mut(&mut self.input) else { continue };
-            let turn = tokio::select! {
-                biased;
-                turn = self.wire.turn(&mut input.bytes) => turn,
-                () = &mut killed => return Closed::Killed,
-                () = &mut drained => return self.drain().await,
-            };
-            match turn {
-                Ok(Turn::Read) => {}
-                Ok(Turn::End) => return Closed::Left,
-                Err(error) => return Closed::Io(error),
+            let input = unique(&mut self.input);
+            let turn = poll_fn(|cx| match self.wire.poll_turn(cx, &mut input.bytes) {
+                Poll::Ready(turn) => Poll::Ready(Ok(turn)),
+                Poll::Pending => interrupts.poll(cx).map(Err),
+            });
+            match turn.await {
+                Ok(Ok(Turn::Read)) => {}
+                Ok(Ok(Turn::End)) => return Closed::Left,
+                Ok(Err(error)) => return Closed::Io(error),
+                Err(Interrupt::Killed) => return Closed::Killed,
+                Err(Interrupt::Draining) => return self.drain().await,
             }
         }
     }
 
     /// Runs one round of the requests in the buffer; `false` if no request is whole.
     async fn round(&mut self) -> Result<bool, Closed> {
+        if self.input.bytes.is_empty() {
+            return Ok(false);
+        }
         let begun = Instant::now();
         if self.settings.has_changed().unwrap_or(false) {
             self.bounds = Bounds::of(&self.settings.borrow_and_update());
+            unique(&mut self.input).limits = Arc::clone(&self.bounds.limits);
         }
         let consumed = self.decode()?;
         if consumed == 0 {
@@ -252,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         input.requests.clear();
         input.spans.clear();
         if input.bytes.is_empty() && input.bytes.capacity() > INPUT_KEEP {
-            *input = Input::default();
+            *input = Input::new(Arc::clone(&input.limits));
         }
     }
 
@@ -269,7 +275,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             databases: self.bounds.databases,
             hasher: self.daemon.shards.hasher(),
             no_touch: self.session.traits().no_touch,
-            limits: Arc::clone(&self.bounds.limits),
         }
     }
 
@@ -318,9 +323,5 @@ const INPUT_KEEP: usize = 256 * 1024;
 /// The input, for changing. Shards let go of it when they answer; if one died with it in its
 /// hands, the connection goes on with a copy.
 fn unique(input: &mut Arc<Input>) -> &mut Input {
-    if Arc::get_mut(input).is_none() {
-        let copy = Input { bytes: input.bytes.clone(), ..Input::default() };
-        *input = Arc::new(copy);
-    }
-    Arc::get_mut(input).unwrap_or_else(|| unreachable!("a fresh Arc is not shared"))
+    Arc::make_mut(input)
 }

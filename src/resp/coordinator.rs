@@ -11,7 +11,6 @@ use seawall_actors::supervise::CallError;
 use tokio::sync::oneshot;
 
 use super::refusal::Refusal;
-use super::round::DataJob;
 use crate::daemon::Shards;
 
 /// How long a coordinator waits for one shard to lend its store. A shard that is being restarted
@@ -161,7 +160,7 @@ impl<'a> Borrowed<'a> {
         failpoint::hit(Point::CoordinatorAppend);
         let journal = self.shards.journal();
         let (reply, settled) = oneshot::channel();
-        let parked = Parked::new(DataJob::empty(), reply);
+        let parked = Parked::new(Box::default(), reply);
         if self.effects.is_empty() {
             let lsn = self.loans.iter().flatten().map(|l| l.last_lsn).max().unwrap_or(0);
             drop(self.give_back(lsn));

@@ -32,7 +32,7 @@ pub struct Request {
 }
 
 /// Bytes from a client, and the whole requests found in them.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub struct Input {
     /// What was read; requests first, then whatever is not whole yet.
     pub bytes: Vec<u8>,
@@ -40,9 +40,17 @@ pub struct Input {
     pub spans: Vec<Span>,
     /// The requests, in order.
     pub requests: Vec<Request>,
+    /// Limits on keys and values, the same for all of them.
+    pub limits: Arc<Limits>,
 }
 
 impl Input {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new(limits: Arc<Limits>) -> Self {
+        Self { bytes: Vec::new(), spans: Vec::new(), requests: Vec::new(), limits }
+    }
+
     /// The arguments of a request.
     #[must_use]
     pub fn args(&self, request: &Request) -> Args<'_> {
@@ -53,7 +61,7 @@ impl Input {
 }
 
 /// What all commands of a job have in common.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct View {
     /// Selected database.
     pub db: u8,
@@ -65,18 +73,16 @@ pub struct View {
     pub hasher: KeyHasher,
     /// Reads do not count as uses.
     pub no_touch: bool,
-    /// Limits on keys and values.
-    pub limits: Arc<Limits>,
 }
 
 impl View {
-    /// The scope of a command that runs at `now`.
+    /// The scope of a command that runs at `now` within `limits`.
     #[must_use]
-    pub fn scope(&self, now: UnixMs) -> Scope<'_> {
+    pub const fn scope(self, now: UnixMs, limits: &Limits) -> Scope<'_> {
         Scope {
             db: self.db,
             now,
-            limits: &self.limits,
+            limits,
             hasher: self.hasher,
             databases: self.databases,
             no_touch: self.no_touch,
@@ -87,11 +93,14 @@ impl View {
 /// Reply bytes after which a job stops early; the connection writes and sends it again.
 const MAX_JOB_OUT: usize = 1 << 20;
 
-/// Commands of one round that go to one shard, and their replies.
-#[derive(Debug)]
+/// What a shard is sent, and sends back.
+pub type ShardJob = Box<DataJob>;
+
+/// Commands of one round that go to one shard, and their replies. The default has none; it is
+/// also what a coordinator parks to wait for the log.
+#[derive(Debug, Default)]
 pub struct DataJob {
-    input: Arc<Input>,
-    view: Option<View>,
+    source: Option<Source>,
     /// Indexes of the requests.
     picks: Vec<u32>,
     /// How many of `picks` were executed.
@@ -112,6 +121,13 @@ pub struct Failure {
     pub code: ErrorCode,
 }
 
+/// Where a job's commands come from.
+#[derive(Debug)]
+struct Source {
+    input: Arc<Input>,
+    view: View,
+}
+
 /// The code of an error reply, short enough to copy; a longer one is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ErrorCode {
@@ -129,24 +145,9 @@ impl ErrorCode {
 }
 
 impl DataJob {
-    /// A job without commands; also what a coordinator parks to wait for the log.
-    #[must_use]
-    pub fn empty() -> Self {
-        Self {
-            input: Arc::default(),
-            view: None,
-            picks: Vec::new(),
-            done: 0,
-            out: Vec::new(),
-            ends: Vec::new(),
-            failures: Vec::new(),
-        }
-    }
-
     /// Prepares a used job for a new round; keeps its buffers.
     pub fn prepare(&mut self, input: &Arc<Input>, view: &View) {
-        self.input = Arc::clone(input);
-        self.view = Some(view.clone());
+        self.source = Some(Source { input: Arc::clone(input), view: *view });
         self.picks.clear();
         self.done = 0;
         self.reset_replies();
@@ -205,24 +206,22 @@ impl DataJob {
         self.picks.clear();
         self.done = 0;
         self.reset_replies();
-        if self.view.take().is_some() {
-            self.input = Arc::default();
-        }
+        self.source = None;
     }
 
     /// Replaces the replies of the writes among the executed requests: the log failed under them.
     pub fn taint_writes(&mut self, error: &JournalError) {
         let refusal = outcome_unknown(error);
         let (old, ends) = (std::mem::take(&mut self.out), std::mem::take(&mut self.ends));
-        let proto = self.view.as_ref().map_or(Proto::V2, |v| v.proto);
+        let Some(Source { input, view }) = &self.source else { return };
         let first = self.done - ends.len();
         let mut start = 0;
         for (n, end) in ends.into_iter().enumerate() {
             let end = end as usize;
             let request = self.picks.get(first + n).copied().unwrap_or(u32::MAX);
-            let command = self.input.requests.get(request as usize).and_then(|r| r.command);
+            let command = input.requests.get(request as usize).and_then(|r| r.command);
             if command.is_some_and(|c| c.flags.has(Flags::WRITE)) {
-                let code = answer(&refusal, &mut Reply::new(&mut self.out, proto));
+                let code = answer(&refusal, &mut Reply::new(&mut self.out, view.proto));
                 self.failures.push(Failure { request, code });
             } else {
                 self.out.extend_from_slice(old.get(start..end).unwrap_or_default());
@@ -235,18 +234,19 @@ impl DataJob {
 
 impl Job for DataJob {
     fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
-        let Some(view) = &self.view else { return };
-        warm(&self.input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
+        let Some(Source { input, view }) = &self.source else { return };
+        warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
         while let Some(index) = self.picks.get(self.done).copied() {
-            let Some(request) = self.input.requests.get(index as usize) else { break };
+            let Some(request) = input.requests.get(index as usize) else { break };
             if self.out.len() >= MAX_JOB_OUT {
                 break;
             }
             if let Some((command, run)) = data_command(request) {
                 let stores = Stores::One(store);
-                let mut keyspace = Keyspace::new(stores, view.scope(now), Some(request.hash));
+                let mut keyspace =
+                    Keyspace::new(stores, view.scope(now, &input.limits), Some(request.hash));
                 let mut reply = Reply::new(&mut self.out, view.proto);
-                let args = self.input.args(request);
+                let args = input.args(request);
                 if let Err(code) = execute(command, run, &args, &mut keyspace, &mut reply, writable)
                 {
                     self.failures.push(Failure { request: index, code });

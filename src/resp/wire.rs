@@ -61,23 +61,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         std::mem::take(&mut self.traffic)
     }
 
-    /// Waits for input, writing what is owed meanwhile. Safe to cancel.
+    /// Takes input, and writes what is owed meanwhile.
     ///
     /// # Errors
     /// The connection broke.
-    pub async fn turn(&mut self, input: &mut Vec<u8>) -> io::Result<Turn> {
-        poll_fn(|cx| {
-            // A client may close its sending half and still wait for replies.
-            let write = self.poll_write_out(cx)?;
-            match self.poll_read_into(cx, input) {
-                Poll::Ready(Ok(0)) if write.is_pending() => Poll::Pending,
-                Poll::Ready(Ok(0)) => Poll::Ready(Ok(Turn::End)),
-                Poll::Ready(Ok(_)) => Poll::Ready(Ok(Turn::Read)),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+    pub fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &mut Vec<u8>,
+    ) -> Poll<io::Result<Turn>> {
+        // A client may close its sending half and still wait for replies.
+        let write = self.poll_write_out(cx)?;
+        match self.poll_read_into(cx, input) {
+            Poll::Ready(Ok(0)) if write.is_pending() => Poll::Pending,
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(Turn::End)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Turn::Read)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Writes as much as goes without waiting.

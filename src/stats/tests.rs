@@ -116,6 +116,7 @@ async fn follows_the_tree_until_it_is_gone() {
         reason: None,
         restarts: 0,
         next_in: None,
+        down_for: None,
     };
     for lifecycle in [Lifecycle::Up, Lifecycle::Restarting, Lifecycle::Trial, Lifecycle::Escalated]
     {

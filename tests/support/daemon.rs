@@ -201,8 +201,19 @@ impl Daemon {
         self.write_settings();
     }
 
+    /// Waits until it listens, which it does before it is ready.
     #[track_caller]
-    fn wait_ready(&mut self) {
+    pub fn wait_listening(&mut self) {
+        let mut address = |message: &str| {
+            let line = self.wait_log(message, |line| line["message"] == message);
+            line["address"].as_str().and_then(|address| address.parse().ok())
+        };
+        (self.resp, self.admin) = (address("RESP listens"), address("admin HTTP listens"));
+    }
+
+    /// Waits until it serves.
+    #[track_caller]
+    pub fn wait_ready(&mut self) {
         let ready = self.wait_log("ready", |line| line["message"] == "ready");
         let address = |key: &str| {
             let text = ready[key].as_str().unwrap_or_default();
@@ -298,6 +309,12 @@ impl Daemon {
         self.launch(None);
     }
 
+    /// From the next start on it has this variable in its environment.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.retain(|(other, _)| other != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// From the next start on it has no surroundings of its own.
     pub fn leave_surroundings(&mut self) {
         self.surroundings.clear();
@@ -331,13 +348,18 @@ impl Daemon {
 
     /// Kilobytes of memory that it holds now.
     pub fn resident_kb(&self) -> u64 {
+        self.status("VmRSS").trim_end_matches(" kB").parse().expect("a resident size")
+    }
+
+    /// A line of `/proc/<pid>/status`.
+    pub fn status(&self, name: &str) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         status
             .expect("a Linux machine")
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok())
-            .expect("a resident size")
+            .filter_map(|line| line.split_once(':'))
+            .find_map(|(n, value)| (n == name).then(|| value.trim().to_owned()))
+            .unwrap_or_else(|| panic!("no {name}"))
     }
 }
 

@@ -8,7 +8,8 @@ use crate::journal::Lsn;
 /// Holds the store of a shard whose actor has ended, for the successor to adopt.
 ///
 /// Only a store that was not in the middle of a commit gets here; otherwise the cradle stays
-/// empty and the successor rebuilds from the log. The supervisor starts a successor only after
+/// empty and the successor rebuilds from the log. While a log is loaded at the start, the cradles
+/// are empty, too. The supervisor starts a successor only after
 /// the predecessor's state was dropped, so the two never meet here.
 #[derive(Debug, Default)]
 pub struct Cradle {
@@ -23,14 +24,15 @@ impl Cradle {
     }
 
     /// Leaves a store, and the LSN of its last record, if no commit was under way.
-    pub(super) fn leave(&self, store: Box<Store>, last_lsn: Lsn) {
+    pub fn leave(&self, store: Box<Store>, last_lsn: Lsn) {
         if store.is_intact() {
             *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some((store, last_lsn));
         }
     }
 
     /// Takes the store out.
-    pub(super) fn take(&self) -> Option<(Box<Store>, Lsn)> {
+    #[must_use]
+    pub fn take(&self) -> Option<(Box<Store>, Lsn)> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -6,8 +6,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info};
+use tokio::task::AbortHandle;
+use tracing::error;
 
 use super::cradle::Cradle;
 use super::loan::Loan;
@@ -25,6 +27,13 @@ pub trait Job: Send + 'static {
     /// Runs the batch. `writable` is `Err` while the log takes no writes: the job MUST refuse
     /// its writes then, and may read.
     fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>);
+}
+
+/// A job travels through a mailbox and back by moves: boxed, those are of one word.
+impl<J: Job> Job for Box<J> {
+    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
+        (**self).run(store, now, writable);
+    }
 }
 
 /// What became of a job. The job comes back with its replies.
@@ -91,6 +100,8 @@ pub enum ShardMsg<J> {
     ResetStats,
     /// New limits or eviction.
     Reconfigure(StoreConfig),
+    /// Answer once there is a store to work on.
+    AwaitStore(oneshot::Sender<()>),
     /// A rebuild from the log has ended.
     Rebuilt(Result<(Box<Store>, Lsn), String>),
 }
@@ -107,6 +118,7 @@ impl<J> Label for ShardMsg<J> {
             Self::Stats(_) => "stats",
             Self::ResetStats => "reset-stats",
             Self::Reconfigure(_) => "reconfigure",
+            Self::AwaitStore(_) => "await-store",
             Self::Rebuilt(_) => "rebuilt",
         }
     }
@@ -160,12 +172,15 @@ pub struct DatabaseStats {
 }
 
 /// Restores a shard's store from the log.
+#[async_trait]
 pub trait Rebuild: Send + Sync + 'static {
-    /// Blocking. Returns the store with everything up to the LSN that is returned with it.
+    /// Returns the store with everything up to the LSN that is returned with it. At the start it
+    /// waits for the log to be loaded. MUST NOT block; is dropped if its shard ends meanwhile.
     ///
     /// # Errors
     /// Says why the log could not be read; the shard then fails and is tried again.
-    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String>;
+    async fn rebuild(&self, shard: usize, config: StoreConfig)
+    -> Result<(Box<Store>, Lsn), String>;
 }
 
 /// What a start needs.
@@ -197,6 +212,10 @@ pub struct ShardState<J: Send + 'static> {
     store: Option<Box<Store>>,
     last_lsn: Lsn,
     active_expire: bool,
+    /// The rebuild that is under way.
+    rebuilding: Option<AbortHandle>,
+    /// Who waits for the store: bounded like the mailbox, by one a connection.
+    awaiting: Vec<oneshot::Sender<()>>,
 }
 
 impl<J: Send + 'static> std::fmt::Debug for ShardState<J> {
@@ -207,6 +226,9 @@ impl<J: Send + 'static> std::fmt::Debug for ShardState<J> {
 
 impl<J: Send + 'static> Drop for ShardState<J> {
     fn drop(&mut self) {
+        if let Some(rebuilding) = self.rebuilding.take() {
+            rebuilding.abort();
+        }
         if let Some(store) = self.store.take() {
             self.args.cradle.leave(store, self.last_lsn);
         }
@@ -238,7 +260,14 @@ impl<J: Job> Worker for Shard<J> {
         _me: &Me<Self::Msg>,
         args: ShardArgs<J>,
     ) -> Result<ShardState<J>, Failure> {
-        Ok(ShardState { args, store: None, last_lsn: 0, active_expire: true })
+        Ok(ShardState {
+            args,
+            store: None,
+            last_lsn: 0,
+            active_expire: true,
+            rebuilding: None,
+            awaiting: Vec::new(),
+        })
     }
 
     async fn started(&self, me: &Me<Self::Msg>, state: &mut ShardState<J>) -> Result<(), Failure> {
@@ -272,6 +301,7 @@ impl<J: Job> Worker for Shard<J> {
                 }
             }
             ShardMsg::Reconfigure(config) => state.reconfigure(config),
+            ShardMsg::AwaitStore(reply) => state.await_store(reply),
             ShardMsg::Rebuilt(result) => state.rebuilt(result)?,
         }
         Ok(())
@@ -292,22 +322,41 @@ impl<J: Job> ShardState<J> {
             return;
         }
         let (me, rebuild, index) = (me.clone(), Arc::clone(&self.args.rebuild), self.args.index);
-        info!(shard = index, "rebuilding the store from the log");
-        tokio::task::spawn_blocking(move || {
-            me.send(ShardMsg::Rebuilt(rebuild.rebuild(index, config)));
+        let work = tokio::spawn(async move { rebuild.rebuild(index, config).await });
+        self.rebuilding = Some(work.abort_handle());
+        tokio::spawn(async move {
+            // Nobody is left to be told if the shard has ended.
+            me.send(ShardMsg::Rebuilt(match work.await {
+                Ok(result) => result,
+                Err(died) => Err(format!("the rebuild ended early: {died}")),
+            }));
         });
     }
 
+    fn await_store(&mut self, reply: oneshot::Sender<()>) {
+        if self.store.is_some() {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
+        } else {
+            self.awaiting.retain(|other| !other.is_closed());
+            self.awaiting.push(reply);
+        }
+    }
+
     fn rebuilt(&mut self, result: Result<(Box<Store>, Lsn), String>) -> Result<(), Failure> {
+        self.rebuilding = None;
         let (mut store, lsn) = result.map_err(|why| {
             error!(shard = self.args.index, %why, "the store could not be rebuilt");
             Failure::new(format!("rebuild failed: {why}"))
         })?;
         failpoint::hit(Point::ShardRebuilt);
         store.reconfigure(*self.args.config.borrow());
-        info!(shard = self.args.index, lsn, entries = store.entries(), "rebuilt");
         self.store = Some(store);
         self.last_lsn = lsn;
+        for reply in self.awaiting.drain(..) {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
+        }
         Ok(())
     }
 

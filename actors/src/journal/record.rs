@@ -10,9 +10,13 @@
 //! body of SWAPDB (6) := a:u8 b:u8
 //! ```
 //!
+//! On disk a large value may be compressed, in a record of kind 7, see [`packed`].
+//!
 //! `varint` is LEB128, at most ten bytes; `expires_at` is Unix milliseconds, 0 for none. Every
 //! record carries its length, so a reader can pass over a kind it does not know: kinds of 128
 //! and above are *optional* (skip), kinds below are *critical* (refuse).
+
+pub(crate) mod packed;
 
 use crate::clock::UnixMs;
 
@@ -22,6 +26,8 @@ const EXPIRE: u8 = 3;
 const FLUSH: u8 = 4;
 const EVICT: u8 = 5;
 const SWAPDB: u8 = 6;
+/// Only in a frame that says so, and only until it is unpacked.
+const PACKED_SET: u8 = 7;
 /// Kinds from here on may be skipped by a reader that does not know them.
 const FIRST_OPTIONAL: u8 = 128;
 const EVERY_DB: u8 = 255;
@@ -93,13 +99,15 @@ pub enum DecodeError {
 pub struct RecordBatch {
     bytes: Vec<u8>,
     count: u32,
+    /// Length of the longest value.
+    largest: usize,
 }
 
 impl RecordBatch {
     /// An empty batch; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), count: 0 }
+        Self { bytes: Vec::new(), count: 0, largest: 0 }
     }
 
     /// Appends a record.
@@ -107,6 +115,7 @@ impl RecordBatch {
         self.count += 1;
         match *record {
             Record::Set { db, key, value, expires_at } => {
+                self.largest = self.largest.max(value.len());
                 let expires_at = expires_at.unwrap_or(0);
                 let len = 1
                     + varint_len(key.len() as u64)
@@ -142,8 +151,7 @@ impl RecordBatch {
     }
 
     fn head(&mut self, kind: u8, body_len: usize, db: u8) {
-        self.bytes.push(kind);
-        put_varint(&mut self.bytes, body_len as u64);
+        put_head(&mut self.bytes, kind, body_len);
         self.bytes.push(db);
     }
 
@@ -151,6 +159,7 @@ impl RecordBatch {
     pub fn extend(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
         self.count += other.count;
+        self.largest = self.largest.max(other.largest);
     }
 
     /// Number of records.
@@ -165,6 +174,12 @@ impl RecordBatch {
         self.count == 0
     }
 
+    /// Bytes of the longest value, 0 without any.
+    #[must_use]
+    pub const fn largest_value(&self) -> usize {
+        self.largest
+    }
+
     /// The encoded records.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -175,6 +190,7 @@ impl RecordBatch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
+        self.largest = 0;
     }
 }
 
@@ -201,23 +217,17 @@ impl<'a> Records<'a> {
 
     /// The next record; `Ok(None)` inside `Some` is an optional record that is not known here.
     fn read(&mut self) -> Result<Option<Record<'a>>, DecodeError> {
-        let (&kind, rest) = self.rest.split_first().ok_or(DecodeError::Malformed)?;
-        let (len, rest) = take_varint(rest)?;
-        let len = usize::try_from(len).map_err(|_| DecodeError::Malformed)?;
-        let (body, rest) = rest.split_at_checked(len).ok_or(DecodeError::Malformed)?;
+        let (kind, body, rest) = split_record(self.rest)?;
         self.rest = rest;
         if kind >= FIRST_OPTIONAL {
             return Ok(None);
         }
+        if kind == SET {
+            let SetBody { db, key, value, expires_at } = SetBody::decode(body)?;
+            return Ok(Some(Record::Set { db, key, value, expires_at }));
+        }
         let (&db, body) = body.split_first().ok_or(DecodeError::Malformed)?;
         let record = match kind {
-            SET => {
-                let (key_len, body) = take_varint(body)?;
-                let key_len = usize::try_from(key_len).map_err(|_| DecodeError::Malformed)?;
-                let (key, body) = body.split_at_checked(key_len).ok_or(DecodeError::Malformed)?;
-                let (expires_at, value) = take_varint(body)?;
-                Record::Set { db, key, value, expires_at: some_time(expires_at) }
-            }
             DELETE => Record::Delete { db, key: body },
             EXPIRE => {
                 let (expires_at, key) = take_varint(body)?;
@@ -252,6 +262,39 @@ impl<'a> Iterator for Records<'a> {
         }
         None
     }
+}
+
+/// The body of a SET, and the beginning of a packed one's.
+struct SetBody<'a> {
+    db: u8,
+    key: &'a [u8],
+    expires_at: Option<UnixMs>,
+    value: &'a [u8],
+}
+
+impl<'a> SetBody<'a> {
+    fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
+        let (&db, body) = body.split_first().ok_or(DecodeError::Malformed)?;
+        let (key_len, body) = take_varint(body)?;
+        let key_len = usize::try_from(key_len).map_err(|_| DecodeError::Malformed)?;
+        let (key, body) = body.split_at_checked(key_len).ok_or(DecodeError::Malformed)?;
+        let (expires_at, value) = take_varint(body)?;
+        Ok(Self { db, key, expires_at: some_time(expires_at), value })
+    }
+}
+
+/// Kind and body of the first record, and what is behind it.
+fn split_record(records: &[u8]) -> Result<(u8, &[u8], &[u8]), DecodeError> {
+    let (&kind, rest) = records.split_first().ok_or(DecodeError::Malformed)?;
+    let (len, rest) = take_varint(rest)?;
+    let len = usize::try_from(len).map_err(|_| DecodeError::Malformed)?;
+    let (body, rest) = rest.split_at_checked(len).ok_or(DecodeError::Malformed)?;
+    Ok((kind, body, rest))
+}
+
+fn put_head(out: &mut Vec<u8>, kind: u8, body_len: usize) {
+    out.push(kind);
+    put_varint(out, body_len as u64);
 }
 
 fn some_time(unix_ms: u64) -> Option<UnixMs> {

@@ -115,6 +115,7 @@ async fn export<J: Job>(
 ) -> (Option<SnapshotWriter>, Result<(), TakeError>) {
     let mut writer = writer;
     let mut gathered = RecordBatch::new();
+    let compress_above = args.intake.settings().compress_above;
     for shard in 0..args.shards.len() {
         let mut next = Some(0);
         while let Some(cursor) = next {
@@ -127,14 +128,14 @@ async fn export<J: Job>(
             gathered.extend(&piece.records);
             if gathered.as_bytes().len() >= FRAME {
                 let frame = std::mem::take(&mut gathered);
-                match writing(writer, move |writer| writer.append(&frame)).await {
+                match writing(writer, move |writer| writer.append(&frame, compress_above)).await {
                     (Some(back), Ok(())) => writer = back,
                     failed => return failed,
                 }
             }
         }
     }
-    writing(writer, move |writer| writer.append(&gathered)).await
+    writing(writer, move |writer| writer.append(&gathered, compress_above)).await
 }
 
 /// Asks a shard.

@@ -25,6 +25,8 @@ pub struct TreeEvent {
     pub restarts: u64,
     /// When it will be started next.
     pub next_in: Option<Duration>,
+    /// How long it was down, from its end to the moment it ran again.
+    pub down_for: Option<Duration>,
 }
 
 /// How an ordered stop went.
@@ -117,7 +119,18 @@ impl Shared {
             Lifecycle::Restarting | Lifecycle::Held => {
                 tracing::warn!(path, event = name, reason, restarts, next_in, "{path} {name}");
             }
-            _ => tracing::info!(path, event = name, reason, restarts, next_in, "{path} {name}"),
+            _ => {
+                let down_for = event.down_for.map(tracing::field::debug);
+                tracing::info!(
+                    path,
+                    event = name,
+                    reason,
+                    restarts,
+                    next_in,
+                    down_for,
+                    "{path} {name}"
+                );
+            }
         }
         let changed_shape = match event.lifecycle {
             Lifecycle::Up => restarts > 0,

@@ -7,6 +7,16 @@ use ractor::{ActorProcessingErr, SpawnErr};
 
 use super::worker::Failure;
 
+/// What a panic said.
+#[must_use]
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "without a text",
+    }
+}
+
 /// Why an actor ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {

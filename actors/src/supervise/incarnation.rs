@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorId};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::event::{Shared, StopHow, StoppedChild};
@@ -61,6 +63,53 @@ enum End {
     Hung,
 }
 
+/// What a keeper must not leave behind. If it panics, its child is killed, waited for, and
+/// reported: a child that nobody keeps would never be restarted.
+struct Ward {
+    voice: Voice,
+    alive: Option<Alive>,
+    child: Option<(ActorCell, JoinHandle<()>)>,
+}
+
+/// Reports, until the end is reported.
+struct Voice(Option<Box<dyn Fn(Report) + Send>>);
+
+impl Voice {
+    fn is_up(&self) {
+        if let Some(report) = &self.0 {
+            report(Report::Up);
+        }
+    }
+
+    fn ended(&mut self, actor: Option<ActorId>, exit: Option<Exit>, pulse: Option<Arc<Pulse>>) {
+        if let Some(report) = self.0.take() {
+            report(Report::Ended { actor, exit, pulse });
+        }
+    }
+}
+
+impl Drop for Ward {
+    fn drop(&mut self) {
+        let (Some(report), true) = (self.voice.0.take(), std::thread::panicking()) else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (alive, child) = (self.alive.take(), self.child.take());
+        runtime.spawn(async move {
+            let mut actor = None;
+            if let Some((cell, mut join)) = child {
+                actor = Some(cell.get_id());
+                cell.kill();
+                // One that was waited for already must not be asked again.
+                if !join.is_finished() {
+                    let _ = (&mut join).await;
+                }
+            }
+            let exit = Some(Exit::Panic("its keeper panicked".to_owned()));
+            report(Report::Ended { actor, exit, pulse: None });
+            drop(alive);
+        });
+    }
+}
+
 impl Keeper {
     /// Starts the incarnation, and the task that keeps it.
     pub fn launch(self) {
@@ -68,6 +117,8 @@ impl Keeper {
     }
 
     async fn keep(mut self) {
+        let report = std::mem::replace(&mut self.report, Box::new(|_| {}));
+        let mut ward = Ward { voice: Voice(Some(report)), alive: self.alive.take(), child: None };
         self.node.publish(Stand::Down);
         self.node.set(ChildState::Starting);
         failpoint::hit(Point::KeeperStart);
@@ -82,10 +133,10 @@ impl Keeper {
                 .unwrap_or_else(|_| Err(Exit::StartFailed("timed out".to_owned()))),
         };
         match started {
-            Ok(running) => self.attend(running, below, readied).await,
+            Ok(running) => self.attend(running, ward, below, readied).await,
             Err(exit) => {
                 self.node.set(ChildState::Down);
-                (self.report)(Report::Ended { actor: None, exit: Some(exit), pulse: None });
+                ward.voice.ended(None, Some(exit), None);
             }
         }
     }
@@ -112,10 +163,12 @@ impl Keeper {
     async fn attend(
         mut self,
         running: Running,
+        mut ward: Ward,
         mut below: mpsc::Receiver<Infallible>,
         mut readied: oneshot::Receiver<()>,
     ) {
-        let Running { cell, mut join, pulse, rehearse, stop, announce } = running;
+        let Running { cell, join, pulse, rehearse, stop, announce } = running;
+        let (_, join) = ward.child.insert((cell.clone(), join));
         let actor = Some(cell.get_id());
         announce();
         failpoint::hit(Point::KeeperStarted);
@@ -129,7 +182,7 @@ impl Keeper {
         let mut reported = is_worker;
         if is_worker {
             self.node.set(ChildState::Up);
-            (self.report)(Report::Up);
+            ward.voice.is_up();
         }
         let mut watchdog = Watchdog::default();
         let end = loop {
@@ -139,12 +192,12 @@ impl Keeper {
                 order = &mut self.orders => {
                     break if order.is_ok() { End::Ordered } else { End::Orphaned };
                 }
-                _ = &mut join => break End::ByItself,
+                _ = &mut *join => break End::ByItself,
                 _ = &mut readied, if !reported => {
                     // Dropped instead of sent: it ends, and `join` says so.
                     reported = true;
                     self.node.set(ChildState::Up);
-                    (self.report)(Report::Up);
+                    ward.voice.is_up();
                 }
                 () = tokio::time::sleep(Watchdog::beat(limit)), if is_worker => {
                     let sample = pulse.as_ref().and_then(|pulse| pulse.sample());
@@ -165,14 +218,14 @@ impl Keeper {
             End::ByItself => None,
             End::Ordered => {
                 stop();
-                if timeout(grace, &mut join).await.is_ok() {
+                if timeout(grace, &mut *join).await.is_ok() {
                     Some(Exit::Shutdown)
                 } else {
-                    Some(kill(&cell, &mut join, grace, Exit::Killed).await)
+                    Some(kill(&cell, join, grace, Exit::Killed).await)
                 }
             }
-            End::Orphaned => Some(kill(&cell, &mut join, grace, Exit::Killed).await),
-            End::Hung => Some(kill(&cell, &mut join, grace, Exit::Hung).await),
+            End::Orphaned => Some(kill(&cell, join, grace, Exit::Killed).await),
+            End::Hung => Some(kill(&cell, join, grace, Exit::Hung).await),
         };
         // A supervisor that died has killed its children without waiting for them.
         let below_done = timeout(at_least_a_second(grace), below.recv()).await.is_ok();
@@ -194,13 +247,13 @@ impl Keeper {
         failpoint::hit(Point::KeeperEnded);
         let lingers = exit == Some(Exit::Unkillable);
         self.node.set(ChildState::Down);
-        (self.report)(Report::Ended { actor, exit, pulse });
+        ward.voice.ended(actor, exit, pulse);
         if lingers {
             // Whoever waits for everything below a supervisor must see that this still runs.
-            let _ = (&mut join).await;
+            let _ = join.await;
             let _ = below.recv().await;
         }
-        drop(self.alive);
+        drop(ward);
     }
 }
 

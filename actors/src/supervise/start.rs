@@ -8,7 +8,7 @@ use std::time::Instant;
 use ractor::{Actor, ActorCell};
 use tokio::task::JoinHandle;
 
-use super::exit::Exit;
+use super::exit::{Exit, panic_text};
 use super::handle::{Handle, Line};
 use super::pulse::Pulse;
 use super::shell::{Drill, Envelope, Shell};
@@ -76,13 +76,8 @@ where
         }));
         let handle = self.handle.clone();
         Box::pin(async move {
-            let (worker, args) = made.map_err(|panic| {
-                let text = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or_else(|| panic.downcast_ref::<&str>().copied());
-                Exit::StartFailed(format!("panic: {}", text.unwrap_or("without a text")))
-            })?;
+            let (worker, args) =
+                made.map_err(|panic| Exit::StartFailed(format!("panic: {}", panic_text(&*panic))))?;
             let pulse = Arc::new(Pulse::default());
             let shell = Shell::new(worker, Arc::clone(&pulse));
             // No name: names share one registry per process, and a second tree would clash.

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::SeedableRng;
@@ -53,6 +53,8 @@ struct Slot {
     /// Asks the keeper for an orderly stop. Dropped with the supervisor: then it kills.
     order: Option<oneshot::Sender<()>>,
     timer: Option<Timer>,
+    /// When it last ended.
+    ended: Option<Instant>,
 }
 
 /// A timer that is forgotten when it is dropped.
@@ -122,6 +124,9 @@ impl Actor for Supervisor {
                 let seen = actor.and_then(|actor| state.departed.remove(&actor));
                 let exit = exit.or(seen).unwrap_or(Exit::Killed);
                 state.record_flight(child, &exit, pulse.as_deref());
+                if let Some(slot) = state.slots.get_mut(child) {
+                    slot.ended = Some(super::now());
+                }
                 Event::Exited { child, incarnation, exit }
             }
             SupervisorMsg::Timer { child, generation } => Event::Timer { child, generation },
@@ -222,7 +227,7 @@ impl SupervisorState {
         failpoint::hit(Point::SupervisorStart);
         node.standing().starts += 1;
         let (order, orders) = oneshot::channel();
-        *slot = Slot { order: Some(order), timer: None };
+        *slot = Slot { order: Some(order), timer: None, ended: slot.ended };
         let me = myself.clone();
         Keeper {
             node: Arc::clone(node),
@@ -263,13 +268,13 @@ impl SupervisorState {
     }
 
     fn tell(
-        &self,
+        &mut self,
         child: usize,
         lifecycle: Lifecycle,
         exit: Option<Exit>,
         next_in: Option<Duration>,
     ) {
-        let Some(node) = self.node.children().get(child) else { return };
+        let Some(node) = self.node.children().get(child).cloned() else { return };
         let state = match lifecycle {
             Lifecycle::Up | Lifecycle::Recovered => Some(ChildState::Up),
             Lifecycle::Restarting => Some(ChildState::Down),
@@ -297,12 +302,15 @@ impl SupervisorState {
                 standing.last_exit.clone_from(&exit);
             }
         }
+        let up = matches!(lifecycle, Lifecycle::Up | Lifecycle::Recovered);
+        let ended = self.slots.get_mut(child).filter(|_| up).and_then(|slot| slot.ended.take());
         self.shared.tell(TreeEvent {
             path: Arc::clone(&node.path),
             lifecycle,
             reason: exit,
             restarts: node.restarts(),
             next_in,
+            down_for: ended.map(|at| super::now().saturating_duration_since(at)),
         });
     }
 

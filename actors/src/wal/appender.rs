@@ -56,27 +56,28 @@ pub struct Appender {
 
 impl Appender {
     /// Goes on behind the log that was replayed as `replayed` says. The directory's lock MUST be
-    /// held until the appender is finished or dropped.
+    /// held until the appender is finished or dropped. Of `settings` the fsync mode does not count:
+    /// the log is synced when the appender is finished.
     ///
     /// # Errors
     /// There is no thread for the writer.
     pub fn start(
         data: &DataDir,
         replayed: &ReplayReport,
-        segment_size: u64,
+        settings: Settings,
         clock: Clock,
     ) -> Result<Self, AppendError> {
-        Self::start_on(OsFs, data.path(), replayed.last_lsn, segment_size, clock)
+        Self::start_on(OsFs, data.path(), replayed.last_lsn, settings, clock)
     }
 
     fn start_on<F: Filesystem>(
         fs: F,
         data: &Path,
         last_lsn: Lsn,
-        segment_size: u64,
+        settings: Settings,
         clock: Clock,
     ) -> Result<Self, AppendError> {
-        let intake = Intake::new(last_lsn, &Settings { fsync: FsyncMode::No, segment_size });
+        let intake = Intake::new(last_lsn, &Settings { fsync: FsyncMode::No, ..settings });
         let orders = Orders::new(intake.clone());
         let (tell, ended) = channel();
         let told = move |end| {

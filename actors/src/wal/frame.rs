@@ -4,7 +4,7 @@
 //! offset  size  field                                        (integers little-endian)
 //!      0     4  magic "SWF1"
 //!      4     1  version (1)
-//!      5     1  flags (0; every bit is critical: an unknown one refuses)
+//!      5     1  flags (1: records are packed; every bit is critical: an unknown one refuses)
 //!      6     6  payload length in bytes
 //!     12     4  record count (0: a seal, which only carries the durable LSN)
 //!     16     8  LSN of the first record
@@ -30,6 +30,8 @@ pub(super) const DIGEST_LEN: usize = 32;
 /// First bytes of every frame.
 pub(super) const MAGIC: &[u8; 4] = b"SWF1";
 const VERSION: u8 = 1;
+/// Flag: the payload has packed records in it.
+const PACKED: u8 = 1;
 /// Six bytes hold the payload's length.
 const MAX_PAYLOAD: u64 = (1 << 48) - 1;
 
@@ -62,6 +64,8 @@ pub(super) struct FrameHeader {
     pub(super) first_lsn: Lsn,
     pub(super) durable_lsn: Lsn,
     pub(super) wall_ms: UnixMs,
+    /// The payload has packed records in it: it has to be unpacked before they are read.
+    pub(super) packed: bool,
 }
 
 /// Why bytes are not the header of a frame.
@@ -98,6 +102,7 @@ impl FrameHeader {
         let mut out = [0; HEADER_LEN];
         out[0..4].copy_from_slice(MAGIC);
         out[4] = VERSION;
+        out[5] = if self.packed { PACKED } else { 0 };
         out[6..12].copy_from_slice(&self.payload_len.to_le_bytes()[..6]);
         out[12..16].copy_from_slice(&self.count.to_le_bytes());
         out[16..24].copy_from_slice(&self.first_lsn.to_le_bytes());
@@ -112,7 +117,7 @@ impl FrameHeader {
         if &bytes[..4] != MAGIC || le(&bytes[40..44]) != u64::from(log.checksum(&bytes[..40])) {
             return Err(HeaderError::NotAFrame);
         }
-        if bytes[4] != VERSION || bytes[5] != 0 {
+        if bytes[4] != VERSION || bytes[5] & !PACKED != 0 {
             return Err(HeaderError::Unsupported { version: bytes[4], flags: bytes[5] });
         }
         Ok(Self {
@@ -121,6 +126,7 @@ impl FrameHeader {
             first_lsn: le(&bytes[16..24]),
             durable_lsn: le(&bytes[24..32]),
             wall_ms: le(&bytes[32..40]),
+            packed: bytes[5] & PACKED != 0,
         })
     }
 }

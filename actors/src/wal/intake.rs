@@ -33,6 +33,8 @@ const FULL: u8 = 1;
 const BLOCKED: u8 = 2;
 /// The log was closed.
 const CLOSED: u8 = 3;
+/// The log is still being read: nobody knows its last LSN.
+const UNREAD: u8 = 4;
 
 /// The log's entrance. Cheap to clone; created once, at boot.
 #[derive(Debug)]
@@ -85,6 +87,7 @@ struct Shared<P> {
     durable: AtomicU64,
     fsync: AtomicU8,
     segment_size: AtomicU64,
+    compress_above: AtomicU64,
     /// The segment whose sync failed, which must not be synced again; 0 for none.
     tainted: AtomicU64,
     counters: Counters,
@@ -127,14 +130,35 @@ struct Parked<P> {
     reply: P,
 }
 
+/// A turn that is being taken. If it panics, the thread goes on in its place: nobody else
+/// would be woken, for the queue believes that a turn is on its way.
+struct Unfinished<'a, P: Release>(&'a Intake<P>);
+
+impl<P: Release> Drop for Unfinished<'_, P> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.leave_to_thread();
+        }
+    }
+}
+
 impl<P: Release> Intake<P> {
     /// An intake that goes on behind `last_lsn`, which replay found; all before it is durable.
     #[must_use]
     pub fn new(last_lsn: Lsn, settings: &Settings) -> Self {
+        let intake = Self::unread(settings);
+        intake.begin(last_lsn);
+        intake
+    }
+
+    /// The intake of a log that is not read yet. It takes nothing, and its writer waits, until
+    /// [`Intake::begin`] says where the log ends.
+    #[must_use]
+    pub fn unread(settings: &Settings) -> Self {
         let shared = Shared {
             queue: Mutex::new(Queue {
                 pending: Pending::default(),
-                last_lsn,
+                last_lsn: 0,
                 parked: VecDeque::new(),
                 blocked: None,
                 sleeping: false,
@@ -151,18 +175,35 @@ impl<P: Release> Intake<P> {
             tenure: Mutex::new(()),
             seat: Mutex::new(Pending::default()),
             turn: Mutex::new(None),
-            gate: AtomicU8::new(OPEN),
-            settled: AtomicU64::new(last_lsn),
-            written: AtomicU64::new(last_lsn),
-            durable: AtomicU64::new(last_lsn),
+            gate: AtomicU8::new(UNREAD),
+            settled: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
             fsync: AtomicU8::new(0),
             segment_size: AtomicU64::new(0),
+            compress_above: AtomicU64::new(0),
             tainted: AtomicU64::new(0),
             counters: Counters::default(),
         };
         let intake = Self { shared: Arc::new(shared) };
         intake.configure(settings);
         intake
+    }
+
+    /// Goes on behind `last_lsn`, which replay found; all before it is durable. Only the first
+    /// call counts, and none behind [`Intake::close`].
+    pub fn begin(&self, last_lsn: Lsn) {
+        let mut queue = self.queue();
+        if self.shared.gate.load(Ordering::Relaxed) != UNREAD {
+            return;
+        }
+        queue.last_lsn = last_lsn;
+        for reached in [&self.shared.settled, &self.shared.written, &self.shared.durable] {
+            reached.store(last_lsn, Ordering::Release);
+        }
+        self.shared.gate.store(OPEN, Ordering::Release);
+        drop(queue);
+        self.shared.arrived.notify_all();
     }
 
     /// Refuses everything from now on and releases what is still parked with
@@ -208,12 +249,14 @@ impl<P: Release> Journal<P> for Intake<P> {
         failpoint::hit(Point::IntakeAppend);
         let mut queue = self.queue();
         let gate = self.shared.gate.load(Ordering::Relaxed);
-        if gate == CLOSED || batch.is_empty() {
+        // Before the log is read there is no store that a record could come from.
+        let refused = gate == CLOSED || (gate == UNREAD && !batch.is_empty());
+        if refused || batch.is_empty() {
             let lsn = queue.last_lsn;
             drop(queue);
             batch.clear();
             match parked {
-                Some(reply) if gate == CLOSED => reply.release(Err(JournalError::Closed)),
+                Some(reply) if refused => reply.release(Err(JournalError::Closed)),
                 Some(reply) => self.park(lsn, reply),
                 None => {}
             }
@@ -282,6 +325,7 @@ impl<P: Release> Journal<P> for Intake<P> {
             OPEN => Ok(()),
             FULL => Err(Self::full()),
             CLOSED => Err(JournalError::Closed),
+            UNREAD => Err(JournalError::Failed("the log is still being read".into())),
             _ => match &self.queue().blocked {
                 Some(why) => Err(JournalError::Failed(Arc::clone(why))),
                 None => Ok(()),
@@ -296,6 +340,19 @@ impl<P: Release> Intake<P> {
     /// The right to be the writer; waits until a predecessor has really ended.
     pub(super) fn tenure(&self) -> MutexGuard<'_, ()> {
         self.shared.tenure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the log is read and can be written; `false` if `ordered_off` before, which is
+    /// asked at every poke.
+    pub(super) fn wait_begun(&self, ordered_off: impl Fn() -> bool) -> bool {
+        let mut queue = self.queue();
+        while self.shared.gate.load(Ordering::Relaxed) == UNREAD {
+            if ordered_off() {
+                return false;
+            }
+            queue = self.shared.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        true
     }
 
     /// What is being written.
@@ -319,6 +376,7 @@ impl<P: Release> Intake<P> {
         let intake = self.clone();
         runtime.spawn(async move {
             tokio::task::yield_now().await;
+            let _unfinished = Unfinished(&intake);
             intake.take_turns();
         });
         true
@@ -340,6 +398,10 @@ impl<P: Release> Intake<P> {
                 return;
             }
         }
+        self.leave_to_thread();
+    }
+
+    fn leave_to_thread(&self) {
         let mut queue = self.queue();
         queue.turning = false;
         queue.poked = true;
@@ -473,7 +535,11 @@ impl<P: Release> Intake<P> {
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { fsync: self.fsync(), segment_size: self.segment_size() }
+        Settings {
+            fsync: self.fsync(),
+            segment_size: self.segment_size(),
+            compress_above: self.shared.compress_above.load(Ordering::Acquire),
+        }
     }
 
     pub(super) fn configure(&self, settings: &Settings) {
@@ -484,6 +550,7 @@ impl<P: Release> Intake<P> {
         };
         self.shared.fsync.store(fsync, Ordering::Release);
         self.shared.segment_size.store(settings.segment_size.max(4096), Ordering::Release);
+        self.shared.compress_above.store(settings.compress_above, Ordering::Release);
         self.poke();
     }
 
@@ -497,6 +564,14 @@ impl<P: Release> Intake<P> {
 
     pub(super) fn segment_size(&self) -> u64 {
         self.shared.segment_size.load(Ordering::Acquire)
+    }
+
+    /// How long a value has to be to be left as it is; `usize::MAX` if all are.
+    pub(super) fn plain_up_to(&self) -> usize {
+        match self.shared.compress_above.load(Ordering::Acquire) {
+            0 => usize::MAX,
+            above => usize::try_from(above).unwrap_or(usize::MAX),
+        }
     }
 
     pub(super) fn written(&self) -> Lsn {

@@ -18,6 +18,8 @@ pub(super) struct Pending {
     next: Lsn,
     /// Ends of frames: offset, and the LSN behind. The last frame ends with the buffer.
     cuts: std::collections::VecDeque<(usize, Lsn)>,
+    /// Length of the longest value since it was empty.
+    largest: usize,
 }
 
 /// What goes into one frame.
@@ -26,6 +28,8 @@ pub(super) struct Chunk<'a> {
     pub(super) payload: &'a [u8],
     pub(super) first: Lsn,
     pub(super) count: u32,
+    /// No value in it is longer, bytes.
+    pub(super) largest: usize,
 }
 
 impl Pending {
@@ -42,6 +46,7 @@ impl Pending {
         }
         self.bytes.extend_from_slice(batch.as_bytes());
         self.next = lsn + u64::from(batch.count());
+        self.largest = self.largest.max(batch.largest_value());
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,7 +66,7 @@ impl Pending {
         let (end, next) = self.cuts.front().copied().unwrap_or((self.bytes.len(), self.next));
         let payload = &self.bytes[self.head..end];
         let count = u32::try_from(next - self.first).unwrap_or(u32::MAX);
-        Some(Chunk { payload, first: self.first, count })
+        Some(Chunk { payload, first: self.first, count, largest: self.largest })
     }
 
     /// Drops what [`Pending::peek`] shows: it is written.
@@ -94,6 +99,7 @@ impl Pending {
         self.bytes.clear();
         self.bytes.shrink_to(KEEP);
         self.head = 0;
+        self.largest = 0;
         self.first = self.next;
     }
 }

@@ -7,10 +7,13 @@ use std::io;
 use super::frame::{self, Digest, FrameHeader, HeaderError, LogId};
 use super::fs::LogFile;
 use super::segment;
-use crate::journal::Lsn;
+use crate::journal::{Lsn, packed};
 
 /// Bytes fetched at once; small in tests, so that every edge is met.
 const CHUNK: usize = if cfg!(test) { 300 } else { 256 * 1024 };
+
+/// Memory for unpacked records that is kept from frame to frame.
+const UNPACKED_KEEP: usize = 2 << 20;
 
 /// What comes next in a segment.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub(super) enum Next<'a> {
     /// An intact frame that continues the chain.
     Frame {
         header: FrameHeader,
+        /// Its records, unpacked.
         payload: &'a [u8],
         /// The whole frame as it is on disk.
         bytes: &'a [u8],
@@ -40,6 +44,8 @@ pub(super) enum Flaw {
     Lsn { found: Lsn, expected: Lsn },
     #[error("the SHA-256 of the frame does not fit its content and its predecessor")]
     Digest,
+    #[error("the frame's digest fits, but its packed records cannot be unpacked")]
+    Packing,
     #[error("the frame runs past LSN {0}, where the next segment begins")]
     Overlap(Lsn),
 }
@@ -60,6 +66,8 @@ pub(super) struct SegmentReader<'f, L> {
     durable: Lsn,
     window: Vec<u8>,
     window_at: u64,
+    /// The payload of the last frame that was packed.
+    unpacked: Vec<u8>,
 }
 
 impl<'f, L: LogFile> SegmentReader<'f, L> {
@@ -95,6 +103,7 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
             durable: 0,
             window: Vec::new(),
             window_at: 0,
+            unpacked: Vec::new(),
         })
     }
 
@@ -158,6 +167,15 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
         if frame::chain(&self.chain, head, payload) != digest {
             return Ok(Next::Bad(Flaw::Digest));
         }
+        let payload = if header.packed {
+            self.unpacked.shrink_to(UNPACKED_KEEP);
+            if packed::unpack(payload, &mut self.unpacked).is_err() {
+                return Ok(Next::Bad(Flaw::Packing));
+            }
+            &self.unpacked
+        } else {
+            payload
+        };
         self.chain.copy_from_slice(digest);
         self.offset += len;
         self.next_lsn = header.next_lsn();
@@ -170,10 +188,12 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
     /// segment.
     pub(super) fn is_torn(&mut self, flaw: &Flaw) -> io::Result<bool> {
         let from = match flaw {
-            // An intact header that does not belong here was not left by a crash.
-            Flaw::Header(HeaderError::Unsupported { .. }) | Flaw::Lsn { .. } | Flaw::Overlap(_) => {
-                return Ok(false);
-            }
+            // An intact header that does not belong here was not left by a crash, nor was a frame
+            // whose digest fits.
+            Flaw::Header(HeaderError::Unsupported { .. })
+            | Flaw::Lsn { .. }
+            | Flaw::Packing
+            | Flaw::Overlap(_) => return Ok(false),
             Flaw::Header(HeaderError::NotAFrame) => self.offset + 1,
             Flaw::Cut { .. } => self.size,
             // Its header is intact, so its payload is known: do not look for frames inside.

@@ -67,6 +67,12 @@ impl<F: Filesystem> Opened<F> {
         Snapshots::new(fs, &self.data, self.manifest.clone(), self.holds.clone(), clock)
     }
 
+    /// Bytes of its segments, as they were found.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.size).sum()
+    }
+
     /// The log is known to have been on disk up to `lsn`, from a snapshot: if it ends before, it
     /// is corrupt, not torn.
     #[must_use]
@@ -79,23 +85,23 @@ impl<F: Filesystem> Opened<F> {
 
     /// Feeds every record behind the LSN `from` (0: all of them) to `visit`, in order, and cuts
     /// off a torn end; what lies before is verified all the same. `progress` hears of every
-    /// mebibyte or so. Blocks, and verifies on a second thread: run it where blocking is
-    /// allowed.
+    /// mebibyte or so, and may break off: nothing on disk has changed by then. Blocks, and
+    /// verifies on a second thread: run it where blocking is allowed.
     ///
     /// On return everything replayed is durable, and the manifest says so.
     ///
     /// # Errors
     /// [`ReplayError`]: the log is corrupt, begins behind `from`, or could not be read, cut or
-    /// synced. What was visited until then must not be served.
+    /// synced, or `progress` broke off. What was visited until then must not be served.
     pub fn replay(
         &self,
         from: Lsn,
         mut visit: impl FnMut(Origin, Record<'_>),
-        mut progress: impl FnMut(&Progress),
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<ReplayReport, ReplayError> {
         failpoint::hit(Point::ReplayRead);
         let begun = Instant::now();
-        let total_bytes = self.segments.iter().map(|segment| segment.size).sum();
+        let total_bytes = self.bytes();
         let begins = self.segments.first().map_or(1, |first| first.header.first_lsn);
         if from.saturating_add(1) < begins {
             let snapshots = self.snapshots().dir();
@@ -112,15 +118,13 @@ impl<F: Filesystem> Opened<F> {
             |now| {
                 tally = *now;
                 let Tally { records, bytes, .. } = tally;
-                progress(&Progress { bytes, total_bytes, records, took: begun.elapsed() });
+                progress(&Progress { bytes, total_bytes, records, took: begun.elapsed() })
             },
         )?;
-        let (mut last_lsn, mut torn) = (0, None);
-        if let Some(end) = end {
-            last_lsn = end.next_lsn.saturating_sub(1);
-            self.check_reach(last_lsn)?;
-            torn = end.torn.map(|torn| self.cut(torn)).transpose()?;
-        }
+        let end = end.ok_or(OpenError::BrokenOff)?;
+        let last_lsn = end.next_lsn.saturating_sub(1);
+        self.check_reach(last_lsn)?;
+        let torn = end.torn.map(|torn| self.cut(torn)).transpose()?;
         self.make_durable()?;
         self.record(last_lsn);
         failpoint::hit(Point::ReplayDone);

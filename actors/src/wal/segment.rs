@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field                                        (integers little-endian)
 //!      0     8  magic "SEAWALL\n"
-//!      8     2  format version (1)
+//!      8     2  format version (2)
 //!     10     2  minimum reader version (1)
 //!     12     4  reserved, 0
 //!     16    16  log id, random, the same in every segment
@@ -35,8 +35,9 @@ use crate::journal::Lsn;
 
 /// Bytes of a segment's header.
 pub(super) const HEADER_LEN: usize = 120;
-/// What this program writes.
-const FORMAT_VERSION: u16 = 1;
+/// What this program writes. 2 may have packed frames; a reader of 1 reads all others, and refuses
+/// those by their flag.
+const FORMAT_VERSION: u16 = 2;
 /// What this program reads: anything whose minimum reader version is not above.
 const READER_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"SEAWALL\n";

@@ -6,7 +6,7 @@
 //!
 //! offset  size  field                                        (integers little-endian)
 //!      0     8  magic "SWSNAP1\n"
-//!      8     2  format version (1)
+//!      8     2  format version (2)
 //!     10     2  minimum reader version (1)
 //!     12     4  reserved, 0
 //!     16    16  log id
@@ -48,8 +48,9 @@ use crate::journal::Lsn;
 
 /// Bytes of a snapshot's header.
 const HEADER_LEN: usize = 80;
-/// What this program writes.
-const FORMAT_VERSION: u16 = 1;
+/// What this program writes. 2 may have packed frames; a reader of 1 reads all others, and refuses
+/// those by their flag.
+const FORMAT_VERSION: u16 = 2;
 /// What this program reads: anything whose minimum reader version is not above.
 const READER_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"SWSNAP1\n";

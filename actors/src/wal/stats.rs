@@ -13,6 +13,7 @@ pub const SYNC_BOUNDS_US: [u64; 8] =
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) bytes: AtomicU64,
+    pub(super) saved_bytes: AtomicU64,
     pub(super) frames: AtomicU64,
     pub(super) records: AtomicU64,
     pub(super) syncs: AtomicU64,
@@ -51,6 +52,8 @@ pub(super) fn add(counter: &AtomicU64, n: u64) {
 pub struct Stats {
     /// Bytes written, frames with their headers.
     pub bytes: u64,
+    /// Bytes that were not written because values were compressed.
+    pub saved_bytes: u64,
     /// Frames written: group commits.
     pub frames: u64,
     /// Records written.
@@ -97,6 +100,7 @@ impl Counters {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             bytes: get(&self.bytes),
+            saved_bytes: get(&self.saved_bytes),
             frames: get(&self.frames),
             records: get(&self.records),
             syncs: get(&self.syncs),

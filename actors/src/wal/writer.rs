@@ -26,11 +26,12 @@ use self::trust::{FAILURES, PROOFS, Trust, WINDOW, probe};
 use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
 use super::intake::Intake;
-use super::pending::Pending;
+use super::pending::{Chunk, Pending};
 use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
 use super::stats::add;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
+use crate::journal::packed::Packer;
 use crate::journal::{Lsn, Release};
 
 /// How long the log must be quiet before a seal records that all of it is durable.
@@ -71,6 +72,7 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     retry_at: Option<Instant>,
     /// Whether the disk may have the log. A successor begins with trust.
     trust: Trust,
+    packer: Packer,
     /// Before this time the thread writes alone: a write was slow.
     thread_only_until: Option<Instant>,
     due: Vec<P>,
@@ -160,20 +162,14 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         while !self.stalled(now) {
             self.rotate_if_due(now)?;
             let Some(chunk) = flight.peek() else { break };
-            let header = FrameHeader {
-                payload_len: chunk.payload.len() as u64,
-                count: chunk.count,
-                first_lsn: chunk.first,
-                durable_lsn: self.durable,
-                wall_ms: self.clock.unix_ms(),
-            };
             failpoint::hit(Point::WriterWrite);
-            self.write_frame(&header, chunk.payload)?;
+            self.write_chunk(&chunk)?;
             failpoint::hit(Point::WriterWrote);
+            let count = chunk.count;
             flight.pop();
             failpoint::hit(Point::WriterPublish);
             self.last_write = now;
-            add(&self.intake.counters().records, u64::from(header.count));
+            add(&self.intake.counters().records, u64::from(count));
             // In `always` everything in the seat shares one sync.
             if !always {
                 self.publish();
@@ -183,6 +179,30 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             self.sync_now(now)?;
         }
         Ok(())
+    }
+
+    /// Writes a frame of these records, with large values packed.
+    fn write_chunk(&mut self, chunk: &Chunk<'_>) -> Result<(), Trouble> {
+        let above = self.intake.plain_up_to();
+        let mut packer = std::mem::take(&mut self.packer);
+        let packed = if chunk.largest > above { packer.pack(chunk.payload, above) } else { None };
+        let payload = packed.unwrap_or(chunk.payload);
+        let header = FrameHeader {
+            payload_len: payload.len() as u64,
+            count: chunk.count,
+            first_lsn: chunk.first,
+            durable_lsn: self.durable,
+            wall_ms: self.clock.unix_ms(),
+            packed: packed.is_some(),
+        };
+        let written = self.write_frame(&header, payload);
+        if written.is_ok() {
+            let saved = chunk.payload.len() - payload.len();
+            add(&self.intake.counters().saved_bytes, saved as u64);
+        }
+        packer.trim();
+        self.packer = packer;
+        written
     }
 
     /// Builds the frame behind the ones that are not durable yet, and writes it from there.
@@ -230,6 +250,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             first_lsn: self.written + 1,
             durable_lsn: self.durable,
             wall_ms: self.clock.unix_ms(),
+            packed: false,
         };
         self.write_frame(&header, &[])
     }

@@ -2,15 +2,18 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use seawall_actors::cache::Rebuild;
+use async_trait::async_trait;
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
+use seawall_actors::cache::{Cradle, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::failpoint::{self, Point};
 use seawall_actors::journal::{Lsn, Record};
 use seawall_actors::wal::{self, Origin};
-use tracing::warn;
+use tokio::sync::watch;
+use tracing::{info, warn};
 
 use super::DaemonIntake;
 use super::routed::{apply_to, key_of, settle};
@@ -21,15 +24,62 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 /// A pure cache has nothing to rebuild from.
 pub(super) struct StartEmpty;
 
+#[async_trait]
 impl Rebuild for StartEmpty {
-    fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+    async fn rebuild(
+        &self,
+        shard: usize,
+        config: StoreConfig,
+    ) -> Result<(Box<Store>, Lsn), String> {
         warn!(shard, "no log: the shard starts empty");
         Ok((Box::new(Store::new(config)), 0))
     }
 }
 
-/// Rebuilds one shard from the log while the others go on.
+/// Where a shard of a daemon with a log gets its store from: at the start, from the load of all
+/// shards together; later, from the log, while the others go on.
 pub(super) struct FromLog {
+    source: Source,
+    cradles: Vec<Arc<Cradle>>,
+    /// True once the load has filled the cradles.
+    filled: watch::Receiver<bool>,
+}
+
+impl FromLog {
+    pub(super) const fn new(
+        source: Source,
+        cradles: Vec<Arc<Cradle>>,
+        filled: watch::Receiver<bool>,
+    ) -> Self {
+        Self { source, cradles, filled }
+    }
+}
+
+#[async_trait]
+impl Rebuild for FromLog {
+    async fn rebuild(
+        &self,
+        shard: usize,
+        config: StoreConfig,
+    ) -> Result<(Box<Store>, Lsn), String> {
+        let mut filled = self.filled.clone();
+        let failed = filled.wait_for(|filled| *filled).await.is_err();
+        if failed {
+            // Nothing was loaded: the daemon is about to end, and says why.
+            return std::future::pending().await;
+        }
+        if let Some(store) = self.cradles.get(shard).and_then(|cradle| cradle.take()) {
+            return Ok(store);
+        }
+        let source = self.source.clone();
+        let work = tokio::task::spawn_blocking(move || source.rebuild(shard, config));
+        work.await.unwrap_or_else(|died| Err(died.to_string()))
+    }
+}
+
+/// What one shard's part of the log is read with.
+#[derive(Clone)]
+pub(super) struct Source {
     pub(super) dir: PathBuf,
     pub(super) intake: DaemonIntake,
     pub(super) hasher: KeyHasher,
@@ -37,8 +87,11 @@ pub(super) struct FromLog {
     pub(super) clock: Clock,
 }
 
-impl Rebuild for FromLog {
+impl Source {
+    /// Blocks.
     fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+        info!(shard, "rebuilding the store from the log");
+        let begun = Instant::now();
         let upto = self.intake.stats().lsn;
         if !self.intake.wait_settled(upto, Instant::now() + SETTLE_WITHIN) {
             let why = self.intake.stats().blocked.unwrap_or_else(|| "the disk is slow".to_owned());
@@ -62,6 +115,13 @@ impl Rebuild for FromLog {
         wal::read_range(&self.dir, 0, upto, &mut visit).map_err(|e| e.to_string())?;
         settle(&mut store, now);
         failpoint::hit(Point::RebuildEnd);
+        info!(
+            shard,
+            lsn = upto,
+            entries = store.entries(),
+            took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "rebuilt"
+        );
         Ok((store, upto))
     }
 }

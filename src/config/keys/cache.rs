@@ -16,7 +16,7 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::NeedsRestart,
         protected: false,
         redis: &[],
-        doc: "How many shard actors share the entries, and at most how many threads run; auto takes one less than there are cores, and no more than can each hold a value of max_value in their share of max_memory.",
+        doc: "How many shard actors share the entries, and at most how many threads run; auto takes one less than there are cores, and no more than leave each a share of 1000 of max_entries, and of max_memory room for a value of max_value, or of 25MB while that is at its default.",
     },
     Key {
         path: "cache.max_entries",

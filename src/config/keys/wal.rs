@@ -41,6 +41,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "The size at which the log goes on in a new file.",
     },
     Key {
+        path: "wal.compress_above",
+        kind: Kind::Size { min: 64, max: 512 << 20, zero: true, percent: false },
+        default: r#""1KB""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "Values of more bytes than this are compressed (LZ4) in the log and in snapshots where it pays; 0 compresses none.",
+    },
+    Key {
         path: "wal.retention",
         kind: Kind::Duration {
             min: Duration::from_secs(1),

@@ -10,7 +10,7 @@ fn without_anything_the_defaults_hold() {
     assert_eq!(s.server.bind.first().map(ToString::to_string).as_deref(), Some("127.0.0.1:6380"));
     assert_eq!(s.cache.max_entries, Some(100_000));
     assert_eq!(s.cache.max_memory, Some(100_000_000));
-    assert_eq!(s.cache.shards, 1, "auto: a value of 64MB must fit into a share of 100MB");
+    assert_eq!(s.cache.shards, 3, "auto: a core is left for the log");
     assert_eq!(s.cache.eviction, Eviction::Lru);
     assert_eq!(s.wal.fsync, Fsync::EverySec);
     assert_eq!(s.server.idle_timeout, None);

@@ -139,6 +139,7 @@ fn every_field_follows_its_key() {
         enabled = false
         fsync = "always"
         segment_size = "18MB"
+        compress_above = "21KB"
         retention = "19h"
         [log]
         format = "json"
@@ -189,6 +190,7 @@ fn assert_in_order(shown: &str) {
         "enabled: false",
         "Always",
         "segment_size: 18000000",
+        "compress_above: 21000",
         "retention: 68400s",
         "Json",
         "level: \"debug\"",
@@ -223,17 +225,26 @@ fn memory_that_holds_no_entry_per_shard_is_refused() {
     assert!(load("[cache]\nshards = 256\nmax_memory = 0\n", &[]).is_ok());
 }
 
-/// With four shards a value of 26MB was refused as out of memory while 100MB were free.
+/// With four shards a value of 26MB was refused as out of memory while 100MB were free; with
+/// shares of 64MB for the default of max_value every machine had one shard; and 100 entries in
+/// many shards were less than 100 by the luck of the keys.
 #[test]
-fn auto_takes_no_more_shards_than_can_each_hold_the_largest_value() {
+fn auto_takes_no_more_shards_than_have_a_share_worth_having() {
     for (text, shards) in [
+        ("", 3),
         ("cache.max_memory = \"0\"", 3),
         ("cache.max_memory = \"1GB\"", 3),
-        ("cache.max_memory = \"140MB\"", 2),
-        ("cache.max_memory = \"100MB\"", 1),
+        ("cache.max_memory = \"60MB\"", 2),
+        ("cache.max_memory = \"50MB\"", 1),
         ("cache.max_memory = \"1MB\"", 1),
-        ("validation.max_value = \"10MB\"", 3),
-        ("cache.max_memory = 0\ncache.max_entries = 2", 2),
+        ("validation.max_value = \"40MB\"", 2),
+        (
+            "validation.max_value = \"200MB\"\nserver.query_buffer = \"300MB\"\ncache.max_memory = \"500MB\"",
+            2,
+        ),
+        ("validation.max_value = \"1MB\"", 3),
+        ("cache.max_memory = 0\ncache.max_entries = 2", 1),
+        ("cache.max_entries = 2999", 2),
         ("cache.paranoia = true", 3),
     ] {
         let settings = load(text, &[]).expect("valid").settings;
@@ -243,6 +254,8 @@ fn auto_takes_no_more_shards_than_can_each_hold_the_largest_value() {
     let fixed = load("cache.shards = 4", &[]).expect("valid").settings;
     let warnings = fixed.warnings().join("");
     assert!(warnings.contains("each of 4 shards has 25MB of cache.max_memory"), "{warnings}");
+    let defaults = load("", &[]).expect("valid").settings;
+    assert!(defaults.warnings().is_empty(), "{:?}", defaults.warnings());
 }
 
 /// What the file takes was refused from the environment, with that very form as the example.

@@ -92,6 +92,8 @@ catalog! {
             "Last log sequence number that is on disk for certain";
         LOG_WRITTEN = "seawall_log_written", Counter, Bytes, [],
             "Data written, frames with their headers";
+        LOG_SAVED = "seawall_log_saved", Counter, Bytes, [],
+            "Data that was not written because values were compressed";
         LOG_FRAMES = "seawall_log_frames", Counter, None, [],
             "Frames written: group commits";
         LOG_RECORDS = "seawall_log_records", Counter, None, [],
@@ -156,6 +158,16 @@ catalog! {
             "The version that runs";
         READY = "seawall_ready", Gauge, None, [],
             "1 if /readyz says so";
+        LOADING = "seawall_loading", Gauge, None, [],
+            "1 while the dataset is being loaded at the start, and commands on data are refused";
+        LOAD_TOTAL = "seawall_load_total", Gauge, Bytes, [],
+            "Bytes of the snapshot and the log that the start had to read";
+        LOAD_DONE = "seawall_load_read", Gauge, Bytes, [],
+            "Bytes of those that it has read; less than the total in the end if the log's last segment is not full";
+        LOAD_RECORDS = "seawall_load_records", Gauge, None, [],
+            "Entries of the snapshot and records of the log that the start has applied";
+        LOAD_TIME = "seawall_load", Gauge, Seconds, [],
+            "How long the load of the start took, or for how long it has been going on";
         CONFIG_GENERATION = "seawall_config_generation", Gauge, None, [],
             "Which configuration is in force; grows with each that is applied";
         RELOADS = "seawall_config_reloads", Counter, None, ["outcome"],

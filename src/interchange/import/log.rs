@@ -1,5 +1,7 @@
 //! The log that is imported into.
 
+use std::ops::ControlFlow;
+
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::{Lsn, Record, RecordBatch};
 use seawall_actors::wal::{self, AppendError, Appender, DataDir, OpenError};
@@ -26,11 +28,16 @@ impl Log {
     ) -> Result<Self, ImportError> {
         let data = DataDir::lock(&import.data)?;
         let opened = wal::open(&data, clock.clone())?;
-        let newest = opened.snapshots().load_newest(|| (), |(), _| {}, |_, _| {});
-        let newest = newest.map_err(|source| OpenError::Io {
+        let newest = opened.snapshots().load_newest(
+            |_| (),
+            |(), _| {},
+            |_| ControlFlow::Continue(()),
+            |_, _| {},
+        );
+        let newest = newest.map_err(|flaw| OpenError::Io {
             doing: "list the snapshots in",
             path: import.data.clone(),
-            source,
+            source: std::io::Error::other(flaw),
         })?;
         let (from, end) = newest.map_or((0, 0), |((), loaded)| (loaded.begin, loaded.end));
         let replayed = opened.proven(end).replay(
@@ -39,13 +46,14 @@ impl Log {
             |so_far| {
                 let (bytes, total_bytes) = (so_far.bytes, so_far.total_bytes);
                 progress(Progress { stage: Stage::Opening, bytes, total_bytes });
+                ControlFlow::Continue(())
             },
         )?;
         let last_lsn = replayed.last_lsn;
         if last_lsn > 0 && !import.into_existing {
             return Err(ImportError::NotEmpty { data: import.data.clone(), last_lsn });
         }
-        let started = Appender::start(&data, &replayed, import.segment_size, clock.clone());
+        let started = Appender::start(&data, &replayed, import.log, clock.clone());
         let appender = started.map_err(|error| ImportError::BrokenOff {
             data: import.data.clone(),
             added: 0,

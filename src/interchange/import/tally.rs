@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::admission::Reason;
-use crate::interchange::rdb::{Item, Kind};
+use crate::interchange::rdb::Kind;
 
 /// Bytes of a key that an example shows.
 const SHOWN: usize = 60;
@@ -43,10 +43,8 @@ impl Tally {
         *self.by_database.entry(db).or_default() += 1;
     }
 
-    pub(super) fn count_other(&mut self, item: Item<'_>) {
-        if let Item::Other(kind) = item {
-            *self.others.entry(kind).or_default() += 1;
-        }
+    pub(super) fn count_other(&mut self, kind: Kind) {
+        *self.others.entry(kind).or_default() += 1;
     }
 
     pub(super) fn count_left_out(&mut self, reason: Reason, key: &[u8], why: String) {

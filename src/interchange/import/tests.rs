@@ -28,7 +28,7 @@ fn task(dir: &Path) -> Import {
         into_existing: false,
         dry_run: false,
         admission: Admission::of(&settings()),
-        segment_size: 10 << 20,
+        log: wal::Settings::default(),
     }
 }
 
@@ -48,7 +48,9 @@ fn records(data: &Path) -> Vec<String> {
         }
         ref other => format!("{other:?}"),
     };
-    opened.replay(0, |_, record| found.push(show(&record)), |_| {}).unwrap();
+    opened
+        .replay(0, |_, record| found.push(show(&record)), |_| std::ops::ControlFlow::Continue(()))
+        .unwrap();
     found
 }
 
@@ -134,7 +136,7 @@ fn a_damaged_source_changes_nothing() {
     let whole = mixed();
     for bytes in [&whole[..whole.len() - 1], &whole[1..], b"", &[&whole[..], b"x"].concat()] {
         fs::write(&task.from, bytes).unwrap();
-        let Err(ImportError::Source { .. }) = run(&task) else { panic!("{bytes:?}") };
+        let Err(ImportError::Source(_)) = run(&task) else { panic!("{bytes:?}") };
         assert!(!task.data.exists());
     }
 }
@@ -148,4 +150,55 @@ fn a_directory_that_a_daemon_uses_is_left_alone() {
     assert!(matches!(run(&task), Err(ImportError::Lock(_))));
     drop(held);
     assert!(run(&task).is_ok());
+}
+
+#[test]
+fn append_only_files_lead_to_their_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let commands = b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\nB\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n";
+    let base = [&rdb(&[b"\0\x01a\x01A", b"\0\x01n\xc0\x05", b"\x01\x01l\x01\x01x"])[..]];
+    let aof = dir.path().join("redis/appendonlydir");
+    fs::create_dir_all(&aof).unwrap();
+    fs::write(aof.join("x.1.base.rdb"), base.concat()).unwrap();
+    fs::write(aof.join("x.1.incr.aof"), commands).unwrap();
+    let torn = [&commands[..], b"*3\r\n$3\r\nSET\r\n$1\r\nc"].concat();
+    fs::write(aof.join("x.2.incr.aof"), &torn).unwrap();
+    let manifest = "file x.1.base.rdb seq 1 type b\nfile x.1.incr.aof seq 1 type i\n\
+                    file x.2.incr.aof seq 2 type i\n";
+    fs::write(aof.join("x.manifest"), manifest).unwrap();
+    // The same in one file, as Redis before version 7 wrote it.
+    let single = dir.path().join("redis/single.aof");
+    fs::write(&single, [base.concat(), commands.to_vec(), torn].concat()).unwrap();
+    let paths = [dir.path().join("redis"), aof.clone(), aof.join("x.manifest"), single];
+    for (i, from) in paths.into_iter().enumerate() {
+        let task = Import { from, data: dir.path().join(i.to_string()), ..task(dir.path()) };
+        let report = run(&task).unwrap();
+        assert_eq!(report.tally.imported(), 3);
+        assert_eq!(report.tally.others.values().sum::<u64>(), 1);
+        assert_eq!(report.replayed.unwrap().applied, 4);
+        assert!(report.source.contains("torn in "), "{}", report.source);
+        let mut found = records(&task.data);
+        found.sort();
+        assert_eq!(found, ["0 a=A 0", "0 b=B 0", "0 n=7 0"]);
+    }
+
+    // Only the last one may be torn.
+    let manifest = manifest.replace("x.1.incr", "y.incr").replace("x.2.incr", "x.1.incr");
+    fs::rename(aof.join("x.2.incr.aof"), aof.join("y.incr.aof")).unwrap();
+    fs::write(aof.join("x.manifest"), manifest).unwrap();
+    let task = Import { from: aof.clone(), data: dir.path().join("none"), ..task(dir.path()) };
+    let Err(ImportError::Source(error)) = run(&task) else { panic!("no refusal") };
+    assert_eq!(error.path, aof.join("y.incr.aof"));
+    assert!(!task.data.exists());
+}
+
+#[test]
+fn a_directory_that_leaves_open_what_is_meant_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let task = Import { from: dir.path().to_owned(), ..task(dir.path()) };
+    assert!(run(&task).unwrap_err().to_string().contains("no dump.rdb"));
+    fs::write(dir.path().join("dump.rdb"), rdb(&[])).unwrap();
+    assert!(run(&task).is_ok());
+    fs::write(dir.path().join("appendonly.aof"), "").unwrap();
+    assert!(run(&task).unwrap_err().to_string().contains("name the one"));
 }

@@ -50,7 +50,7 @@ impl Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item<'a> {
     /// A string.
-    Entry {
+    String {
         /// Database number, whether or not there is such a database here.
         db: u64,
         /// Key bytes.
@@ -154,7 +154,7 @@ impl<R: BufRead> Reader<R> {
         }
         self.input.string(&mut self.value)?;
         let (db, key, value) = (self.db, &*self.key, &*self.value);
-        Ok(Some(Item::Entry { db, key, value, expires_at }))
+        Ok(Some(Item::String { db, key, value, expires_at }))
     }
 
     fn head(&mut self) -> Result<Head, ReadError> {

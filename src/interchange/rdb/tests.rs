@@ -24,7 +24,7 @@ fn read(bytes: &[u8]) -> Result<Vec<String>, ReadError> {
     let mut items = Vec::new();
     while let Some(item) = reader.read()? {
         items.push(match item {
-            Item::Entry { db, key, value, expires_at } => {
+            Item::String { db, key, value, expires_at } => {
                 let (key, value) = (key.escape_ascii(), value.escape_ascii());
                 let at = expires_at.map_or_else(String::new, |at| format!(" until {at}"));
                 format!("{db} {key}={value}{at}")

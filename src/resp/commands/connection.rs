@@ -17,7 +17,7 @@ const OPEN: Flags = FREE.and(Flags::NO_AUTH);
 
 /// The commands of this family.
 pub const COMMANDS: &[Command] = &[
-    command("ping", -1, FREE, Run::Session(basics::ping)).doc(
+    command("ping", -1, Flags::FAST, Run::Session(basics::ping)).doc(
         "1.0.0",
         "Answers PONG, or the message if one is given.",
         "[message]",

@@ -32,13 +32,13 @@ pub const COMMANDS: &[Command] = &[
             "O(n) over the commands described",
         )
         .with(acl::ACL),
-    command("asking", 1, FREE, Run::Session(absent::cluster)).doc(
+    command("asking", 1, Flags::FAST, Run::Session(absent::cluster)).doc(
         "3.0.0",
         "Refused: this is not a cluster.",
         "",
         "O(1)",
     ),
-    command("bgrewriteaof", 1, ADMIN, Run::Session(absent::rewrite)).doc(
+    command("bgrewriteaof", 1, Flags::ADMIN, Run::Session(absent::rewrite)).doc(
         "1.0.0",
         "Refused: the log's segments are never rewritten.",
         "",
@@ -50,7 +50,7 @@ pub const COMMANDS: &[Command] = &[
         "[SCHEDULE]",
         "O(n) over the keys, in the background",
     ),
-    command("cluster", -2, Flags::LOADING, Run::Session(absent::cluster)).doc(
+    command("cluster", -2, Flags::NONE, Run::Session(absent::cluster)).doc(
         "3.0.0",
         "Refused: this is not a cluster.",
         "subcommand [argument …]",
@@ -80,7 +80,7 @@ pub const COMMANDS: &[Command] = &[
             "Depends on the subcommand",
         )
         .with(debug::SUBCOMMANDS),
-    command("failover", -1, ADMIN, Run::Session(absent::failover)).doc(
+    command("failover", -1, Flags::ADMIN, Run::Session(absent::failover)).doc(
         "6.2.0",
         "Refused: there are no replicas.",
         "[argument …]",
@@ -107,13 +107,13 @@ pub const COMMANDS: &[Command] = &[
             "O(n) over the samples",
         )
         .with(slow::LATENCY),
-    command("lolwut", -1, FREE.and(Flags::READONLY), Run::Session(small::lolwut)).doc(
+    command("lolwut", -1, Flags::FAST.and(Flags::READONLY), Run::Session(small::lolwut)).doc(
         "5.0.0",
         "Draws a seawall and tells the version.",
         "[VERSION version]",
         "O(1)",
     ),
-    command("module", -2, ADMIN, Run::Session(small::module))
+    command("module", -2, Flags::ADMIN, Run::Session(small::module))
         .doc("4.0.0", "Answers that there are no modules.", "LIST", "O(1)")
         .with(small::MODULE),
     command("monitor", 1, ADMIN, Run::Session(absent::monitor)).doc(
@@ -122,7 +122,7 @@ pub const COMMANDS: &[Command] = &[
         "",
         "O(1)",
     ),
-    command("psync", -3, ADMIN, Run::Session(replication::refused)).doc(
+    command("psync", -3, Flags::ADMIN, Run::Session(replication::refused)).doc(
         "2.8.0",
         "Refused: there are no replicas.",
         "replicationid offset",
@@ -146,7 +146,7 @@ pub const COMMANDS: &[Command] = &[
         "[argument …]",
         "O(1)",
     ),
-    command("replicaof", 3, ADMIN, Run::Session(replication::replica_of)).doc(
+    command("replicaof", 3, Flags::ADMIN, Run::Session(replication::replica_of)).doc(
         "5.0.0",
         "Takes NO ONE; refuses to follow a server.",
         "host port | NO ONE",
@@ -170,7 +170,7 @@ pub const COMMANDS: &[Command] = &[
         "[NOSAVE|SAVE] [NOW] [FORCE] [ABORT]",
         "O(1)",
     ),
-    command("slaveof", 3, ADMIN, Run::Session(replication::replica_of)).doc(
+    command("slaveof", 3, Flags::ADMIN, Run::Session(replication::replica_of)).doc(
         "1.0.0",
         "An old name of REPLICAOF.",
         "host port | NO ONE",
@@ -208,7 +208,7 @@ pub const COMMANDS: &[Command] = &[
         "",
         "O(1)",
     ),
-    command("sync", 1, ADMIN, Run::Session(replication::refused)).doc(
+    command("sync", 1, Flags::ADMIN, Run::Session(replication::refused)).doc(
         "1.0.0",
         "Refused: there are no replicas.",
         "",
@@ -220,7 +220,7 @@ pub const COMMANDS: &[Command] = &[
         "",
         "O(1)",
     ),
-    command("wait", 3, Flags::LOADING, Run::Session(replication::wait)).doc(
+    command("wait", 3, Flags::NONE, Run::Session(replication::wait)).doc(
         "3.0.0",
         "Answers 0: there are no replicas to wait for.",
         "numreplicas timeout",

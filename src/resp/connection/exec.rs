@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::rollback::{self, OnError};
-use super::single::{discard, needs_tier};
+use super::single::{discard, loading_dataset, needs_tier};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::coordinator::{Borrowed, ShardSet};
@@ -101,6 +101,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.transaction.is_open() {
             reply.error("ERR WATCH inside MULTI is not allowed");
             return Ok(());
+        }
+        if self.daemon.loading.is_on() {
+            // Redis watches what is being loaded; here there is no store yet to watch in.
+            return Err(loading_dataset());
         }
         let (db, hasher) = (self.session.db, self.daemon.shards.hasher());
         let mut wanted = ShardSet::none(self.daemon.shards.len());
@@ -262,9 +266,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut reply = Reply::new(out, self.session.proto);
         match queued.command.run {
             Run::Data(run) | Run::AllShards(run) => {
-                let view = self.view();
-                let stores = Stores::Many(borrowed.stores());
-                let mut keyspace = Keyspace::new(stores, view.scope(now), None);
+                let scope = self.view().scope(now, &self.bounds.limits);
+                let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, None);
                 let command = queued.command;
                 let done = execute(command, run, &args, &mut keyspace, &mut reply, writable);
                 discard(keyspace.take_discarded());

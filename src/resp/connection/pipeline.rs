@@ -15,7 +15,7 @@ use crate::daemon::Daemon;
 use crate::resp::coordinator::{loading, shard_down};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::{Proto, Reply};
-use crate::resp::round::{DataJob, Failure, Input, View, answer};
+use crate::resp::round::{DataJob, Failure, Input, ShardJob, View, answer};
 
 /// How long a command waits for its shard to be restarted.
 const SHARD_BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -30,14 +30,27 @@ enum Slot {
 }
 
 /// One shard's part of the stage.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lane {
-    job: DataJob,
-    answer: Option<oneshot::Receiver<Outcome<DataJob>>>,
+    /// `None` while the shard has it.
+    job: Option<ShardJob>,
+    answer: Option<oneshot::Receiver<Outcome<ShardJob>>>,
     /// Replies passed on since the job last came back.
     passed: usize,
     /// Why the rest of this lane has no replies.
     broken: Option<Refusal>,
+}
+
+impl Lane {
+    /// Whether the stage has nothing for this shard.
+    fn is_empty(&self) -> bool {
+        self.broken.is_none() && self.job.as_ref().is_none_or(|job| job.is_empty())
+    }
+
+    /// Whether commands of the stage were not executed yet.
+    fn has_more(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.is_done())
+    }
 }
 
 /// The stage being built or run; its buffers live as long as the connection.
@@ -51,9 +64,8 @@ pub struct Pipeline {
 
 impl Pipeline {
     pub fn new(shards: usize) -> Self {
-        let lane = || Lane { job: DataJob::empty(), answer: None, passed: 0, broken: None };
         Self {
-            lanes: (0..shards).map(|_| lane()).collect(),
+            lanes: (0..shards).map(|_| Lane::default()).collect(),
             slots: Vec::new(),
             local: Vec::new(),
             failures: Vec::new(),
@@ -68,10 +80,11 @@ impl Pipeline {
     /// Adds a command that lives on `shard`.
     pub fn send_to(&mut self, shard: usize, request: usize, input: &Arc<Input>, view: &View) {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
-        if lane.job.is_empty() {
-            lane.job.prepare(input, view);
+        let job = lane.job.get_or_insert_default();
+        if job.is_empty() {
+            job.prepare(input, view);
         }
-        lane.job.pick(request);
+        job.pick(request);
         // At most 256 shards; a round is bounded far below 2^32 requests.
         let shard = u16::try_from(shard).unwrap_or(u16::MAX);
         self.slots.push(Slot::Shard(shard, u32::try_from(request).unwrap_or(u32::MAX)));
@@ -107,7 +120,7 @@ impl Pipeline {
                 self.collect(shard).await;
             }
             if let Some(lane) = self.only_lane() {
-                out.extend_from_slice(lane.job.out());
+                out.extend_from_slice(lane.job.as_deref().map_or(&[][..], DataJob::out));
                 self.finish();
                 return false;
             }
@@ -127,8 +140,8 @@ impl Pipeline {
                         if out.len() - start > most {
                             return true;
                         }
-                        if let Some(lane) = self.lanes.get_mut(shard) {
-                            lane.job.reset_replies();
+                        if let Some(job) = self.lanes.get_mut(shard).and_then(|l| l.job.as_mut()) {
+                            job.reset_replies();
                         }
                         self.dispatch(daemon, shard).await;
                         self.collect(shard).await;
@@ -144,16 +157,16 @@ impl Pipeline {
 
     /// The one lane that answers everything, whole: its replies need no sorting.
     fn only_lane(&self) -> Option<&Lane> {
-        let mut used = self.lanes.iter().filter(|l| !l.job.is_empty() || l.broken.is_some());
+        let mut used = self.lanes.iter().filter(|lane| !lane.is_empty());
         let lane = used.next()?;
         let alone = used.next().is_none() && self.local.is_empty();
-        (alone && lane.broken.is_none() && lane.job.is_done()).then_some(lane)
+        (alone && lane.broken.is_none() && !lane.has_more()).then_some(lane)
     }
 
     /// Appends the next reply of a lane; `false` if the lane has to be run further first.
     fn pass_on(&mut self, shard: usize, request: u32, proto: Proto, out: &mut Vec<u8>) -> bool {
         let Some(lane) = self.lanes.get_mut(shard) else { return true };
-        if let Some(reply) = lane.job.reply(lane.passed) {
+        if let Some(reply) = lane.job.as_ref().and_then(|job| job.reply(lane.passed)) {
             out.extend_from_slice(reply);
             lane.passed += 1;
             return true;
@@ -171,10 +184,10 @@ impl Pipeline {
     async fn dispatch(&mut self, daemon: &Daemon, shard: usize) {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
         lane.passed = 0;
-        if lane.job.is_empty() || lane.job.is_done() {
+        if !lane.has_more() {
             return;
         }
-        let job = std::mem::replace(&mut lane.job, DataJob::empty());
+        let Some(job) = lane.job.take() else { return };
         let (reply, answer) = oneshot::channel();
         let handle = daemon.shards.handle(shard);
         let sent = match handle.cast(ShardMsg::Run(job, reply)) {
@@ -193,21 +206,25 @@ impl Pipeline {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
         let Some(answer) = lane.answer.take() else { return };
         match answer.await {
-            Ok(Outcome::Done(job)) => lane.job = job,
+            Ok(Outcome::Done(job)) => lane.job = Some(job),
             Ok(Outcome::Failed(mut job, error)) => {
                 job.taint_writes(&error);
-                lane.job = job;
+                lane.job = Some(job);
             }
             Ok(Outcome::Loading(_)) => lane.broken = Some(loading(shard)),
             Err(_) => lane.broken = Some(died(shard)),
         }
-        self.failures.extend(lane.job.take_failures());
+        if let Some(job) = &mut lane.job {
+            self.failures.extend(job.take_failures());
+        }
     }
 
     /// Gets ready for the next stage and lets go of the input.
     fn finish(&mut self) {
         for lane in &mut self.lanes {
-            lane.job.retire();
+            if let Some(job) = &mut lane.job {
+                job.retire();
+            }
             lane.broken = None;
             lane.passed = 0;
         }

@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             let route = match self.admit(request, &args) {
                 Ok(command) => {
                     last = Some(command);
-                    self.route(command, request, &args, &view.limits).map(|route| (command, route))
+                    self.route(command, request, &args, &input.limits).map(|route| (command, route))
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -70,12 +70,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         self.run_stage().await?;
+        let ended = Instant::now();
         if let Some(command) = last {
-            self.session.note_round(command, self.daemon.life.steady_ms());
+            self.session.note_round(command, self.daemon.life.steady_at(ended));
         }
         let (bytes_in, bytes_out) = self.wire.take_traffic();
         self.tally.transferred(bytes_in, bytes_out);
-        let took = begun.elapsed();
+        let took = ended.duration_since(begun);
         self.daemon.stats.round(&mut self.tally, took);
         if self.bounds.slow.pass(took) {
             self.note_slow(&input, laps.finish(took, count));
@@ -132,6 +133,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(Refusal::Arity(command.name.into()));
         }
         self.session.may_run(command)?;
+        if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
+            return Err(loading_dataset());
+        }
         if matches!(command.run, Run::NeedsTier) {
             return Err(needs_tier(command));
         }
@@ -279,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
         let mut borrowed = Borrowed::take(&self.daemon.shards, wanted).await?;
         let writable = self.daemon.shards.journal().writable();
-        let scope = view.scope(self.daemon.clock.unix_ms());
+        let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
         let done = execute(command, run, args, &mut keyspace, reply, &writable);
         discard(keyspace.take_discarded());
@@ -304,6 +308,12 @@ pub(super) fn discard(garbage: Vec<Garbage>) {
 /// Commands that act on the transaction instead of joining it.
 fn is_control(command: &Command) -> bool {
     matches!(command.name, "exec" | "sw.exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+}
+
+/// Redis' own text, which clients know to come back later.
+#[cold]
+pub(super) fn loading_dataset() -> Refusal {
+    Refusal::other("LOADING Redis is loading the dataset in memory")
 }
 
 /// The answer to a command of Redis whose data type is not held here.

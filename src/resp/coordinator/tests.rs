@@ -12,6 +12,7 @@ use seawall_actors::supervise::{
 use tokio::sync::watch;
 
 use super::*;
+use crate::resp::round::ShardJob;
 
 /// Keeps the keys of the SET records it was given, batch by batch.
 #[derive(Debug, Default)]
@@ -23,8 +24,8 @@ impl Notebook {
     }
 }
 
-impl Journal<Parked<DataJob>> for Notebook {
-    fn append(&self, batch: &mut RecordBatch, parked: Option<Parked<DataJob>>) -> Lsn {
+impl Journal<Parked<ShardJob>> for Notebook {
+    fn append(&self, batch: &mut RecordBatch, parked: Option<Parked<ShardJob>>) -> Lsn {
         let keys = Records::new(batch.as_bytes())
             .map(|record| match record {
                 Ok(Record::Set { key, .. }) => String::from_utf8_lossy(key).into_owned(),
@@ -40,7 +41,7 @@ impl Journal<Parked<DataJob>> for Notebook {
         lsn
     }
 
-    fn park(&self, _lsn: Lsn, parked: Parked<DataJob>) {
+    fn park(&self, _lsn: Lsn, parked: Parked<ShardJob>) {
         parked.release(Ok(()));
     }
 
@@ -55,8 +56,9 @@ impl Journal<Parked<DataJob>> for Notebook {
 
 struct NoRebuild;
 
+#[async_trait::async_trait]
 impl Rebuild for NoRebuild {
-    fn rebuild(&self, _shard: usize, _config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+    async fn rebuild(&self, _: usize, _: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
         Err("nothing to rebuild from".to_owned())
     }
 }
@@ -76,7 +78,7 @@ async fn shards(count: usize, journal: &Arc<Notebook>) -> (Shards, Tree) {
                 config: watch::Sender::new(StoreConfig::default()).subscribe(),
                 clock: Clock::manual(1),
             };
-            (Shard::<DataJob>::default(), args)
+            (Shard::<ShardJob>::default(), args)
         };
         let id = format!("shard-{index}");
         root = root.child(ChildSpec::worker(id, handle.clone(), Restart::default(), make));

@@ -69,8 +69,13 @@ impl Journal<Parked<TestJob>> for Notebook {
 /// Rebuilds from a notebook, and counts how often.
 struct FromNotebook(Arc<Notebook>, AtomicUsize);
 
+#[async_trait]
 impl Rebuild for FromNotebook {
-    fn rebuild(&self, _shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+    async fn rebuild(
+        &self,
+        _shard: usize,
+        config: StoreConfig,
+    ) -> Result<(Box<Store>, Lsn), String> {
         self.1.fetch_add(1, Ordering::Relaxed);
         let mut store = Box::new(Store::new(config));
         for k in self.0.0.lock().unwrap().iter() {
@@ -89,17 +94,26 @@ struct Bench {
 }
 
 async fn bench() -> Bench {
-    let handle = Handle::new();
     let notebook = Arc::new(Notebook::default());
     let rebuild = Arc::new(FromNotebook(Arc::clone(&notebook), AtomicUsize::new(0)));
     let cradle = Arc::new(Cradle::with(Box::new(Store::new(StoreConfig::default())), 0));
-    let (journal, again) = (Arc::clone(&notebook), Arc::clone(&rebuild));
+    let again = Arc::clone(&rebuild) as Arc<dyn Rebuild>;
+    let (handle, tree) = bench_with(Arc::clone(&notebook), cradle, again).await;
+    Bench { handle, notebook, rebuild, tree }
+}
+
+async fn bench_with(
+    journal: Arc<Notebook>,
+    cradle: Arc<Cradle>,
+    rebuild: Arc<dyn Rebuild>,
+) -> (Handle<ShardMsg<TestJob>>, Tree) {
+    let handle = Handle::new();
     let make = move || {
         let args = ShardArgs {
             index: 0,
             cradle: Arc::clone(&cradle),
             journal: Arc::clone(&journal) as _,
-            rebuild: Arc::clone(&again) as _,
+            rebuild: Arc::clone(&rebuild),
             config: watch::Sender::new(StoreConfig::default()).subscribe(),
             clock: Clock::manual(1),
         };
@@ -113,7 +127,7 @@ async fn bench() -> Bench {
     ));
     let options = TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN };
     let tree = Tree::start(root, options).await.expect("the shard starts");
-    Bench { handle, notebook, rebuild, tree }
+    (handle, tree)
 }
 
 impl Bench {
@@ -175,4 +189,64 @@ async fn a_loan_that_is_dropped_brings_the_store_home() {
     assert!(bench.has("kept").await);
     assert_eq!(bench.rebuild.1.load(Ordering::Relaxed), 0);
     bench.tree.shutdown().await;
+}
+
+/// Never gets done.
+struct Stuck;
+
+#[async_trait]
+impl Rebuild for Stuck {
+    async fn rebuild(&self, _: usize, _: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+        std::future::pending().await
+    }
+}
+
+/// Fails as badly as can be, once.
+struct Explosive(AtomicUsize);
+
+#[async_trait]
+impl Rebuild for Explosive {
+    async fn rebuild(&self, _: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) > 0, "the first rebuild panics");
+        Ok((Box::new(Store::new(config)), 0))
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_store_is_told_when_it_is_there() {
+    let bench = bench().await;
+    assert!(bench.handle.call(WITHIN, ShardMsg::AwaitStore).await.is_ok(), "it is there");
+    let mut loan =
+        bench.handle.call(WITHIN, ShardMsg::Lend).await.ok().flatten().expect("the store is lent");
+    drop(loan.take());
+    drop(loan);
+    // The shard that lent it may end with the question in its hands.
+    while bench.handle.call(WITHIN, ShardMsg::AwaitStore).await.is_err() {}
+    assert!(matches!(
+        bench.handle.call(WITHIN, |reply| ShardMsg::Run(TestJob::Set("at once"), reply)).await,
+        Ok(Outcome::Done(_))
+    ));
+    bench.tree.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_shard_without_a_store_loads_and_can_be_stopped() {
+    let bench = bench_with(Arc::new(Notebook::default()), Arc::default(), Arc::new(Stuck)).await;
+    let wait = bench.0.call(Duration::from_millis(20), ShardMsg::AwaitStore).await;
+    assert!(wait.is_err(), "nobody is told too early");
+    let answer = bench.0.call(WITHIN, |reply| ShardMsg::Run(TestJob::Set("no"), reply)).await;
+    assert!(matches!(answer, Ok(Outcome::Loading(_))), "{answer:?}");
+    let lent = bench.0.call(WITHIN, ShardMsg::Lend).await;
+    assert!(matches!(lent, Ok(None)), "{lent:?}");
+    bench.1.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_rebuild_that_panics_is_tried_again() {
+    let rebuild = Arc::new(Explosive(AtomicUsize::new(0)));
+    let again = Arc::clone(&rebuild) as Arc<dyn Rebuild>;
+    let (handle, tree) = bench_with(Arc::new(Notebook::default()), Arc::default(), again).await;
+    while handle.call(WITHIN, ShardMsg::AwaitStore).await.is_err() {}
+    assert_eq!(rebuild.0.load(Ordering::Relaxed), 2);
+    tree.shutdown().await;
 }

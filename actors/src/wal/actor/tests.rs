@@ -59,7 +59,7 @@ fn keys(data: &DataDir) -> Vec<String> {
                 }
                 other => panic!("{other:?}"),
             },
-            |_| {},
+            |_| std::ops::ControlFlow::Continue(()),
         )
         .unwrap();
     assert_eq!(report.torn, None);

@@ -14,7 +14,8 @@ const EIO: i32 = 5;
 
 fn start(fs: &FaultyFs) -> Appender {
     let last = keys(fs).len() as Lsn;
-    Appender::start_on(fs.clone(), Path::new(DATA), last, 4096, Clock::manual(7)).unwrap()
+    let settings = Settings { segment_size: 4096, ..Settings::default() };
+    Appender::start_on(fs.clone(), Path::new(DATA), last, settings, Clock::manual(7)).unwrap()
 }
 
 /// Adds keys numbered from `from` on, ten to a batch.
@@ -45,7 +46,7 @@ fn keys(fs: &FaultyFs) -> Vec<usize> {
                 let Record::Set { key, .. } = record else { panic!("{record:?}") };
                 found.push(std::str::from_utf8(key).unwrap().parse().unwrap());
             },
-            |_| {},
+            |_| std::ops::ControlFlow::Continue(()),
         )
         .unwrap();
     found

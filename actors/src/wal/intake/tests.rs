@@ -138,3 +138,37 @@ fn closing_the_log_ends_the_wait_for_an_lsn() {
     intake.close();
     assert!(!waiter.join().unwrap());
 }
+
+#[test]
+fn until_the_log_is_read_nothing_is_taken_and_nobody_writes() {
+    let intake: Intake<Reply> = Intake::unread(&Settings::default());
+    let (tx, released) = channel();
+    assert!(matches!(intake.writable(), Err(JournalError::Failed(_))));
+    assert_eq!(append(&intake, Some(Reply("too early", tx.clone()))), 0);
+    assert_eq!(released.try_recv(), Ok(("too early", Err(JournalError::Closed))));
+    assert!(!intake.has_pending());
+    let writer = {
+        let intake = intake.clone();
+        std::thread::spawn(move || intake.wait_begun(|| false))
+    };
+    intake.begin(10);
+    assert!(writer.join().unwrap(), "the writer goes on");
+    intake.begin(3);
+    assert_eq!((append(&intake, None), intake.settled()), (11, 10), "the first word counts");
+}
+
+#[test]
+fn a_writer_that_is_ordered_off_does_not_wait_for_the_log_to_be_read() {
+    let intake: Intake<Reply> = Intake::unread(&Settings::default());
+    let ordered = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = {
+        let (intake, ordered) = (intake.clone(), Arc::clone(&ordered));
+        std::thread::spawn(move || intake.wait_begun(|| ordered.load(Ordering::Acquire)))
+    };
+    ordered.store(true, Ordering::Release);
+    intake.poke();
+    assert!(!writer.join().unwrap());
+    intake.close();
+    intake.begin(10);
+    assert_eq!(intake.writable(), Err(JournalError::Closed), "closed is closed");
+}

@@ -41,7 +41,7 @@ fn read_range_on<F: Filesystem>(
     let named = reaching(&found, from)?;
     let segments = read_headers(fs, named, None)?;
     let walk = Walk { fs, segments: &segments, from, upto, proven: 0 };
-    match walk.run(visit, |_| {})? {
+    match walk.run(visit, |_| ControlFlow::Continue(()))? {
         Some(end) if end.next_lsn <= upto => {
             Err(RangeError::Short { found: end.next_lsn.saturating_sub(1), wanted: upto })
         }

@@ -61,6 +61,9 @@ pub enum OpenError {
         /// What it needs.
         what: String,
     },
+    /// Whoever asked for it did not want the rest.
+    #[error("reading the log was broken off")]
+    BrokenOff,
 }
 
 /// Why replay stopped. Nothing of its effects may be served.

@@ -6,12 +6,17 @@ use crate::wal::DataDir;
 use crate::wal::frame::{DIGEST_LEN, FrameHeader, HEADER_LEN, append_frame};
 use crate::wal::segment::{self, SegmentHeader};
 
+/// Breaks nothing off.
+fn on(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 #[test]
 fn a_new_log_is_empty_and_replays_again() {
     let dir = tempfile::tempdir().unwrap();
     let data = DataDir::lock(dir.path()).unwrap();
     for _ in 0..2 {
-        let report = open(&data, Clock::manual(1)).unwrap().replay(0, |_, _| {}, |_| {}).unwrap();
+        let report = open(&data, Clock::manual(1)).unwrap().replay(0, |_, _| {}, on).unwrap();
         assert_eq!((report.last_lsn, report.segments, report.torn), (0, 1, None));
     }
 }
@@ -50,6 +55,7 @@ fn write_frames(data: &DataDir, frames: &[(&[u8], u32)]) {
             first_lsn: lsn,
             durable_lsn: 0,
             wall_ms: 1000 * lsn,
+            packed: false,
         };
         chain = append_frame(&mut bytes, &of.log, &chain, &header, payload);
         lsn += u64::from(count);
@@ -104,7 +110,7 @@ fn records_come_with_their_lsn_and_the_time_of_their_frame() {
         let mut seen = Vec::new();
         let opened = open(&data, Clock::manual(1)).unwrap();
         let visit = |origin: Origin, _: Record<'_>| seen.push((origin.lsn, origin.wall_ms));
-        let report = opened.replay(from, visit, |_| {}).unwrap();
+        let report = opened.replay(from, visit, on).unwrap();
         let due: Vec<_> =
             (from + 1..=6).map(|lsn| (lsn, if lsn < 4 { 1000 } else { 4000 })).collect();
         assert_eq!(seen, due, "from {from}");
@@ -122,7 +128,7 @@ fn what_is_not_visited_is_verified_all_the_same() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[segment::HEADER_LEN + 50] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let replayed = opened.replay(6, |_, _| {}, |_| {});
+    let replayed = opened.replay(6, |_, _| {}, on);
     assert!(matches!(replayed, Err(OpenError::Corrupt(Damage { first_lsn: 1, .. }))));
 }
 
@@ -145,7 +151,7 @@ fn of_two_damages_the_one_with_the_lower_lsn_is_told() {
     bytes[third + HEADER_LEN] ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let mut visited = 0;
-    let replayed = opened.replay(0, |_, _| visited += 1, |_| {});
+    let replayed = opened.replay(0, |_, _| visited += 1, on);
     let Err(OpenError::Corrupt(damage)) = replayed else { panic!("{replayed:?}") };
     assert_eq!((damage.first_lsn, visited), (2, 1), "{damage}");
 }
@@ -157,7 +163,7 @@ fn a_frame_that_counts_wrong_is_damage() {
     let mut batch = RecordBatch::new();
     batch.push(&Record::Delete { db: 0, key: b"a" });
     write_frames(&data, &[(batch.as_bytes(), 2)]);
-    let replayed = open(&data, Clock::manual(1)).unwrap().replay(0, |_, _| {}, |_| {});
+    let replayed = open(&data, Clock::manual(1)).unwrap().replay(0, |_, _| {}, on);
     let Err(OpenError::Corrupt(damage)) = replayed else { panic!("{replayed:?}") };
     assert_eq!(damage.what, "records in the frame: 1; its header says 2");
 }
@@ -181,4 +187,32 @@ fn a_visitor_that_breaks_off_ends_the_walk_however_much_is_left() {
         read_range(data.path(), 0, 50, |_, _| panic!("a visitor's own failure"))
     });
     assert!(exploded.is_err(), "the panic is the caller's, and nothing hangs");
+}
+
+/// A stop during a long start must be quick, and the next start must find what this one found.
+#[test]
+fn a_replay_that_is_broken_off_changes_nothing_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    let mut batch = RecordBatch::new();
+    batch.push(&Record::Delete { db: 0, key: &[7; 300] });
+    write_frames(&data, &[(batch.as_bytes(), 1); 50]);
+    let opened = open(&data, Clock::manual(1)).unwrap();
+    let path = opened.segments[0].path.clone();
+    let mut torn = std::fs::read(&path).unwrap();
+    torn.extend_from_slice(&[9; 40]);
+    std::fs::write(&path, &torn).unwrap();
+    let (opened, mut blocks) = (open(&data, Clock::manual(1)).unwrap(), 0);
+    let replayed = opened.replay(
+        0,
+        |_, _| {},
+        |progress| {
+            blocks += 1;
+            assert!(progress.bytes < progress.total_bytes);
+            ControlFlow::Break(())
+        },
+    );
+    assert!(matches!(replayed, Err(OpenError::BrokenOff)), "{replayed:?}");
+    assert_eq!((blocks, std::fs::read(&path).unwrap()), (1, torn));
+    assert!(opened.replay(0, |_, _| {}, on).unwrap().torn.is_some());
 }

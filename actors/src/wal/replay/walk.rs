@@ -112,11 +112,12 @@ impl Supply {
 
 impl<F: Filesystem> Walk<'_, F> {
     /// Feeds the records behind `from` to `visit`, in order, until it breaks off; `at_block`
-    /// hears how far that is, some thousand times per gigabyte. `None` if `visit` broke off.
+    /// hears how far that is, some thousand times per gigabyte, and may break off, too. `None` if
+    /// it was broken off.
     pub(super) fn run(
         &self,
         mut visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
-        mut at_block: impl FnMut(&Tally),
+        mut at_block: impl FnMut(&Tally) -> ControlFlow<()>,
     ) -> Result<Option<End>, OpenError> {
         let (filled, blocks) = channel();
         let (give_back, emptied) = channel();
@@ -135,10 +136,11 @@ impl<F: Filesystem> Walk<'_, F> {
             let mut tally = Tally::default();
             // Ends when the verifier does; a return before that hangs up on it.
             for mut block in blocks {
-                if self.decode(&block, &mut tally, &mut visit)?.is_break() {
+                if self.decode(&block, &mut tally, &mut visit)?.is_break()
+                    || at_block(&tally).is_break()
+                {
                     return Ok(None);
                 }
-                at_block(&tally);
                 block.frames.clear();
                 block.payloads.clear();
                 block.payloads.shrink_to(2 * BLOCK_BYTES);

@@ -1,6 +1,7 @@
 //! Reading a snapshot, and finding out whether it is one.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::{HEADER_LEN, Header, READER_VERSION, Snapshots, begin_in};
@@ -31,6 +32,9 @@ pub enum Flawed {
     /// It was put into the wrong directory.
     #[error("it belongs to another log")]
     OtherLog,
+    /// Whoever asked for it did not want the rest.
+    #[error("reading it was broken off")]
+    BrokenOff,
 }
 
 /// A snapshot that was read to its end and is whole.
@@ -59,33 +63,41 @@ impl Loaded {
 }
 
 impl<F: Filesystem> Snapshots<F> {
-    /// Loads the newest snapshot that is whole and behind which the log is still there, if any: `fresh` makes what its entries are
-    /// `put` into, anew for each that is tried. Those that are not whole are shown to `flawed`.
-    /// Blocks.
+    /// Loads the newest snapshot that is whole and behind which the log is still there, if any:
+    /// `fresh` makes what its entries are `put` into, anew for each that is tried. `progress` is
+    /// as in [`Snapshots::load`]. Those that are not whole are shown to `flawed`. Blocks.
     ///
     /// # Errors
-    /// The snapshots cannot be listed.
+    /// [`Flawed::Io`]: the snapshots cannot be listed; [`Flawed::BrokenOff`].
     pub fn load_newest<T>(
         &self,
-        mut fresh: impl FnMut() -> T,
+        mut fresh: impl FnMut(&Path) -> T,
         mut put: impl FnMut(&mut T, Record<'_>),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
         mut flawed: impl FnMut(&Path, &Flawed),
-    ) -> io::Result<Option<(T, Loaded)>> {
+    ) -> Result<Option<(T, Loaded)>, Flawed> {
         for (_, path) in self.usable()? {
-            let mut target = fresh();
-            match self.load(&path, |record| put(&mut target, record)) {
+            let mut target = fresh(&path);
+            match self.load(&path, |record| put(&mut target, record), &mut progress) {
                 Ok(loaded) => return Ok(Some((target, loaded))),
+                Err(Flawed::BrokenOff) => return Err(Flawed::BrokenOff),
                 Err(flaw) => flawed(&path, &flaw),
             }
         }
         Ok(None)
     }
 
-    /// Feeds every entry to `visit`, as a SET record. Blocks.
+    /// Feeds every entry to `visit`, as a SET record. `progress` hears after every frame at which
+    /// byte of the file it ends, and may break off. Blocks.
     ///
     /// # Errors
     /// [`Flawed`]; what was visited until then must not be served.
-    pub fn load(&self, path: &Path, mut visit: impl FnMut(Record<'_>)) -> Result<Loaded, Flawed> {
+    pub fn load(
+        &self,
+        path: &Path,
+        mut visit: impl FnMut(Record<'_>),
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Loaded, Flawed> {
         let file = self.fs.open(path, false)?;
         let header = Header::decode(&read_at(&file, 0)?)?;
         if header.log != self.log {
@@ -121,6 +133,9 @@ impl<F: Filesystem> Snapshots<F> {
                     if records.position() != u64::from(header.count) {
                         let (found, says) = (records.position(), header.count);
                         return Err(damaged(format!("entries: {found}; its header says {says}")));
+                    }
+                    if progress(reader.offset()).is_break() {
+                        return Err(Flawed::BrokenOff);
                     }
                 }
                 Next::End => break,

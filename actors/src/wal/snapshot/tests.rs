@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -15,6 +16,9 @@ use crate::wal::manifest::{self, Floor, Manifest};
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
+
+/// The values of [`entries`] are above it, or all but.
+const PACKED_ABOVE: u64 = 30;
 
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -45,7 +49,7 @@ fn take(snapshots: &Snapshots<FaultyFs>, begin: Lsn) -> io::Result<Written> {
         for (key, value) in some {
             batch.push(&Record::Set { db: 0, key, value, expires_at: None });
         }
-        if let Err(error) = writer.append(&batch) {
+        if let Err(error) = writer.append(&batch, PACKED_ABOVE) {
             writer.discard();
             return Err(error);
         }
@@ -59,11 +63,23 @@ fn take(snapshots: &Snapshots<FaultyFs>, begin: Lsn) -> io::Result<Written> {
 
 fn load(snapshots: &Snapshots<FaultyFs>, path: &Path) -> Result<(Loaded, Entries), Flawed> {
     let mut entries = Entries::new();
-    let loaded = snapshots.load(path, |record| {
-        let Record::Set { key, value, .. } = record else { panic!("no SET") };
-        entries.insert(key.to_vec(), value.to_vec());
-    })?;
+    let loaded = snapshots.load(
+        path,
+        |record| {
+            let Record::Set { key, value, .. } = record else { panic!("no SET") };
+            entries.insert(key.to_vec(), value.to_vec());
+        },
+        |_| ControlFlow::Continue(()),
+    )?;
     Ok((loaded, entries))
+}
+
+#[test]
+fn loading_can_be_broken_off() {
+    let all = snapshots(&FaultyFs::default());
+    let written = take(&all, 8).unwrap();
+    let loaded = all.load(&written.path, |_| {}, |_| ControlFlow::Break(()));
+    assert!(matches!(loaded, Err(Flawed::BrokenOff)), "{loaded:?}");
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Writing a snapshot: to a file without a name, read back, then named.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use super::{Header, Loaded, Snapshots, UNNAMED};
 use crate::clock::UnixMs;
 use crate::failpoint::{self, Point};
+use crate::journal::packed::Packer;
 use crate::journal::{Lsn, RecordBatch};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
@@ -30,6 +32,7 @@ pub struct SnapshotWriter<F: Filesystem = OsFs> {
     frame: Vec<u8>,
     /// What was read back of the finished file.
     verified: Option<Loaded>,
+    packer: Packer,
 }
 
 /// A snapshot that has its name.
@@ -76,21 +79,30 @@ impl<F: Filesystem> Snapshots<F> {
             chain: header.digest(),
             frame: Vec::new(),
             verified: None,
+            packer: Packer::default(),
         })
     }
 }
 
 impl<F: Filesystem> SnapshotWriter<F> {
-    /// Writes entries, which are SET records, as one frame.
+    /// Writes entries, which are SET records, as one frame; values of more than `compress_above`
+    /// bytes (0: none) are compressed where it pays.
     ///
     /// # Errors
     /// Whatever the file system reports; [`SnapshotWriter::discard`] it then.
-    pub fn append(&mut self, entries: &RecordBatch) -> io::Result<()> {
+    pub fn append(&mut self, entries: &RecordBatch, compress_above: u64) -> io::Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
         failpoint::hit(Point::SnapshotPiece);
-        self.frame(entries.as_bytes(), entries.count(), 0)?;
+        let mut packer = std::mem::take(&mut self.packer);
+        let above = usize::try_from(compress_above).unwrap_or(usize::MAX);
+        let pays = above > 0 && entries.largest_value() > above;
+        let packed = if pays { packer.pack(entries.as_bytes(), above) } else { None };
+        let payload = packed.unwrap_or(entries.as_bytes());
+        self.frame(payload, packed.is_some(), entries.count(), 0)?;
+        packer.trim();
+        self.packer = packer;
         self.entries += u64::from(entries.count());
         if self.len - self.synced >= SYNC_EVERY {
             self.file.sync()?;
@@ -107,9 +119,12 @@ impl<F: Filesystem> SnapshotWriter<F> {
     /// [`SnapshotWriter::discard`] it then.
     pub fn finish(&mut self, end: Lsn) -> io::Result<()> {
         failpoint::hit(Point::SnapshotFinish);
-        self.frame(&[], 0, end)?;
+        self.frame(&[], false, 0, end)?;
         self.file.sync()?;
-        let read_back = self.snapshots.load(&self.path, |_| {}).map_err(io::Error::other)?;
+        let read_back = self
+            .snapshots
+            .load(&self.path, |_| {}, |_| ControlFlow::Continue(()))
+            .map_err(io::Error::other)?;
         let (entries, digest) = (self.entries, self.chain);
         if (read_back.entries, read_back.end, read_back.digest) != (entries, end, digest) {
             return Err(io::Error::other("what is read back is not what was written"));
@@ -146,13 +161,20 @@ impl<F: Filesystem> SnapshotWriter<F> {
         }
     }
 
-    fn frame(&mut self, payload: &[u8], count: u32, durable_lsn: Lsn) -> io::Result<()> {
+    fn frame(
+        &mut self,
+        payload: &[u8],
+        packed: bool,
+        count: u32,
+        durable_lsn: Lsn,
+    ) -> io::Result<()> {
         let header = FrameHeader {
             payload_len: payload.len() as u64,
             count,
             first_lsn: self.entries + 1,
             durable_lsn,
             wall_ms: self.snapshots.clock.unix_ms(),
+            packed,
         };
         self.frame.clear();
         let id = self.header.frames_id();

@@ -15,7 +15,7 @@ use rand::seq::index;
 use rand::{Rng, SeedableRng};
 
 use super::inspect::inspected;
-use super::sim::{DATA, Sim, replay};
+use super::sim::{DATA, PACKED_ABOVE, Sim, replay};
 use crate::journal::Lsn;
 use crate::wal::faulty::FaultyFs;
 use crate::wal::fs::Filesystem;
@@ -75,7 +75,11 @@ impl Log {
     /// Segments of `segment_size`, 64 KB in all.
     fn new(segment_size: u64) -> Self {
         let mut sim = Sim::new(FaultyFs::default(), FsyncMode::EverySec);
-        sim.intake.configure(&Settings { fsync: FsyncMode::EverySec, segment_size });
+        sim.intake.configure(&Settings {
+            fsync: FsyncMode::EverySec,
+            segment_size,
+            compress_above: PACKED_ABOVE,
+        });
         for round in 0.. {
             if sim.fs.used() >= LOG_BYTES {
                 break;

@@ -282,7 +282,11 @@ fn a_turn_leaves_everything_that_may_wait_for_the_disk_to_the_thread() {
     assert!(!turn(&mut sim), "the write has failed");
     assert!(matches!(sim.outcome(lost), Some(Err(_))), "nobody is told OK");
     assert!(!turn(&mut sim), "the thread has to begin a new segment");
-    sim.intake.configure(&Settings { fsync: FsyncMode::Always, segment_size: 4096 });
+    sim.intake.configure(&Settings {
+        fsync: FsyncMode::Always,
+        segment_size: 4096,
+        compress_above: 0,
+    });
     sim.settle();
     sim.append(1);
     assert!(!turn(&mut sim), "every frame needs a sync");

@@ -47,7 +47,7 @@ fn replay_from(fs: &FaultyFs, from: Lsn) -> Result<Vec<Lsn>, OpenError> {
     open_on(fs.clone(), Path::new(DATA), Clock::manual(5))?.replay(
         from,
         |origin, _| seen.push(origin.lsn),
-        |_| {},
+        |_| std::ops::ControlFlow::Continue(()),
     )?;
     Ok(seen)
 }

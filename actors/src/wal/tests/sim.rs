@@ -44,10 +44,15 @@ pub(super) struct Sim {
     pub(super) batches: Vec<Lsn>,
 }
 
-/// The value of the record with this LSN.
+/// Longer values are packed if they can be, and that is every twelfth of all.
+pub(super) const PACKED_ABOVE: u64 = 100;
+
+/// The value of the record with this LSN: in every sixth record one byte over and over, in the
+/// others nothing that can be packed.
 pub(super) fn value(lsn: Lsn) -> Vec<u8> {
-    let len = (lsn * 37 % 200) as usize;
-    vec![lsn as u8; len]
+    let len = lsn * 37 % 200;
+    let step = if lsn.is_multiple_of(6) { 0 } else { 2_654_435_761 };
+    (0..len).map(|i| ((lsn << 24).wrapping_add(i * step) >> 24) as u8).collect()
 }
 
 /// Replays a file system; the records must be those with LSN 1, 2, 3 and so on.
@@ -68,7 +73,7 @@ pub(super) fn replay_behind(fs: &FaultyFs, from: Lsn) -> Result<ReplayReport, Op
             assert_eq!(origin.lsn, lsn);
             assert_eq!(record, due, "a wrong record is replayed");
         },
-        |_| {},
+        |_| std::ops::ControlFlow::Continue(()),
     )?;
     assert_eq!(report.last_lsn, lsn);
     Ok(report)
@@ -82,7 +87,7 @@ impl Sim {
     /// Of a log that is replayed from the LSN behind `from` on.
     pub(super) fn behind(fs: FaultyFs, fsync: FsyncMode, from: Lsn) -> Self {
         let report = replay_behind(&fs, from).unwrap();
-        let settings = Settings { fsync, segment_size: 4096 };
+        let settings = Settings { fsync, segment_size: 4096, compress_above: PACKED_ABOVE };
         let mut sim = Self {
             fs,
             intake: Intake::new(report.last_lsn, &settings),

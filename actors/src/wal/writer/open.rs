@@ -10,6 +10,7 @@ use super::Writer;
 use super::trust::Trust;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
+use crate::journal::packed::Packer;
 use crate::journal::{Lsn, Release};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::Intake;
@@ -122,6 +123,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             leftover: None,
             retry_at: None,
             trust: Trust::default(),
+            packer: Packer::default(),
             thread_only_until: None,
             due: Vec::new(),
         };

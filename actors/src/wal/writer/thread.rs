@@ -13,6 +13,7 @@ use super::{SyncJob, Writer};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::Release;
+use crate::supervise::panic_text;
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::{Intake, Turn};
 
@@ -73,17 +74,13 @@ pub(in crate::wal) fn spawn<F: Filesystem, P: Release>(
     })
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (_, Some(text)) => text,
-        _ => "no message",
-    }
-}
-
 fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Orders<P>) -> End {
     let intake = &orders.intake;
     let _tenure = intake.tenure();
+    // Replay may still cut off a torn end of the very file that is opened here.
+    if !intake.wait_begun(|| orders.order.load(Ordering::Acquire) != RUN) {
+        return End::Ordered(Ok(()));
+    }
     let opened = Writer::open(fs, &dir, clock, intake.clone(), &mut intake.seat(), Instant::now());
     let desk = match opened {
         Ok(writer) => Arc::new(Desk::new(intake.clone(), writer)),
@@ -105,6 +102,9 @@ fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Or
         let mut flight = intake.seat();
         if let Some(outcome) = syncer.outcome() {
             writer.synced(outcome, Instant::now());
+            if syncer.has_died() {
+                return End::Failed("the sync thread has died".to_owned());
+            }
         }
         let plan = writer.step(Instant::now(), &mut flight);
         if let Some(job) = plan.sync {
@@ -152,6 +152,7 @@ struct Syncer<L> {
     jobs: Option<Sender<SyncJob<L>>>,
     outcomes: Receiver<io::Result<()>>,
     running: bool,
+    dead: bool,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -175,7 +176,7 @@ impl<L: LogFile> Syncer<L> {
                 }
             }
         })?;
-        Ok(Self { jobs: Some(jobs), outcomes, running: false, thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), outcomes, running: false, dead: false, thread: Some(thread) })
     }
 
     /// The writer starts the next only when it has had the outcome of the last.
@@ -185,6 +186,11 @@ impl<L: LogFile> Syncer<L> {
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
     }
 
+    /// Whether nothing will ever be synced here again.
+    fn has_died(&self) -> bool {
+        self.dead
+    }
+
     fn outcome(&mut self) -> Option<io::Result<()>> {
         if !self.running {
             return None;
@@ -192,7 +198,10 @@ impl<L: LogFile> Syncer<L> {
         let outcome = match self.outcomes.try_recv() {
             Ok(outcome) => outcome,
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err(io::Error::other("the sync thread has died")),
+            Err(TryRecvError::Disconnected) => {
+                self.dead = true;
+                Err(io::Error::other("the sync thread has died"))
+            }
         };
         self.running = false;
         Some(outcome)

@@ -55,6 +55,7 @@ fn log(r: &Report, out: &mut String) {
         "wal_durable_lsn" => log.durable,
         "wal_segment" => log.segment,
         "wal_bytes" => log.bytes,
+        "wal_saved_bytes" => log.saved_bytes,
         "wal_frames" => log.frames,
         "wal_syncs" => log.syncs,
         "wal_errors" => log.write_errors + log.sync_errors,

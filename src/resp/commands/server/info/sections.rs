@@ -130,7 +130,7 @@ pub(super) fn persistence(r: &Report, out: &mut String) {
         time.map_or(-1, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
     };
     lines!(out,
-        "loading" => u8::from(r.life.loading),
+        "loading" => u8::from(r.life.loading.is_some()),
         "async_loading" => 0,
         "rdb_changes_since_last_save" => snapshots.changes,
         "rdb_bgsave_in_progress" => u8::from(snapshots.running_for.is_some()),
@@ -156,6 +156,15 @@ pub(super) fn persistence(r: &Report, out: &mut String) {
             "aof_buffer_length" => 0,
             "aof_pending_bio_fsync" => u8::from(log.durable < log.written),
             "aof_delayed_fsync" => 0,
+        );
+    }
+    if let Some(load) = &r.life.loading {
+        lines!(out,
+            "loading_start_time" => load.begun_ms / 1000,
+            "loading_total_bytes" => load.total_bytes,
+            "loading_loaded_bytes" => load.loaded_bytes,
+            "loading_loaded_perc" => format!("{:.2}", load.percent()),
+            "loading_eta_seconds" => load.eta_seconds(),
         );
     }
 }
