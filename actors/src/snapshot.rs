@@ -163,7 +163,8 @@ struct Running {
 pub struct SnapshotState<J: Send + 'static> {
     args: SnapshotArgs<J>,
     running: Option<Running>,
-    upkeep: Upkeep,
+    /// `None` until the log is read.
+    upkeep: Option<Upkeep>,
     /// Away while the disk is being looked at.
     retention: Option<Retention>,
 }
@@ -197,13 +198,9 @@ impl<J: Job> Worker for Snapshotter<J> {
         _me: &Me<SnapshotMsg>,
         args: SnapshotArgs<J>,
     ) -> Result<SnapshotState<J>, Failure> {
-        let newest = args.status.borrow().newest;
-        let newest = newest.map(|newest| (newest.end, newest.created_ms));
-        let now = Now { instant: Instant::now(), wall_ms: args.clock.unix_ms() };
-        let upkeep = Upkeep::new(*args.settings.borrow(), newest, now);
         let retention = Some(args.snapshots.retention());
         args.status.send_modify(|status| status.disk.pressure = None);
-        Ok(SnapshotState { args, running: None, upkeep, retention })
+        Ok(SnapshotState { args, running: None, upkeep: None, retention })
     }
 
     async fn started(
@@ -226,7 +223,7 @@ impl<J: Job> Worker for Snapshotter<J> {
                 // Who asked may have gone away; the snapshot is taken all the same.
                 let _ = reply.send(state.begin(me));
             }
-            SnapshotMsg::Ended(result) => state.ended(result),
+            SnapshotMsg::Ended(result) => state.ended(me, result),
             SnapshotMsg::Beat => {
                 state.beat(me);
                 me.send_after(BEAT, SnapshotMsg::Beat);
@@ -238,12 +235,12 @@ impl<J: Job> Worker for Snapshotter<J> {
 }
 
 impl<J: Job> SnapshotState<J> {
-    fn begin(&mut self, me: &Me<SnapshotMsg>) -> Result<oneshot::Receiver<Taken>, Busy> {
+    fn begin(&mut self, to: &Me<SnapshotMsg>) -> Result<oneshot::Receiver<Taken>, Busy> {
         if self.running.is_some() {
             return Err(Busy);
         }
         let (waits, outcome) = oneshot::channel();
-        let (me, args) = (me.clone(), self.args.clone());
+        let (me, args) = (to.clone(), self.args.clone());
         let work = tokio::spawn(async move { take::take(&args).await.map_err(|e| e.to_string()) });
         let task = work.abort_handle();
         tokio::spawn(async move {
@@ -256,8 +253,8 @@ impl<J: Job> SnapshotState<J> {
         let begun = Instant::now();
         self.running = Some(Running { task, begun, waits });
         self.args.status.send_modify(|status| status.since = Some(begun));
-        let (gauge, now) = (self.gauge(), self.now());
-        self.upkeep.on(Event::Begun(gauge), now);
+        let event = Event::Begun(self.gauge());
+        self.on(to, event);
         Ok(outcome)
     }
 
@@ -271,10 +268,28 @@ impl<J: Job> SnapshotState<J> {
     }
 
     fn beat(&mut self, me: &Me<SnapshotMsg>) {
+        if !self.args.intake.has_begun() {
+            return;
+        }
         let settings = *self.args.settings.borrow_and_update();
-        self.upkeep.configure(settings);
-        let (gauge, now) = (self.gauge(), self.now());
-        let effects = self.upkeep.on(Event::Beat(gauge), now);
+        let now = self.now();
+        match &mut self.upkeep {
+            Some(upkeep) => upkeep.configure(settings),
+            None => {
+                let newest = self.args.status.borrow().newest;
+                let newest = newest.map(|newest| (newest.end, newest.created_ms));
+                self.upkeep = Some(Upkeep::new(settings, newest, now));
+            }
+        }
+        let event = Event::Beat(self.gauge());
+        self.on(me, event);
+    }
+
+    /// Lets the machine take something in, and does what it says.
+    fn on(&mut self, me: &Me<SnapshotMsg>, event: Event<'_>) {
+        let now = self.now();
+        let Some(upkeep) = &mut self.upkeep else { return };
+        let effects = upkeep.on(event, now);
         self.perform(me, effects);
     }
 
@@ -293,10 +308,9 @@ impl<J: Job> SnapshotState<J> {
         }
     }
 
-    fn ended(&mut self, result: Result<Written, String>) {
+    fn ended(&mut self, me: &Me<SnapshotMsg>, result: Result<Written, String>) {
         let Some(running) = self.running.take() else { return };
-        let now = self.now();
-        self.upkeep.on(Event::Ended(result.as_ref().ok().map(|written| written.end)), now);
+        self.on(me, Event::Ended(result.as_ref().ok().map(|written| written.end)));
         let took = running.begun.elapsed();
         let outcome = match result {
             Ok(written) => {

@@ -15,6 +15,7 @@ use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::NoJournal;
+use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Snapshots};
 use tokio::sync::watch;
 
@@ -84,6 +85,17 @@ pub(crate) fn wal_settings(settings: &Settings) -> wal::Settings {
     }
 }
 
+/// When snapshots are taken, and what may be deleted.
+pub(super) fn upkeep_settings(settings: &Settings) -> UpkeepSettings {
+    UpkeepSettings {
+        every: settings.snapshot.every,
+        after_bytes: settings.snapshot.after_bytes,
+        keep: settings.snapshot.keep,
+        retention: settings.wal.retention,
+        max_size: settings.wal.max_size,
+    }
+}
+
 /// Opens the log, whose content [`Recovery::load`] then brings into the cradles; without a data
 /// directory, starts empty.
 ///
@@ -123,6 +135,7 @@ pub(super) async fn open(
     let dir = data.path().to_owned();
     let source = Source {
         dir: dir.clone(),
+        snapshots: snapshots.clone(),
         intake: intake.clone(),
         hasher,
         shards: configs.len(),

@@ -60,18 +60,21 @@ impl<J: Job> SnapshotState<J> {
         match outcome {
             Ok(Outcome::Surveyed(survey)) => {
                 self.note(&survey);
-                let (gauge, now) = (self.gauge(), self.now());
-                let effects = self.upkeep.on(Event::Surveyed(&survey, gauge), now);
-                self.perform(me, effects);
+                let gauge = self.gauge();
+                self.on(me, Event::Surveyed(&survey, gauge));
             }
             Ok(Outcome::Removed(removed)) => {
                 self.failed_with(None);
                 self.removed(removed);
-                self.upkeep.look_again();
+                if let Some(upkeep) = &mut self.upkeep {
+                    upkeep.look_again();
+                }
             }
             Err(error) => {
                 self.failed_with(Some(error.to_string().into()));
-                self.upkeep.survey_failed();
+                if let Some(upkeep) = &mut self.upkeep {
+                    upkeep.survey_failed();
+                }
             }
         }
     }

@@ -34,9 +34,9 @@ const RETRY_LATE: Duration = Duration::from_secs(600);
 const LOOK_LATE: Duration = Duration::from_secs(60);
 const LOOK_SOON: Duration = Duration::from_secs(1);
 /// After this time already, if there is a new segment.
-const LOOK_ANEW: Duration = Duration::from_secs(5);
+const LOOK_ANEW: Duration = Duration::from_secs(2);
 /// Between two snapshots that are taken because the log is too large.
-const PRESSED_EVERY: Duration = Duration::from_secs(5);
+const PRESSED_EVERY: Duration = Duration::from_secs(2);
 /// Of the time between two such snapshots, the share that taking them may cost: one in so many.
 const PRESSED_SHARE: u32 = 4;
 

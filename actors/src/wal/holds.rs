@@ -72,12 +72,26 @@ impl Holds {
         if behind.saturating_add(1) < book.begins {
             return Err(HoldError::Gone { begins: book.begins });
         }
+        self.enter(&mut book, who.into(), behind)
+    }
+
+    /// The same for all of the log that there is.
+    ///
+    /// # Errors
+    /// [`HoldError::Full`].
+    pub fn take_all(&self, who: impl Into<Arc<str>>) -> Result<Hold, HoldError> {
+        let mut book = self.book();
+        let behind = book.begins.saturating_sub(1);
+        self.enter(&mut book, who.into(), behind)
+    }
+
+    fn enter(&self, book: &mut Book, who: Arc<str>, behind: Lsn) -> Result<Hold, HoldError> {
         if book.held.len() >= MAX_HOLDS {
             return Err(HoldError::Full);
         }
         let id = book.next;
         book.next += 1;
-        book.held.insert(id, Held { who: who.into(), behind });
+        book.held.insert(id, Held { who, behind });
         Ok(Hold { holds: self.clone(), id })
     }
 
@@ -158,6 +172,9 @@ mod tests {
         let holds = Holds::new(5);
         assert_eq!(holds.take("late", 3).unwrap_err(), HoldError::Gone { begins: 5 });
         let _just = holds.take("in time", 4).unwrap();
+        let all = holds.take_all("everything").unwrap();
+        assert!(!holds.raise(6));
+        drop(all);
         holds.raise(5);
         holds.lower(5);
         assert_eq!(holds.take("late", 3).unwrap_err(), HoldError::Gone { begins: 5 });

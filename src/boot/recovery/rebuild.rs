@@ -11,7 +11,7 @@ use seawall_actors::cache::{Cradle, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::failpoint::{self, Point};
 use seawall_actors::journal::{Lsn, Record};
-use seawall_actors::wal::{self, Origin};
+use seawall_actors::wal::{self, Origin, Snapshots};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -81,6 +81,7 @@ impl Rebuild for FromLog {
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) dir: PathBuf,
+    pub(super) snapshots: Snapshots,
     pub(super) intake: DaemonIntake,
     pub(super) hasher: KeyHasher,
     pub(super) shards: usize,
@@ -101,18 +102,37 @@ impl Source {
         }
         failpoint::hit(Point::RebuildBegin);
         let now = self.clock.unix_ms();
-        let mut store = Box::new(Store::new(config));
         let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
-        let mut visit = |_: Origin, record: Record<'_>| {
-            let hash = key_of(&record).map_or(0, |key| self.hasher.hash(key));
+        let apply = |store: &mut Store, record: &Record<'_>| {
+            let hash = key_of(record).map_or(0, |key| self.hasher.hash(key));
             let ours =
-                key_of(&record).is_none() || KeyHasher::shard_of(hash, count) as usize == shard;
+                key_of(record).is_none() || KeyHasher::shard_of(hash, count) as usize == shard;
             if ours {
-                apply_to(&mut store, &record, hash, now);
+                apply_to(store, record, hash, now);
             }
+        };
+        let _hold = self.snapshots.holds().take_all("the rebuild of a shard");
+        let newest = self.snapshots.load_newest(
+            |_| Box::new(Store::new(StoreConfig { max_entries: 0, max_bytes: 0, ..config })),
+            |store, record| apply(store, &record),
+            |_| ControlFlow::Continue(()),
+            |path, why| warn!(file = %path.display(), %why, "a snapshot cannot be used"),
+        );
+        let newest = newest.map_err(|e| e.to_string())?;
+        let (mut store, begin, end) = match newest {
+            Some((store, loaded)) => (store, loaded.begin, loaded.end),
+            None => (Box::new(Store::new(config)), 0, 0),
+        };
+        let mut visit = |origin: Origin, record: Record<'_>| {
+            // Up to its end, a snapshot may hold more than there ever was at a time.
+            if origin.lsn == end + 1 {
+                store.reconfigure(config);
+            }
+            apply(&mut store, &record);
             ControlFlow::Continue(())
         };
-        wal::read_range(&self.dir, 0, upto, &mut visit).map_err(|e| e.to_string())?;
+        wal::read_range(&self.dir, begin, upto, &mut visit).map_err(|e| e.to_string())?;
+        store.reconfigure(config);
         settle(&mut store, now);
         failpoint::hit(Point::RebuildEnd);
         info!(

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use rand::rngs::SmallRng;
@@ -25,7 +26,7 @@ fn take(snapshots: &Snapshots<FaultyFs>, begin: Lsn) {
     let mut writer = snapshots.create(begin).unwrap();
     let mut batch = RecordBatch::new();
     batch.push(&Record::Set { db: 0, key: b"k", value: &begin.to_le_bytes(), expires_at: None });
-    writer.append(&batch).unwrap();
+    writer.append(&batch, 0).unwrap();
     writer.finish(begin).unwrap();
     writer.publish().unwrap();
 }
@@ -39,7 +40,7 @@ fn log(begins: &[Lsn]) -> FaultyFs {
     }
     let fs = sim.fs.after_crash(None);
     let opened = opened(&fs);
-    opened.replay(0, |_, _| {}, |_| {}).unwrap();
+    opened.replay(0, |_, _| {}, |_| ControlFlow::Continue(())).unwrap();
     begins.iter().for_each(|begin| take(&opened.snapshots(), *begin));
     fs
 }
@@ -47,14 +48,17 @@ fn log(begins: &[Lsn]) -> FaultyFs {
 /// Loads the newest snapshot that can be and replays what is behind it: where that begins.
 fn start(fs: &FaultyFs) -> Lsn {
     let opened = opened(fs);
-    let newest = opened.snapshots().load_newest(|| (), |(), _| {}, |_, _| {}).unwrap();
+    let newest = opened
+        .snapshots()
+        .load_newest(|_| (), |(), _| {}, |_| ControlFlow::Continue(()), |_, _| {})
+        .unwrap();
     let ((), loaded) = newest.expect("a snapshot");
     let mut due = loaded.begin + 1;
     let visit = |origin: crate::wal::Origin, _: Record<'_>| {
         assert_eq!(origin.lsn, due);
         due += 1;
     };
-    opened.proven(loaded.end).replay(loaded.begin, visit, |_| {}).unwrap();
+    opened.proven(loaded.end).replay(loaded.begin, visit, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(due, 201);
     loaded.begin
 }
