@@ -3,6 +3,7 @@
 
 mod check;
 mod completions;
+mod export;
 mod import;
 mod man;
 mod query;
@@ -57,6 +58,8 @@ pub enum Command {
     Wal(wal::WalArgs),
     /// Import what Redis or Valkey has saved (RDB, AOF) into a data directory, offline
     Import(import::ImportArgs),
+    /// Export a data directory as an RDB file or as commands; a daemon may be using it
+    Export(export::ExportArgs),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -80,6 +83,7 @@ fn dispatch(cli: Cli, daemon: impl FnOnce(RunArgs) -> ExitCode) -> ExitCode {
         Command::Tree(args) => tree::tree(cli.config, &args).into(),
         Command::Wal(args) => wal::wal(cli.config, args).into(),
         Command::Import(args) => import::run(cli.config, args).into(),
+        Command::Export(args) => export::run(cli.config, args).into(),
         Command::Version => version::version().into(),
         Command::Completions(args) => completions::completions(&args).into(),
         Command::Man => man::man().into(),

@@ -5,6 +5,7 @@
 //! | [`rdb`] | the bytes of an RDB file |
 //! | [`aof`] | append-only files, and what their commands lead to |
 //! | [`import`] | what of a file is taken, and how it gets into the log |
+//! | [`export`] | what a data directory holds, written as an RDB file or as commands |
 //!
 //! What is read was written by somebody else: a declared length allocates nothing before its
 //! bytes have arrived, and nothing is imported from a file that is damaged anywhere.
@@ -12,6 +13,8 @@
 //! Architecture invariant: the codecs know neither files nor the log; they work on any reader.
 
 pub mod aof;
+mod dataset;
+pub mod export;
 pub mod import;
 pub mod rdb;
 

@@ -99,6 +99,7 @@ fn setup(fsync: &str) -> Setup {
     Setup::new()
         .with("wal.fsync", &format!("{fsync:?}"))
         .with("wal.segment_size", r#""64KiB""#)
+        .with("wal.compress_above", r#""0""#)
         .with("cache.shards", "2")
         .with("validation.max_ttl", r#""0s""#)
         .with("debug.drills", "true")

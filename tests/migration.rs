@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::redis::RedisServer;
 use crate::support::{Daemon, Raw, Reply, Setup, wait_for};
@@ -305,4 +305,106 @@ fn what_a_history_of_commands_leads_to_comes_over() {
         let missing = expected.len() - found.len();
         assert!(missing <= 6, "seed {seed}: {missing} of {} are missing: {text}", expected.len());
     }
+}
+
+/// Exports.
+fn export(data: &Path, format: &str, to: &Path) -> (i32, String, String) {
+    let (data, to) = (data.to_str().expect("UTF-8"), to.to_str().expect("UTF-8"));
+    seawall(&["export", "--data", data, "--format", format, "--to", to])
+}
+
+/// A server that has loaded an RDB file.
+fn loaded(dump: &Path) -> Option<RedisServer> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    std::fs::copy(dump, folder.path().join("dump.rdb")).expect("the test's folder");
+    RedisServer::start_in(folder, &[])
+}
+
+#[test]
+fn what_is_exported_is_loaded_by_redis_key_by_key() {
+    let setup = Setup::new().with("validation.binary_keys", "true");
+    let mut daemon = setup.start();
+    let data = daemon.dir().join("data");
+    let dump = daemon.dir().join("dump.rdb");
+    let mut client = daemon.connect();
+    let noise: Vec<u8> =
+        (0..200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    assert_eq!(client.call(&[&b"SET"[..], b"\xff\0\r\n", &noise]), Reply::ok());
+    for i in 0..500 {
+        let line = format!("SET key:{i} {} PX {}", "v".repeat(i), 3_600_000 + i);
+        assert_eq!(client.run(&line), Reply::ok());
+    }
+    // From a snapshot and the log behind it.
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    assert_eq!(client.run("DEL key:3 key:4").int(), 2);
+    assert_eq!(client.run("INCR count").int(), 1);
+    assert_eq!(client.run("SELECT 15"), Reply::ok());
+    assert_eq!(client.run("SET far 1 PX 1"), Reply::ok());
+    assert_eq!(client.run("SET other 1"), Reply::ok());
+    wait_for("its end", || (client.run("EXISTS far").int() == 0).then_some(()));
+    let expected = strings(&mut client);
+    assert_eq!(expected.len(), 501);
+
+    let (code, text, error) = export(&data, "rdb", &dump);
+    assert_eq!(code, 0, "{error}");
+    assert!(text.starts_with("exported 501 keys of "), "{text}");
+    assert!(text.contains("a daemon uses this directory"), "{text}");
+    let Some(server) = loaded(&dump) else { return };
+    assert_eq!(strings(&mut server.connect()), expected);
+
+    // After a crash, as commands, into a server that has nothing.
+    daemon.kill();
+    let commands = daemon.dir().join("commands");
+    assert_eq!(export(&data, "resp", &commands).0, 0);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let Some(server) = RedisServer::start_in(folder, &[]) else { return };
+    let mut client = server.connect();
+    let piped = Command::new("redis-cli")
+        .arg("-s")
+        .arg(server.dir().join("s"))
+        .arg("--pipe")
+        .stdin(std::fs::File::open(&commands).expect("the commands"))
+        .output();
+    let piped = String::from_utf8(piped.expect("redis-cli").stdout).expect("UTF-8");
+    assert!(piped.contains("errors: 0"), "{piped}");
+    assert_eq!(strings(&mut client), expected);
+
+    // To standard output it is the same; what is said goes to the other one.
+    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
+        .args(["export", "--format", "resp", "--to", "-", "--data"])
+        .arg(&data)
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.stdout, std::fs::read(&commands).expect("the commands"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("exported 501 keys"));
+
+    // And back.
+    let (setup, fresh) = not_started();
+    assert_eq!(import(&dump, &fresh).0, 0);
+    holds(setup, &expected);
+}
+
+#[test]
+fn a_damaged_log_is_not_exported() {
+    let mut daemon = Setup::new().start();
+    let mut client = daemon.connect();
+    for i in 0..10 {
+        assert_eq!(client.run(&format!("SET key:{i} value-{i}")), Reply::ok());
+    }
+    daemon.stop();
+    let data = daemon.dir().join("data");
+    let segment = std::fs::read_dir(data.join("wal")).expect("the log").next().expect("a segment");
+    let segment = segment.expect("readable").path();
+    let mut bytes = std::fs::read(&segment).expect("a segment");
+    let at = bytes.windows(7).position(|w| w == b"value-4").expect("the fifth value");
+    bytes[at] ^= 1;
+    std::fs::write(&segment, &bytes).expect("the test's folder");
+    let dump = daemon.dir().join("dump.rdb");
+    let (code, text, error) = export(&data, "rdb", &dump);
+    assert_eq!((code, text.as_str()), (83, ""), "{error}");
+    assert!(error.contains("nothing was exported"), "{error}");
+    assert!(!dump.exists());
+    let (code, _, error) = export(&daemon.dir().join("absent"), "rdb", &dump);
+    assert_eq!(code, 71, "{error}");
 }

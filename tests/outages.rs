@@ -7,13 +7,15 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Raw, Reply, Setup, wait_until};
+use crate::support::{Daemon, Raw, Reply, Setup, wait_until};
 
 /// A value that fills segments of [`SEGMENT`] quickly.
 const VALUE: usize = 8 << 10;
 const SEGMENT: &str = r#""64KiB""#;
 /// By then the daemon takes writes again; it tries every half second.
 const HEALS_WITHIN: Duration = Duration::from_secs(2);
+/// The log looks for its files every second.
+const NOTICED_WITHIN: Duration = Duration::from_secs(3);
 
 fn value(n: usize) -> String {
     format!("{n:0>VALUE$}")
@@ -64,7 +66,11 @@ fn has_small_disks(setup: &Setup) -> bool {
 
 #[test]
 fn a_full_disk_refuses_writes_answers_reads_and_heals_within_two_seconds() {
-    let setup = Setup::new().with("wal.segment_size", SEGMENT).with("cache.shards", "2");
+    // Values that fill the disk by what they are long.
+    let setup = Setup::new()
+        .with("wal.segment_size", SEGMENT)
+        .with("wal.compress_above", r#""0""#)
+        .with("cache.shards", "2");
     if !has_small_disks(&setup) {
         return;
     }
@@ -122,21 +128,128 @@ fn without_descriptors_the_connected_are_served_and_the_others_wait() {
     daemon.stop();
 }
 
-/// What is written into a file that has lost its name is gone with the daemon. It is refused from
-/// the next segment on, and the next start does not pass over what is missing.
+/// Waits for a refusal of the log, without writing: it looks around by itself.
+fn is_noticed(daemon: &mut Daemon) {
+    let begun = Instant::now();
+    daemon.wait_log("a log that was removed", |line| line["event"] == "blocked");
+    assert!(begun.elapsed() < NOTICED_WITHIN, "{:?}", begun.elapsed());
+}
+
 #[test]
-fn a_removed_log_directory_refuses_writes_from_the_next_segment_on_and_the_next_start() {
-    let mut daemon = Setup::new().with("wal.segment_size", SEGMENT).start();
+fn a_log_that_was_moved_away_refuses_writes_within_seconds_and_takes_them_when_it_is_back() {
+    let mut daemon = Setup::new().with("cache.shards", "2").start();
+    let (wal, away) = (daemon.dir().join("data/wal"), daemon.dir().join("data/away"));
+    let mut client = daemon.connect();
+    assert_eq!(client.run("SET early v"), Reply::ok());
+    fs::rename(&wal, &away).expect("the log's folder");
+    assert_eq!(client.run("SET meanwhile v"), Reply::ok());
+    is_noticed(&mut daemon);
+    let refused = client.run("SET late v").text();
+    assert!(
+        refused.starts_with("MISCONF") && refused.contains("was removed or replaced"),
+        "{refused}"
+    );
+    assert!(refused.contains("was not applied"), "{refused}");
+    assert_eq!(
+        client.run("MGET early meanwhile late").items()[..2],
+        [Reply::bulk("v"), Reply::bulk("v")]
+    );
+    // A folder of that name alone is not the log.
+    fs::create_dir(&wal).expect("the data directory");
+    assert!(client.run("SET late v").is_error());
+    fs::remove_dir(&wal).expect("it is empty");
+    fs::rename(&away, &wal).expect("the log's folder");
+    heals(&mut client);
+    daemon.kill();
+    daemon.restart();
+    let values = daemon.connect().run("MGET early meanwhile late healed");
+    let expected = [Reply::bulk("v"), Reply::bulk("v"), Reply::Nil, Reply::bulk("yes")];
+    assert_eq!(values.items(), expected);
+}
+
+/// What was in it is nowhere else: the next start does not pass over it.
+#[test]
+fn a_log_that_was_removed_refuses_writes_within_seconds_and_the_next_start() {
+    let mut daemon = Setup::new().start();
     let wal = daemon.dir().join("data/wal");
     let mut client = daemon.connect();
     assert_eq!(client.run("SET early v"), Reply::ok());
     fs::remove_dir_all(&wal).expect("the log's folder");
-    let (count, error) = fill(&mut client, 100);
-    assert!(error.starts_with("MISCONF") && error.contains("log segment"), "{error}");
-    check(&mut client, count);
+    is_noticed(&mut daemon);
+    assert!(client.run("SET late v").is_error());
+    assert_eq!(client.run("GET early"), Reply::bulk("v"));
     fs::create_dir(&wal).expect("the data directory");
-    heals(&mut client);
+    assert!(client.run("SET late v").is_error());
     daemon.kill();
     daemon.relaunch();
     assert_eq!(daemon.wait_exit().code(), Some(83), "{}", daemon.log_text());
+}
+
+#[test]
+fn a_log_directory_that_cannot_be_changed_is_said_before_the_segment_is_full() {
+    let mut daemon = Setup::new().with("debug.drills", "true").start();
+    let mut client = daemon.connect();
+    client.run("SW.DRILL POINT fs.access return(EROFS)");
+    daemon.wait_log("the warning", |line| line["event"] == "read_only");
+    assert_eq!(client.run("SET k v"), Reply::ok(), "the segment takes it");
+    client.run("SW.DRILL POINT fs.access");
+    daemon.wait_log("the all-clear", |line| line["event"] == "writable");
+    assert_eq!(daemon.log_text().matches("\"read_only\"").count(), 1, "said once");
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn ttl(client: &mut Raw, key: &str) -> i64 {
+    client.run(&format!("PTTL {key}")).int()
+}
+
+/// Times to live are wall time; everything that lasts is not.
+#[test]
+fn a_clock_that_jumps_an_hour_moves_times_to_live_and_nothing_else() {
+    let mut daemon = Setup::new()
+        .with("debug.drills", "true")
+        .with("cache.shards", "2")
+        .with("server.idle_timeout", r#""20s""#)
+        .start();
+    let mut client = daemon.connect();
+    let mut idle = daemon.connect();
+    assert_eq!(idle.run("PING"), Reply::Simple("PONG".into()));
+    let jump = |client: &mut Raw, hours: i64| {
+        client.run(&format!("SW.DRILL POINT clock.wall return({})", hours * HOUR_MS));
+    };
+    let heals = |client: &mut Raw| {
+        for actor in ["cache/shard-0", "wal", "metrics"] {
+            assert_eq!(client.run(&format!("SW.DRILL panic {actor}")), Reply::ok());
+        }
+        wait_until("writes go on", || client.run("SET probe v") == Reply::ok());
+    };
+    client.run("SET half v PX 1800000");
+    client.run("SET two v PX 7200000");
+    client.run("SET ever v");
+
+    jump(&mut client, 1);
+    assert_eq!(client.run("MGET half two ever").items()[0], Reply::Nil, "its time has come");
+    assert!((3_500_000..=HOUR_MS).contains(&ttl(&mut client, "two")), "an hour is left");
+    client.run("SET short v PX 100");
+    wait_until("a short time is short", || client.run("EXISTS short") == Reply::Int(0));
+    client.run("SET ahead v PX 1800000");
+    heals(&mut client);
+
+    jump(&mut client, -1);
+    assert!(ttl(&mut client, "two") > 2 * HOUR_MS, "what was set before lives longer by the jump");
+    assert!(ttl(&mut client, "ahead") > 2 * HOUR_MS);
+    client.run("SET short v PX 100");
+    wait_until("a short time is short", || client.run("EXISTS short") == Reply::Int(0));
+    heals(&mut client);
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    assert_eq!(idle.run("PING"), Reply::Simple("PONG".into()), "idle for seconds, not for hours");
+
+    // Frames and snapshots from three times, in no order of time.
+    daemon.kill();
+    daemon.restart();
+    let mut client = daemon.connect();
+    let values = client.run("MGET half two ever ahead short");
+    let [gone, there] = [Reply::Nil, Reply::bulk("v")];
+    assert_eq!(values.items(), [gone.clone(), there.clone(), there.clone(), there, gone]);
+    assert!((6_900_000..=2 * HOUR_MS).contains(&ttl(&mut client, "two")), "as it was set");
 }

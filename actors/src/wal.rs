@@ -52,8 +52,8 @@ pub use holds::{Held, Hold, HoldError, Holds};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{
-    Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn, open,
-    read_range,
+    Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Seen, Torn,
+    look, open, read_range,
 };
 pub use retention::{Removal, Removed, Retention, SegmentFacts, SnapshotFacts, Survey};
 pub use settings::{FsyncMode, Settings};

@@ -37,6 +37,7 @@ fn every_subcommand_is_there() {
         "wal verify --data d",
         "wal repair --yes",
         "import --from dump.rdb --data d --into-existing",
+        "export --format rdb --to -",
         "version",
         "completions bash",
         "man",

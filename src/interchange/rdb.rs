@@ -26,8 +26,10 @@ mod input;
 mod lzf;
 mod reader;
 mod skip;
+mod writer;
 
 pub use reader::{Item, Kind, Reader};
+pub use writer::Writer;
 
 /// The newest version of Redis' format that is read.
 pub const NEWEST: u16 = 12;

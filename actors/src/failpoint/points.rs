@@ -115,6 +115,7 @@ points! {
     FsRemove, "fs.remove", "before a file is removed";
     FsSyncDir, "fs.sync_dir", "before an fsync of a directory";
     FsList, "fs.list", "before a directory is read";
+    FsAccess, "fs.access", "before it is asked whether a directory can be changed";
 
     ClockWall, "clock.wall", "a number is added to the wall clock, in milliseconds";
 }

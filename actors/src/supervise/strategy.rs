@@ -9,6 +9,8 @@
 //!   go in reverse, one at a time.
 
 mod child;
+mod effect;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -23,92 +25,8 @@ use super::start::Stand;
 use crate::policy::Intensity;
 use child::{Again, Child, Stage};
 
-/// What the machine is told. `child` is an index in start order.
-#[derive(Debug, Clone)]
-pub(super) enum Event {
-    /// Start everything.
-    Begin,
-    /// An incarnation runs.
-    Up { child: usize, incarnation: u64 },
-    /// An incarnation is gone, its state dropped; or it never came to be.
-    Exited { child: usize, incarnation: u64, exit: Exit },
-    /// A timer has run out.
-    Timer { child: usize, generation: u64 },
-    /// End in good order.
-    Stop,
-}
-
-/// What the machine wants done.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Effect {
-    /// Start an incarnation, and report how it goes.
-    Start { child: usize, incarnation: u64 },
-    /// Stop it within its grace, else kill it, and report its exit.
-    Stop { child: usize },
-    /// Report back after a while. Replaces the child's timer, if it has one.
-    Arm { child: usize, generation: u64, after: Duration },
-    /// Tell its callers where it stands.
-    Publish { child: usize, stand: Stand },
-    /// Tell the world.
-    Tell { child: usize, lifecycle: Lifecycle, exit: Option<Exit>, next_in: Option<Duration> },
-    /// Every child has been started, or has failed to.
-    Ready,
-    /// Nothing runs any more; the supervisor ends.
-    Finish(Finish),
-}
-
-/// How a supervisor ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Finish {
-    /// It was told to.
-    Stopped,
-    /// Restarting did not help.
-    GaveUp { child: usize, cause: Exit },
-}
-
-/// What happens to a child, in the words of the logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lifecycle {
-    /// It runs.
-    Up,
-    /// It ended by itself and a restart is due.
-    Restarting,
-    /// It ended by itself too often and the breaker holds it down.
-    Held,
-    /// Its breaker lets it run on trial.
-    Trial,
-    /// It lived through its trial.
-    Recovered,
-    /// It is being stopped.
-    Stopping,
-    /// It was stopped.
-    Stopped,
-    /// It ended and is not to be restarted.
-    Finished,
-    /// Restarting it did not help; it is left down.
-    Degraded,
-    /// Restarting it did not help; its supervisor gives up.
-    Escalated,
-}
-
-impl Lifecycle {
-    /// The word.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Restarting => "restarting",
-            Self::Held => "held",
-            Self::Trial => "trial",
-            Self::Recovered => "recovered",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Finished => "finished",
-            Self::Degraded => "degraded",
-            Self::Escalated => "escalated",
-        }
-    }
-}
+pub use effect::Lifecycle;
+pub(super) use effect::{Effect, Event, Finish};
 
 #[derive(Debug)]
 enum Mode {
@@ -266,30 +184,6 @@ impl Machine {
         }
     }
 
-    /// Stops those that go down with `root`, and queues them with it. The queue waits for the
-    /// root's timer, which the caller arms.
-    fn begin_group(&mut self, root: usize) {
-        let from = if self.strategy == Strategy::OneForAll { 0 } else { root };
-        self.drain = Some(self.drain.map_or(from, |before| before.min(from)));
-        self.blocked = Some(root);
-        self.queue.retain(|index| *index < from);
-        for index in from..self.children.len() {
-            let Some(child) = self.children.get_mut(index) else { continue };
-            // Who waited for its own turn now waits for the group's; its old timer is void.
-            if matches!(child.stage, Stage::Waiting | Stage::Held) {
-                child.stage = Stage::Idle;
-                child.generation += 1;
-            }
-            child.attempted = true;
-            if child.may_start_again() {
-                if child.stage == Stage::Done {
-                    child.stage = Stage::Idle;
-                }
-                self.queue.push_back(index);
-            }
-        }
-    }
-
     fn exhausted(&mut self, index: usize, exit: Exit) {
         let Some(child) = self.children.get_mut(index) else { return };
         match child.gives_up {
@@ -326,96 +220,6 @@ impl Machine {
             }
             _ => {}
         }
-    }
-
-    fn end(&mut self, finish: Finish) {
-        if matches!(self.mode, Mode::Ending(_) | Mode::Ended) {
-            return;
-        }
-        self.mode = Mode::Ending(finish);
-        self.queue.clear();
-        self.blocked = None;
-        self.drain = Some(0);
-        for child in &mut self.children {
-            child.generation += 1;
-        }
-    }
-
-    /// Goes on with whatever is under way: stop the next one, or start the next one.
-    fn advance(&mut self, now: Instant) {
-        if let Some(from) = self.drain {
-            if !self.drained(from, now) {
-                return;
-            }
-            self.drain = None;
-        }
-        match &self.mode {
-            Mode::Running => {}
-            Mode::Ending(_) => {
-                if let Mode::Ending(finish) = std::mem::replace(&mut self.mode, Mode::Ended) {
-                    self.effects.push(Effect::Finish(finish));
-                }
-                return;
-            }
-            Mode::Unbegun | Mode::Ended => return,
-        }
-        while self.blocked.is_none() && !self.starting() {
-            let Some(index) = self.queue.pop_front() else { break };
-            if !self.start(index, now) && self.strategy != Strategy::OneForOne {
-                // Those after it need it: they wait until its breaker lets it start.
-                self.queue.push_front(index);
-                self.blocked = Some(index);
-            }
-        }
-        if !self.ready && self.children.iter().all(|child| child.attempted) {
-            self.ready = true;
-            self.effects.push(Effect::Ready);
-        }
-    }
-
-    fn starting(&self) -> bool {
-        self.children.iter().any(|child| child.stage == Stage::Starting)
-    }
-
-    /// Whether all from `from` on are down; orders the last that is not to stop.
-    fn drained(&mut self, from: usize, now: Instant) -> bool {
-        let last = self.children.iter().rposition(|child| child.stage.runs());
-        let Some(index) = last.filter(|index| *index >= from) else { return true };
-        if let Some(child) = self.children.get_mut(index)
-            && child.stage != Stage::Stopping
-        {
-            child.order_stop(now);
-            self.tell(index, Lifecycle::Stopping, None, None);
-            self.effects.push(Effect::Stop { child: index });
-        }
-        false
-    }
-
-    /// Starts a child, unless its breaker says no: then it is held, and `false` comes back.
-    fn start(&mut self, index: usize, now: Instant) -> bool {
-        let Some(child) = self.children.get_mut(index) else { return true };
-        if child.stage != Stage::Idle {
-            return true;
-        }
-        let trial = match child.admit(now) {
-            Ok(trial) => trial,
-            Err(for_) => {
-                child.attempted = true;
-                self.wait(index, Stage::Held, for_);
-                self.publish(index, Stand::Open { until: now + for_ });
-                self.tell(index, Lifecycle::Held, None, Some(for_));
-                return false;
-            }
-        };
-        child.incarnation += 1;
-        child.stage = Stage::Starting;
-        child.generation += 1;
-        let incarnation = child.incarnation;
-        if trial {
-            self.tell(index, Lifecycle::Trial, None, None);
-        }
-        self.effects.push(Effect::Start { child: index, incarnation });
-        true
     }
 
     fn wait(&mut self, index: usize, stage: Stage, after: Duration) {

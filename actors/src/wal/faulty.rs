@@ -259,6 +259,14 @@ impl Filesystem for FaultyFs {
         Ok(FaultyFile(self.clone(), id))
     }
 
+    fn is_at(&self, file: &FaultyFile, path: &Path) -> io::Result<bool> {
+        Ok(self.disk().names.get(path) == Some(&file.1))
+    }
+
+    fn can_change(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         disk.change(Call::Rename)?;

@@ -2,9 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Access, access};
 
 use crate::failpoint::{self, Point};
 
@@ -70,6 +72,18 @@ pub trait Filesystem: Clone + Send + Sync + 'static {
     /// # Errors
     /// Whatever the system reports.
     fn open(&self, path: &Path, write: bool) -> io::Result<Self::File>;
+
+    /// Whether `path` names this very file.
+    ///
+    /// # Errors
+    /// Whatever the system reports, but for a name that is not there.
+    fn is_at(&self, file: &Self::File, path: &Path) -> io::Result<bool>;
+
+    /// Whether files could be made and removed in `dir` now.
+    ///
+    /// # Errors
+    /// Why they could not.
+    fn can_change(&self, dir: &Path) -> io::Result<()>;
 
     /// Gives a file its new name, atomically.
     ///
@@ -183,6 +197,20 @@ impl Filesystem for OsFs {
     fn open(&self, path: &Path, write: bool) -> io::Result<OsFile> {
         failpoint::io(Point::FsOpen)?;
         OpenOptions::new().read(true).write(write).open(path).map(OsFile::from)
+    }
+
+    fn is_at(&self, file: &OsFile, path: &Path) -> io::Result<bool> {
+        let (open, named) = match std::fs::metadata(path) {
+            Ok(named) => (file.file.metadata()?, named),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+    }
+
+    fn can_change(&self, dir: &Path) -> io::Result<()> {
+        failpoint::io(Point::FsAccess)?;
+        Ok(access(dir, Access::WRITE_OK | Access::EXEC_OK)?)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -7,6 +7,7 @@
 
 mod cut;
 mod headers;
+mod look;
 mod range;
 mod report;
 mod walk;
@@ -23,11 +24,12 @@ use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::{Lsn, Record};
 use headers::Segment;
-use walk::{Tally, Walk};
+use walk::{Tally, TornEnd, Walk};
 
 pub use headers::open;
 #[cfg(test)]
 pub(super) use headers::open_on;
+pub use look::{Seen, look};
 pub use range::read_range;
 pub(super) use report::io_error;
 pub use report::{
@@ -96,10 +98,25 @@ impl<F: Filesystem> Opened<F> {
     pub fn replay(
         &self,
         from: Lsn,
-        mut visit: impl FnMut(Origin, Record<'_>),
-        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+        visit: impl FnMut(Origin, Record<'_>),
+        progress: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<ReplayReport, ReplayError> {
         failpoint::hit(Point::ReplayRead);
+        let (report, torn) = self.read(from, visit, progress)?;
+        let torn = torn.map(|torn| self.cut(torn)).transpose()?;
+        self.make_durable()?;
+        self.record(report.last_lsn);
+        failpoint::hit(Point::ReplayDone);
+        Ok(ReplayReport { torn, ..report })
+    }
+
+    /// The same, up to a torn end, and changes nothing on disk.
+    fn read(
+        &self,
+        from: Lsn,
+        mut visit: impl FnMut(Origin, Record<'_>),
+        mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<(ReplayReport, Option<TornEnd>), ReplayError> {
         let begun = Instant::now();
         let total_bytes = self.bytes();
         let begins = self.segments.first().map_or(1, |first| first.header.first_lsn);
@@ -124,19 +141,16 @@ impl<F: Filesystem> Opened<F> {
         let end = end.ok_or(OpenError::BrokenOff)?;
         let last_lsn = end.next_lsn.saturating_sub(1);
         self.check_reach(last_lsn)?;
-        let torn = end.torn.map(|torn| self.cut(torn)).transpose()?;
-        self.make_durable()?;
-        self.record(last_lsn);
-        failpoint::hit(Point::ReplayDone);
-        Ok(ReplayReport {
+        let report = ReplayReport {
             last_lsn,
             records: tally.records,
             frames: tally.frames,
             segments: self.segments.len() as u64,
             bytes: tally.bytes,
             took: begun.elapsed(),
-            torn,
-        })
+            torn: None,
+        };
+        Ok((report, end.torn))
     }
 
     /// Before anything is cut: a log that ends before `proven` has lost what was on disk.

@@ -9,6 +9,7 @@
 //! sync is asked for before it is due, at [`UNSYNCED_MAX`] writing waits for it.
 
 mod open;
+mod place;
 mod segments;
 mod thread;
 mod trust;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::place::Place;
 use self::trust::{FAILURES, PROOFS, Trust, WINDOW, probe};
 use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
@@ -70,6 +72,9 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     leftover: Option<PathBuf>,
     /// No next try before this time.
     retry_at: Option<Instant>,
+    /// The segment's file, and whether it is there.
+    path: PathBuf,
+    place: Place,
     /// Whether the disk may have the log. A successor begins with trust.
     trust: Trust,
     packer: Packer,
@@ -141,6 +146,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     }
 
     fn advance(&mut self, now: Instant, flight: &mut Pending) -> Result<(), Trouble> {
+        self.look_around(now)?;
         self.clear_leftover()?;
         if self.broken {
             // A running sync still owns the file's fate; its end wakes the writer.
@@ -401,6 +407,9 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         }
         let mut until = self.retry_at;
         let mut look = |at: Instant| until = Some(until.map_or(at, |until| until.min(at)));
+        if self.retry_at.is_none() {
+            look(self.place.next());
+        }
         if let Some(sync) = &mut self.syncing {
             let took = now.saturating_duration_since(sync.since);
             if took < SYNC_SLOW {

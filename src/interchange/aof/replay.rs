@@ -16,6 +16,7 @@ use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::Record;
 
 use super::unsure::Unsure;
+use crate::interchange::dataset::{Entry, each_in};
 use crate::resp::args::{Args, Span};
 use crate::resp::embedded::Embedded;
 use crate::resp::integer;
@@ -362,35 +363,17 @@ impl Replay {
         self.unsure.add(db, key);
     }
 
-    /// Hands over everything there is: database, key, value, and when it expires, which may have
-    /// passed.
+    /// Hands over everything there is, also what has expired, until `take` fails.
     ///
     /// # Errors
-    /// The first of `take`, which is not called again.
-    pub fn each<E>(
+    /// That of `take`.
+    pub(in crate::interchange) fn each<E>(
         &mut self,
-        mut take: impl FnMut(u8, &[u8], &[u8], Option<UnixMs>) -> Result<(), E>,
+        mut take: impl FnMut(Entry<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        /// Keys between two looks at whether `take` goes on.
-        const PIECE: u64 = 1024;
         for store in self.world.stores() {
             for db in 0..DATABASES {
-                if store.is_empty(db) {
-                    continue;
-                }
-                let mut cursor = 0;
-                loop {
-                    let mut taken = Ok(());
-                    cursor = store.scan(db, cursor, PIECE, BEFORE_ALL, |key, entry| {
-                        if taken.is_ok() {
-                            taken = take(db, key, entry.value, entry.expires_at);
-                        }
-                    });
-                    taken?;
-                    if cursor == 0 {
-                        break;
-                    }
-                }
+                each_in(store, db, BEFORE_ALL, &mut take)?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::files::Files;
 use super::{Broken, Progress, Stage, Tally, Unreadable};
 use crate::interchange::ReadError;
 use crate::interchange::aof::{Commands, Next, Replay};
+use crate::interchange::dataset::Entry;
 use crate::interchange::rdb::{Item, Reader};
 
 /// Bytes read at a time.
@@ -86,7 +87,7 @@ impl Content {
     ) -> Result<Went, Broken> {
         match self {
             Self::Memory { replay, what, .. } => {
-                replay.each(|db, key, value, expires_at| {
+                replay.each(|Entry { db, key, value, expires_at }| {
                     take(Item::String { db: db.into(), key, value, expires_at })
                 })?;
                 Ok(Went::Through(what.clone()))

@@ -193,3 +193,24 @@ fn what_is_behind_the_end_is_left_alone() {
     while reader.read().unwrap().is_some() {}
     assert_eq!(reader.into_source(), b"*1\r\n");
 }
+
+#[test]
+fn what_is_written_is_read_again() {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes, &[("seawall-ver", "1")]).unwrap();
+    writer.database(3, 5, 1).unwrap();
+    let mut expected = Vec::new();
+    for len in [0, 63, 64, 16_383, 16_384, 70_000] {
+        let value = vec![b'x'; len];
+        let at = (len > 64).then_some(1_700_000_000_000 + len as u64);
+        writer.entry(len.to_string().as_bytes(), &value, at).unwrap();
+        let until = at.map_or_else(String::new, |at| format!(" until {at}"));
+        expected.push(format!("3 {len}={}{until}", "x".repeat(len)));
+    }
+    writer.database(200, 1, 0).unwrap();
+    writer.entry(b"k", b"v", Some(u64::MAX)).unwrap();
+    expected.push(format!("200 k=v until {}", i64::MAX));
+    let len = writer.finish().unwrap();
+    assert_eq!(len, bytes.len() as u64);
+    assert_eq!(read(&bytes).unwrap(), expected);
+}

@@ -62,20 +62,43 @@ pub(in crate::wal) fn open_on<F: Filesystem>(
     let dir = segments_dir(data);
     fs.create_dir(&dir).map_err(io_error("create", &dir))?;
     fs.sync_dir(data).map_err(io_error("sync", data))?;
+    find_on(fs, data, clock, Leftovers::Clear)
+}
+
+/// What becomes of segments that are not part of the log, and of a directory without any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leftovers {
+    /// They are removed, and a new log is begun.
+    Clear,
+    /// They stay: it is somebody else's log.
+    Leave,
+}
+
+/// Finds the log in `data`.
+pub(super) fn find_on<F: Filesystem>(
+    fs: F,
+    data: &Path,
+    clock: Clock,
+    leftovers: Leftovers,
+) -> Result<Opened<F>, OpenError> {
+    let dir = segments_dir(data);
+    let clear = leftovers == Leftovers::Clear;
     let copies = manifest::read(&fs, data)?;
     if let (Some(_), Some(copy)) = (&copies.manifest, copies.damaged.first()) {
         tracing::warn!(
             path = "wal",
             file = %copy.display(),
-            "this copy of the manifest is damaged; the other one serves, and it is written anew"
+            "this copy of the manifest is damaged; the other one serves, and a start writes it anew"
         );
     }
     let doubled = copies.sound == 2;
     let recorded = copies.usable()?;
-    clear_unnamed(&fs, &dir)?;
+    if clear {
+        clear_unnamed(&fs, &dir)?;
+    }
     let mut found = segment::list(&fs, &dir).map_err(io_error("list", &dir))?;
     match &recorded {
-        None if found.is_empty() => {
+        None if found.is_empty() && clear => {
             begin(&fs, &dir, &clock)?;
             found = segment::list(&fs, &dir).map_err(io_error("list", &dir))?;
         }
@@ -84,7 +107,9 @@ pub(in crate::wal) fn open_on<F: Filesystem>(
             let kept = found.partition_point(|(number, ..)| *number < manifest.floor.sequence);
             // Their deletion was decided, and a crash came between.
             for (_, _, path) in found.drain(..kept) {
-                fs.remove(&path).map_err(io_error("remove", &path))?;
+                if clear {
+                    fs.remove(&path).map_err(io_error("remove", &path))?;
+                }
             }
         }
     }

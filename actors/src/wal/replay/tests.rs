@@ -216,3 +216,64 @@ fn a_replay_that_is_broken_off_changes_nothing_on_disk() {
     assert_eq!((blocks, std::fs::read(&path).unwrap()), (1, torn));
     assert!(opened.replay(0, |_, _| {}, on).unwrap().torn.is_some());
 }
+
+/// Every file below a directory, with its content.
+fn files(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// Keys that a look finds.
+fn looked(data: &Path) -> Result<(Vec<String>, Seen), OpenError> {
+    let apply = |keys: &mut Vec<String>, record: Record<'_>| {
+        let Record::Delete { key, .. } = record else { panic!("{record:?}") };
+        keys.push(String::from_utf8_lossy(key).into_owned());
+    };
+    look(data, Clock::manual(1), Vec::new, apply, |_| ControlFlow::Continue(()))
+}
+
+#[test]
+fn a_look_finds_what_a_start_would_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    let delete = |key: &[u8]| {
+        let mut batch = RecordBatch::new();
+        batch.push(&Record::Delete { db: 0, key });
+        batch.as_bytes().to_vec()
+    };
+    let (one, two) = (delete(b"one"), delete(b"two"));
+    write_frames(&data, &[(&one, 1), (&two, 1)]);
+    let (_, _, path) = segment::list(&OsFs, &segments_dir(dir.path())).unwrap().remove(0);
+    let whole = std::fs::read(&path).unwrap();
+    let unnamed = dir.path().join(format!("wal/{:020}-{:020}.wal.new", 2, 1));
+    std::fs::write(&unnamed, b"half").unwrap();
+    for (cut, expected, torn) in [(0, &["one", "two"][..], false), (5, &["one"], true)] {
+        std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+        let before = files(dir.path());
+        let (keys, seen) = looked(dir.path()).unwrap();
+        assert_eq!(keys, expected);
+        assert_eq!((seen.last_lsn, seen.torn.is_some()), (expected.len() as u64, torn));
+        assert_eq!(files(dir.path()), before);
+    }
+    let mut flipped = whole.clone();
+    flipped[segment::HEADER_LEN + 5] ^= 1;
+    std::fs::write(&path, &flipped).unwrap();
+    assert!(matches!(looked(dir.path()), Err(OpenError::Corrupt(_))));
+}
+
+#[test]
+fn a_look_at_nothing_begins_no_log() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(looked(dir.path()), Err(OpenError::Io { .. })));
+    std::fs::create_dir(dir.path().join("wal")).unwrap();
+    assert!(matches!(looked(dir.path()), Err(OpenError::Io { .. })));
+    assert!(files(dir.path()).is_empty());
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::journal::{Journal, JournalError};
 use crate::wal::faulty::{Call, FaultyFs};
+use crate::wal::fs::Filesystem;
 use crate::wal::settings::{FsyncMode, Settings};
 
 use super::sim::{Reply, Sim, replay};
@@ -290,4 +291,33 @@ fn a_turn_leaves_everything_that_may_wait_for_the_disk_to_the_thread() {
     sim.settle();
     sim.append(1);
     assert!(!turn(&mut sim), "every frame needs a sync");
+}
+
+/// It went on into a file without a name until the next segment was due.
+#[test]
+fn a_segment_that_loses_its_name_is_noticed_within_a_second_and_taken_up_when_it_is_back() {
+    let mut sim = sim(FsyncMode::EverySec);
+    let early = sim.append(1);
+    sim.step();
+    assert_eq!(sim.outcome(early), Some(Ok(())));
+    let wal = std::path::Path::new(super::sim::DATA).join("wal");
+    let (_, _, named) = crate::wal::segment::list(&sim.fs, &wal).unwrap().remove(0);
+    let away = named.with_extension("away");
+    sim.fs.rename(&named, &away).unwrap();
+    sim.pass(1000);
+    sim.step();
+    assert!(sim.intake.writable().is_err(), "noticed without a write");
+    sim.finish_sync();
+    let late = sim.append(1);
+    assert!(failed(sim.outcome(late)), "its outcome is unknown");
+    // Another file under the name is not the one.
+    sim.fs.set_content(&named, b"something else");
+    sim.pass(500);
+    sim.step();
+    assert!(sim.intake.writable().is_err());
+    sim.fs.rename(&away, &named).unwrap();
+    sim.pass(500);
+    sim.step();
+    assert_eq!(sim.intake.writable(), Ok(()));
+    assert_eq!(replay(&sim.fs.after_crash(None)).unwrap().last_lsn, late);
 }

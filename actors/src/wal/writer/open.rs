@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Writer;
+use super::place::Place;
 use super::trust::Trust;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
@@ -122,6 +123,8 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             broken,
             leftover: None,
             retry_at: None,
+            path,
+            place: Place::new(now),
             trust: Trust::default(),
             packer: Packer::default(),
             thread_only_until: None,

@@ -40,6 +40,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             self.sync_now(now)?;
         }
         failpoint::hit(Point::WriterRotate);
+        self.look(now)?;
         let header = self.next_header(self.written + 1, self.chain);
         self.make(&header, &[])?;
         Ok(())
@@ -112,6 +113,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         };
         failpoint::hit(Point::WriterRotated);
         self.file = Arc::new(file);
+        self.path = path;
         self.sequence = header.sequence;
         self.len = segment::HEADER_LEN as u64;
         self.zeroed = 0;

@@ -32,7 +32,7 @@ impl Script {
     fn found(&mut self) -> String {
         let mut found = Vec::new();
         self.0
-            .each(|db, key, value, at| {
+            .each(|Entry { db, key, value, expires_at: at }| {
                 let (key, value) = (key.escape_ascii(), value.escape_ascii());
                 let at = at.map_or_else(String::new, |at| format!("@{at}"));
                 found.push(format!("{db} {key}={value}{at}"));

@@ -1,0 +1,42 @@
+//! Going through a store that nobody else uses.
+
+use seawall_actors::cache::store::Store;
+use seawall_actors::clock::UnixMs;
+
+/// One entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) db: u8,
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+    pub(super) expires_at: Option<UnixMs>,
+}
+
+/// Hands over every entry of one database that has not expired at `now`, until `take` fails; its
+/// error is returned.
+pub(super) fn each_in<E>(
+    store: &Store,
+    db: u8,
+    now: UnixMs,
+    mut take: impl FnMut(Entry<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    /// Entries between two looks at whether `take` has failed.
+    const PIECE: u64 = 1024;
+    if store.is_empty(db) {
+        return Ok(());
+    }
+    let mut cursor = 0;
+    loop {
+        let mut taken = Ok(());
+        cursor = store.scan(db, cursor, PIECE, now, |key, entry| {
+            if taken.is_ok() {
+                let (value, expires_at) = (entry.value, entry.expires_at);
+                taken = take(Entry { db, key, value, expires_at });
+            }
+        });
+        taken?;
+        if cursor == 0 {
+            return Ok(());
+        }
+    }
+}
