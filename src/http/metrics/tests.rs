@@ -7,7 +7,7 @@ use seawall_actors::cache::store::StoreStats;
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
-use seawall_actors::snapshot::Newest;
+use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
 use tokio::time::Instant;
 
