@@ -5,8 +5,10 @@
 //! dropped and counted ([`Telemetry::dropped_lines`]). A cache that stands still because a log
 //! collector does would be the worse choice.
 
+mod ration;
 mod repeats;
 
+pub use ration::Ration;
 pub use repeats::Repeats;
 
 use std::backtrace::{Backtrace, BacktraceStatus};

@@ -1,6 +1,9 @@
 //! Files, reload, CONFIG, wrong settings.
 
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
@@ -75,6 +78,62 @@ fn a_bad_file_changes_nothing_and_the_next_good_one_counts() {
     daemon.configure("cache.max_entries", "77");
     daemon.signal(Signal::HUP);
     wait_until("the good one counts", || setting(&daemon, "cache.max_entries") == "77");
+}
+
+/// As Kubernetes mounts a ConfigMap, with everything that can happen to it, under load.
+#[test]
+fn no_command_fails_while_the_file_is_swapped_broken_and_deleted() {
+    let mut daemon = Setup::new().with("cache.shards", "2").start();
+    let (dir, file) = (daemon.dir().to_owned(), daemon.config());
+    let text = std::fs::read_to_string(&file).expect("the test's file");
+    let swap = |version: u32, text: &str| {
+        let folder = format!("..v{version}");
+        std::fs::create_dir(dir.join(&folder)).expect("the test's folder");
+        std::fs::write(dir.join(&folder).join("seawall.toml"), text).expect("the test's folder");
+        symlink(&folder, dir.join("..new")).expect("the test's folder");
+        std::fs::rename(dir.join("..new"), dir.join("..data")).expect("the test's folder");
+    };
+    let with = |entries: u32| text.replace("[cache]", &format!("[cache]\nmax_entries = {entries}"));
+    let over = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..2)
+        .map(|id| {
+            let (mut client, over) = (daemon.connect(), Arc::clone(&over));
+            std::thread::spawn(move || {
+                let mut n = 0;
+                while !over.load(Ordering::Relaxed) {
+                    n += 1;
+                    assert_eq!(client.run(&format!("INCR n{id}")), Reply::Int(n));
+                }
+                n
+            })
+        })
+        .collect();
+    let reaches = |daemon: &Daemon, entries: u32| {
+        wait_until("the new limit", || setting(daemon, "cache.max_entries") == entries.to_string());
+    };
+    let refused = |daemon: &mut Daemon, why: &str| {
+        daemon.wait_log("the refusal", |line| {
+            line["message"] == "reload refused; nothing changed"
+                && line["details"].as_str().is_some_and(|details| details.contains(why))
+        });
+    };
+    swap(1, &with(1001));
+    symlink("..data/seawall.toml", dir.join("link")).expect("the test's folder");
+    std::fs::rename(dir.join("link"), &file).expect("the test's folder");
+    reaches(&daemon, 1001);
+    swap(2, &with(1002));
+    reaches(&daemon, 1002);
+    swap(3, &with(1003).replace("max_entries", "max_entrees"));
+    refused(&mut daemon, "max_entries");
+    std::fs::remove_file(dir.join("..data")).expect("the test's folder");
+    refused(&mut daemon, "cannot be read");
+    assert_eq!(setting(&daemon, "cache.max_entries"), "1002");
+    swap(4, &with(1004));
+    reaches(&daemon, 1004);
+    over.store(true, Ordering::Relaxed);
+    for writer in writers {
+        assert!(writer.join().expect("no command fails") > 0);
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A kill at every call that changes a file. One client sends a script of requests, the daemon kills
 //! itself at its n-th write, fsync, rename, cut or removal (before it, behind it, in the middle of a
 //! write), and the next start must find the state behind exactly the requests that were
-//! acknowledged, or behind one more, which was under way.
+//! acknowledged, or behind one more, which was under way. In between, a start is killed while it
+//! recovers.
 //!
 //! By default some of the calls, drawn by the seed; all of them, in a few minutes:
 //!
@@ -22,6 +23,8 @@ use crate::support::{Daemon, Raw, Reply, Setup, seed, wait_for, whole};
 const REQUESTS: usize = 200;
 /// Where a snapshot is taken, which writes, syncs and renames too.
 const SNAPSHOT_AT: usize = 120;
+/// Calls that a start makes at most before it serves; most make fewer.
+const RECOVERY_CALLS: u64 = 12;
 /// Calls that are tried by default.
 const SAMPLE: usize = 24;
 /// Daemons at a time.
@@ -108,16 +111,21 @@ fn setup(fsync: &str) -> Setup {
 /// Starts a daemon that may kill itself before it serves.
 fn start(setup: Setup) -> (Daemon, bool) {
     let mut daemon = setup.spawn();
-    let serves = wait_for("an end or a start", || {
-        if daemon.has_ended() {
-            return Some(false);
-        }
-        daemon.log_text().contains("\"message\":\"ready\"").then_some(true)
-    });
+    let serves = serves_or_ends(&mut daemon);
     if serves {
         daemon.wait_ready();
     }
     (daemon, serves)
+}
+
+/// Waits for either; whether it serves.
+fn serves_or_ends(daemon: &mut Daemon) -> bool {
+    wait_for("an end or a start", || {
+        if daemon.has_ended() {
+            return Some(false);
+        }
+        daemon.log_text().contains("\"message\":\"ready\"").then_some(true)
+    })
 }
 
 /// The states behind every request, and how often each place is passed until the end.
@@ -141,6 +149,14 @@ fn kill_at(fsync: &str, place: &str, n: u64, script: &[Request], states: &[State
     }
     let killed = acked < script.len();
     if killed {
+        daemon.wait_exit();
+    } else {
+        daemon.kill();
+    }
+    // The start that recovers is killed too, at one of its first calls; the next has the same to do.
+    daemon.set_env("SEAWALL_FAILPOINTS", &format!("fs.call={}*off->kill", n % RECOVERY_CALLS));
+    daemon.relaunch();
+    if !serves_or_ends(&mut daemon) {
         daemon.wait_exit();
     } else {
         daemon.kill();

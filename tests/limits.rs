@@ -228,6 +228,28 @@ fn http_on_the_resp_port_is_cut_off_and_logged() {
     assert_eq!(daemon.connect().run("GET a"), Reply::Nil);
 }
 
+/// Anybody who can connect could fill the disk that takes the log.
+#[test]
+fn strangers_cannot_flood_the_log() {
+    let mut daemon = Setup::new().with("server.requirepass", r#""secret""#).start();
+    let mut client = daemon.connect();
+    client.send_bytes("AUTH wrong\r\n".repeat(1000));
+    (0..1000).for_each(|_| assert!(client.receive().is_error()));
+    for _ in 0..100 {
+        let mut client = daemon.connect();
+        client.send_bytes("*1\r\nnonsense\r\n");
+        assert!(client.rest().starts_with("-ERR Protocol error"));
+    }
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.wait_exit().code(), Some(0));
+    let log = daemon.log_text();
+    let lines = |what: &str| log.lines().filter(|line| line.contains(what)).count();
+    let complaints = lines("login failed") + lines("connection closed");
+    // Twenty at once, and one for each second that this took.
+    assert!((20..60).contains(&complaints), "{complaints} lines about clients");
+    assert!(lines("\"withheld\":0") >= 20, "{log}");
+}
+
 #[test]
 fn keys_values_and_times_are_validated() {
     let daemon = Setup::new()

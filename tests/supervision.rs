@@ -329,3 +329,18 @@ fn sw_tree_and_seawall_tree_show_the_same() {
     assert_eq!(names(&told), names(&printed));
     assert!(names(&told).iter().any(|name| name.ends_with("shard-0")), "{told}");
 }
+
+#[test]
+fn the_readme_shows_the_tree() {
+    let readme = include_str!("../README.md");
+    let block = readme.split("```text\n").find(|block| block.starts_with("root ")).expect("a tree");
+    let block = block.split("```").next().unwrap_or_default();
+    let name = |line: &str| -> String {
+        let line = line.trim_start_matches([' ', '├', '│', '└', '─']);
+        line.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    let drawn: Vec<String> = block.lines().map(name).collect();
+    let daemon = Setup::new().with("cache.shards", "1").start();
+    let real = daemon.connect().run("SW.TREE").text();
+    assert_eq!(drawn, real.lines().map(name).collect::<Vec<_>>());
+}

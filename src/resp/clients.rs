@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::telemetry::Ration;
 
 pub use client::{ClientInfo, Endpoints, NewClient, Traits};
 pub use command_name::CommandName;
@@ -39,6 +42,8 @@ struct Shared {
     /// How many may be connected; changes live.
     max: AtomicUsize,
     pause: PauseGate,
+    /// Log lines about what clients do wrong.
+    complaints: Mutex<Ration>,
 }
 
 impl Clients {
@@ -51,6 +56,7 @@ impl Clients {
                 last_id: AtomicU64::new(0),
                 max: AtomicUsize::new(max),
                 pause: PauseGate::default(),
+                complaints: Mutex::default(),
             }),
         }
     }
@@ -64,6 +70,13 @@ impl Clients {
     #[must_use]
     pub fn max(&self) -> usize {
         self.shared.max.load(Ordering::Relaxed)
+    }
+
+    /// Whether what a client does wrong may be logged now; then with the number of such lines that
+    /// were withheld since the last one. Clients do wrong as often as they like.
+    #[must_use]
+    pub fn may_complain(&self, now: Instant) -> Option<u64> {
+        self.shared.complaints.lock().unwrap_or_else(PoisonError::into_inner).take(now)
     }
 
     /// Gives a new connection its id and its entry.

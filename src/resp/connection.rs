@@ -136,16 +136,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let closed = self.serve_rounds(draining).await;
         self.end_watches().await;
         let (id, addr) = (self.session.id(), self.session.client().addr.clone());
-        match &closed {
-            Closed::Protocol(ProtocolError::CrossProtocol) => warn!(
-                client = id,
-                addr,
-                "possible attack: an HTTP request arrived on the RESP port; connection closed"
-            ),
-            Closed::Protocol(_) | Closed::QueryBuffer(_) | Closed::OutputBuffer(_) => {
-                warn!(client = id, addr, reason = %closed, "connection closed");
-            }
-            _ => debug!(client = id, addr, reason = %closed, "connection closed"),
+        let wrong = matches!(
+            closed,
+            Closed::Protocol(_) | Closed::QueryBuffer(_) | Closed::OutputBuffer(_)
+        );
+        let complain = || self.daemon.clients.may_complain(Instant::now());
+        match wrong.then(complain).flatten() {
+            Some(withheld) => match closed {
+                Closed::Protocol(ProtocolError::CrossProtocol) => warn!(
+                    client = id,
+                    addr,
+                    withheld,
+                    "possible attack: an HTTP request arrived on the RESP port; connection closed"
+                ),
+                _ => warn!(client = id, addr, withheld, reason = %closed, "connection closed"),
+            },
+            None => debug!(client = id, addr, reason = %closed, "connection closed"),
         }
     }
 
@@ -304,10 +310,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Writes what is owed, and the reason if it is the client's fault.
     async fn part(&mut self, closed: Closed) -> Closed {
+        if matches!(closed, Closed::Protocol(_)) {
+            self.daemon.stats.protocol_error();
+        }
         if let Closed::Protocol(error) = &closed
             && *error != ProtocolError::CrossProtocol
         {
-            self.daemon.stats.protocol_error();
             let text = format!("ERR {error}");
             Reply::new(self.wire.out(), self.session.proto).error(&text);
         }

@@ -165,7 +165,8 @@ impl Daemon {
         self.child = Some(child);
     }
 
-    fn config(&self) -> PathBuf {
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
         self.dir.path().join("seawall.toml")
     }
 

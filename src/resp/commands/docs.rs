@@ -110,6 +110,13 @@ fn the_documentation_agrees_with_the_table() {
 }
 
 #[test]
+fn the_readme_counts_the_commands() {
+    let readme = include_str!("../../../README.md");
+    let count = all().filter(|command| !is_tier(command)).count();
+    assert!(readme.contains(&format!("({count} commands, see")), "there are {count}");
+}
+
+#[test]
 fn every_command_is_described() {
     for command in all() {
         let name = command.name;

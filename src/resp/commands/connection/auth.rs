@@ -1,5 +1,7 @@
 //! AUTH: the one user `default` and its password.
 
+use std::time::Instant;
+
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -44,7 +46,10 @@ pub(super) fn log_in(session: &mut Session, user: &[u8], given: &[u8]) -> Result
         None => true,
     };
     if user != DEFAULT_USER || !right {
-        tracing::info!(client = session.id(), addr = %session.client().addr, "login failed");
+        if let Some(withheld) = session.daemon.clients().may_complain(Instant::now()) {
+            let (client, addr) = (session.id(), &session.client().addr);
+            tracing::info!(client, %addr, withheld, "login failed");
+        }
         return Err(Refusal::other(
             "WRONGPASS invalid username-password pair or user is disabled.",
         ));
