@@ -106,7 +106,7 @@ pub enum SnapshotMsg {
     /// Some time has passed.
     Beat,
     /// The disk was looked at, or room was made. Only their task sends this.
-    Disk(disk::Done),
+    Disk(Box<disk::Done>),
 }
 
 impl Label for SnapshotMsg {
@@ -228,7 +228,7 @@ impl<J: Job> Worker for Snapshotter<J> {
                 state.beat(me);
                 me.send_after(BEAT, SnapshotMsg::Beat);
             }
-            SnapshotMsg::Disk(done) => state.disk_done(me, done),
+            SnapshotMsg::Disk(done) => state.disk_done(me, *done),
         }
         Ok(())
     }

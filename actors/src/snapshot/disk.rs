@@ -50,7 +50,7 @@ impl<J: Job> SnapshotState<J> {
                 retention: None,
                 outcome: Err(io::Error::other(format!("the thread that did it died: {died}"))),
             });
-            me.send(SnapshotMsg::Disk(done));
+            me.send(SnapshotMsg::Disk(Box::new(done)));
         });
     }
 
