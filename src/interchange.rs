@@ -24,7 +24,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The system refused.
-    #[error("it cannot be read behind offset {offset}: {source}")]
+    #[error("it cannot be read, at offset {offset}: {source}")]
     Io {
         /// Bytes read before.
         offset: u64,

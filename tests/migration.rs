@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::redis::RedisServer;
-use crate::support::{Daemon, Raw, Reply, Setup, wait_for};
+use crate::support::{Daemon, Raw, Reply, Setup, seed, setting, wait_for};
 
 /// Runs `seawall` with these words: exit code, standard output, standard error.
 fn seawall(words: &[&str]) -> (i32, String, String) {
@@ -223,6 +223,34 @@ fn every_string_of_an_rdb_file_comes_over_and_the_rest_is_counted() {
 }
 
 #[test]
+fn an_import_that_was_killed_can_be_made_again() {
+    let Some(server) = full_server(&[]) else { return };
+    let mut client = server.connect();
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    let expected = strings(&mut client);
+    let (setup, data) = not_started();
+    let dump = server.dir().join("dump.rdb");
+    // A file that grows beyond 100 KB ends the process in the middle of a write.
+    let killed = Command::new("sh")
+        .args(["-c", r#"ulimit -c 0; ulimit -f 100; exec "$0" "$@""#])
+        .arg(env!("CARGO_BIN_EXE_seawall"))
+        .args(["import", "--all-keys", "--from"])
+        .arg(&dump)
+        .arg("--data")
+        .arg(&data)
+        .output()
+        .expect("a shell");
+    assert!(!killed.status.success(), "{killed:?}");
+    let words =
+        ["import", "--all-keys", "--into-existing", "--from", dump.to_str().expect("UTF-8")];
+    let words: Vec<&str> =
+        words.into_iter().chain(["--data", data.to_str().expect("UTF-8")]).collect();
+    let (code, text, error) = seawall(&words);
+    assert_eq!(code, 0, "{text}{error}");
+    holds(setup, &expected);
+}
+
+#[test]
 fn a_damaged_rdb_file_is_refused_with_the_place() {
     let Some(server) = full_server(&[]) else { return };
     assert_eq!(server.connect().run("SAVE"), Reply::ok());
@@ -250,6 +278,10 @@ fn a_damaged_rdb_file_is_refused_with_the_place() {
     assert_eq!(code, 71, "{error}");
 }
 
+/// Written before each reply: a server that syncs every second may put the write off.
+const APPENDING: [&str; 6] =
+    ["--appendonly", "yes", "--appendfsync", "no", "--auto-aof-rewrite-percentage", "0"];
+
 /// The value of a line of INFO.
 fn info(client: &mut Raw, name: &str) -> String {
     let text = client.run("INFO").text();
@@ -259,8 +291,7 @@ fn info(client: &mut Raw, name: &str) -> String {
 
 #[test]
 fn a_directory_of_append_only_files_comes_over() {
-    let settings = ["--appendonly", "yes", "--appendfsync", "everysec"];
-    let Some(server) = full_server(&settings) else { return };
+    let Some(server) = full_server(&APPENDING) else { return };
     let mut client = server.connect();
     assert!(!client.run("BGREWRITEAOF").is_error());
     wait_for("the rewrite", || {
@@ -284,12 +315,10 @@ fn a_directory_of_append_only_files_comes_over() {
 
 #[test]
 fn what_a_history_of_commands_leads_to_comes_over() {
-    let settings =
-        ["--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"];
-    let seeds = std::env::var("SEAWALL_HISTORIES").map_or(3, |n| n.parse().expect("a number"));
-    for seed in 1..=seeds {
+    let (first, mut all, mut came) = (seed(), 0, 0);
+    for seed in first..first + setting("SEAWALL_HISTORIES", 3) {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let Some(server) = RedisServer::start_in(folder, &settings) else { return };
+        let Some(server) = RedisServer::start_in(folder, &APPENDING) else { return };
         let mut client = server.connect();
         add_history(&mut client, seed);
         let expected = strings(&mut client);
@@ -301,10 +330,11 @@ fn what_a_history_of_commands_leads_to_comes_over() {
         for (key, entry) in &found {
             assert_eq!(expected.get(key), Some(entry), "seed {seed}, {key:?}: {text}");
         }
-        // Bits that were set are not known here, nor what became of them.
-        let missing = expected.len() - found.len();
-        assert!(missing <= 6, "seed {seed}: {missing} of {} are missing: {text}", expected.len());
+        all += expected.len();
+        came += found.len();
     }
+    // Bits that were set are not known here, nor what became of them.
+    assert!(came * 4 > all * 3, "{came} of {all} keys came over");
 }
 
 /// Exports.

@@ -12,7 +12,9 @@
 //! in the end is what the files mean.
 
 mod commands;
+mod elsewhere;
 mod manifest;
+mod queue;
 mod replay;
 mod unsure;
 

@@ -5,9 +5,9 @@
 //! those of the file: nothing expires while it is read, for a later command may have lifted that
 //! in time, and what has expired in the end is left to whoever takes the result.
 //!
-//! Lists, hashes and so on are not held here, yet their commands matter: they turn a string into
-//! something else (`SINTERSTORE`), or change it in a way that is not known here (`SETBIT`). A key
-//! is then taken out, and in the second case stays out until it is written as a whole.
+//! Lists, hashes and so on are not held here, yet their commands matter ([`super::elsewhere`]): a
+//! key that became something else is taken out, and one whose string is not known any more stays
+//! out until it is written as a whole.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,11 @@ use seawall_actors::cache::store::{KeyHasher, StoreConfig};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::Record;
 
+use super::elsewhere::{Fate, written, written_by_unknown};
+use super::queue::Queue;
 use super::unsure::Unsure;
 use crate::interchange::dataset::{Entry, each_in};
-use crate::resp::args::{Args, Span};
+use crate::resp::args::Args;
 use crate::resp::embedded::Embedded;
 use crate::resp::integer;
 use crate::resp::limits::Limits;
@@ -27,18 +29,13 @@ use crate::resp::table::{self, Command, Flags, Run, TransactionStep};
 const DATABASES: u8 = u8::MAX;
 /// The time while the file is read: before everything that can expire.
 const BEFORE_ALL: UnixMs = 1;
+/// Bytes of a value that Redis takes by default: SETRANGE makes long ones out of little.
+const MAX_VALUE: usize = 512 << 20;
 /// Names of commands that are counted apart; a file can make up as many as it likes.
 const MAX_NAMES: usize = 200;
-/// An argument of an unknown command that is longer is taken for a value, not for a key.
-const MAX_KEY: usize = 1024;
-
 /// Commands that write a key whatever it held.
 const OVERWRITING: [&str; 10] =
     ["del", "getdel", "getset", "mset", "msetnx", "psetex", "set", "setex", "setnx", "unlink"];
-/// Commands on strings that are not held here; the first key is the one that is written.
-const STRINGS_ELSEWHERE: [&str; 8] =
-    ["bitfield", "bitop", "pfadd", "pfcount", "pfmerge", "restore", "restore-asking", "setbit"];
-
 /// What the commands came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replayed {
@@ -55,37 +52,14 @@ pub struct Replayed {
 #[error("{0}")]
 pub struct Wrong(String);
 
+impl Wrong {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
+
 fn wrong<T>(what: impl Into<String>) -> Result<T, Wrong> {
-    Err(Wrong(what.into()))
-}
-
-/// The commands of a transaction whose EXEC has not come yet.
-#[derive(Debug, Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    spans: Vec<Span>,
-    /// Ends in `spans`, one per command.
-    ends: Vec<usize>,
-}
-
-impl Queue {
-    fn push(&mut self, args: &Args<'_>) -> Result<(), Wrong> {
-        for word in args.from(0) {
-            let (Ok(start), Ok(len)) = (u32::try_from(self.bytes.len()), u32::try_from(word.len()))
-            else {
-                return wrong("a transaction of more than 4 GiB");
-            };
-            self.bytes.extend_from_slice(word);
-            self.spans.push(Span { start, len });
-        }
-        self.ends.push(self.spans.len());
-        Ok(())
-    }
-
-    fn commands(&self) -> impl Iterator<Item = Args<'_>> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(from, &to)| Args::new(&self.bytes, &self.spans[from..to]))
-    }
+    Err(Wrong::new(what))
 }
 
 /// The data that commands have led to so far.
@@ -109,7 +83,7 @@ impl Replay {
             binary_keys: true,
             ascii_keys: false,
             max_key_length: usize::MAX,
-            max_value: usize::MAX,
+            max_value: MAX_VALUE,
             max_ttl_ms: None,
         };
         Self {
@@ -141,7 +115,7 @@ impl Replay {
         match self.queue.take() {
             Some(_) if !last => wrong("the file ends within a transaction, and is not the last"),
             Some(queue) => {
-                self.so_far.unfinished += queue.ends.len() as u64;
+                self.so_far.unfinished += queue.len();
                 Ok(())
             }
             None => Ok(()),
@@ -297,40 +271,17 @@ impl Replay {
     /// A command of Redis on what is not held here.
     fn elsewhere(&mut self, command: &Command, args: &Args<'_>) {
         self.count(command.name.as_bytes());
-        let db = self.world.db;
-        match command.name {
-            name if STRINGS_ELSEWHERE.contains(&name) => {
-                if let Some(key) = keys(command, args).next() {
-                    self.forget(db, key);
-                }
+        for (key, fate) in written(command, args) {
+            match fate {
+                Fate::NoString => self.is_no_string(self.world.db, key),
+                Fate::Unsure => self.forget(self.world.db, key),
             }
-            // A script may have done anything with its keys.
-            "eval" | "evalsha" | "fcall" => {
-                let count = integer::parse(args.get(2)).and_then(|count| count.try_into().ok());
-                for key in args.from(3).take(count.unwrap_or(usize::MAX)) {
-                    self.forget(db, key);
-                }
-            }
-            "sort" | "georadius" | "georadiusbymember" => {
-                for i in 2..args.len().saturating_sub(1) {
-                    if args.is(i, "STORE") || args.is(i, "STOREDIST") {
-                        self.is_no_string(db, args.get(i + 1));
-                    }
-                }
-            }
-            _ if command.flags.has(Flags::WRITE) => {
-                for key in keys(command, args) {
-                    self.is_no_string(db, key);
-                }
-            }
-            _ => {}
         }
     }
 
-    /// A command that nobody here has heard of. Each of its arguments may be a key.
     fn unknown(&mut self, args: &Args<'_>) {
         self.count(args.get(0));
-        for key in args.from(1).filter(|key| key.len() <= MAX_KEY) {
+        for key in written_by_unknown(args) {
             self.forget(self.world.db, key);
         }
     }

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
 
 use super::*;
+use crate::resp::args::Span;
 
 const NOW: UnixMs = 1_700_000_000_000;
 
@@ -139,6 +140,11 @@ fn names_that_are_counted_are_bounded() {
     }
     let names = &script.0.so_far().elsewhere;
     assert_eq!((names.len(), names["others"]), (MAX_NAMES + 1, 800));
+}
+
+#[test]
+fn a_few_bytes_make_no_value_of_gigabytes() {
+    leads_to("SET a 1; SETRANGE a 4000000000 x; SETRANGE b 600000000 x; SET c 1", "0 c=1");
 }
 
 #[test]
