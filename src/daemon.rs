@@ -16,7 +16,7 @@ use seawall_actors::cache::{Parked, ShardMsg, ShardStats};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::Journal;
 use seawall_actors::metrics::Published;
-use seawall_actors::supervise::{Handle, Reason, TreeHandle};
+use seawall_actors::supervise::{CallError, Handle, Reason, TreeHandle, Unknown};
 use seawall_actors::wal;
 use tokio::sync::watch;
 
@@ -171,6 +171,20 @@ impl Shards {
             stats.push(answer.await.ok().flatten());
         }
         stats
+    }
+
+    /// Waits until a shard that is being rebuilt has its store again. False if that takes longer
+    /// than `until`, or if the shard does not come back.
+    pub async fn await_store(&self, shard: usize, until: tokio::time::Instant) -> bool {
+        loop {
+            let left = until.saturating_duration_since(tokio::time::Instant::now());
+            match self.handle(shard).call(left, ShardMsg::AwaitStore).await {
+                Ok(()) => return true,
+                // It crashed again; its successor is asked.
+                Err(CallError::Unknown(Unknown::Died)) if !left.is_zero() => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Sets every shard's counters back to zero; a shard that is down keeps its own.

@@ -16,6 +16,7 @@ pub struct Loading {
     total_bytes: AtomicU64,
     loaded_bytes: AtomicU64,
     records: AtomicU64,
+    aside: AtomicU64,
     /// Milliseconds it took; 0 until it is over.
     took_ms: AtomicU64,
 }
@@ -33,6 +34,8 @@ pub struct Figures {
     pub loaded_bytes: u64,
     /// Entries of the snapshot and records of the log that were applied.
     pub records: u64,
+    /// Records that crashed whoever applied them and are left out, those of later rebuilds included.
+    pub aside: u64,
 }
 
 impl Loading {
@@ -47,6 +50,7 @@ impl Loading {
             total_bytes: AtomicU64::new(0),
             loaded_bytes: AtomicU64::new(0),
             records: AtomicU64::new(0),
+            aside: AtomicU64::new(0),
             took_ms: AtomicU64::new(0),
         }
     }
@@ -87,6 +91,11 @@ impl Loading {
         self.records.store(records, Ordering::Relaxed);
     }
 
+    /// Counts a record that is left out.
+    pub fn set_aside(&self) {
+        self.aside.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// How it stands.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -100,6 +109,7 @@ impl Loading {
             total_bytes: self.total_bytes.load(Ordering::Relaxed),
             loaded_bytes: self.loaded_bytes.load(Ordering::Relaxed),
             records: self.records.load(Ordering::Relaxed),
+            aside: self.aside.load(Ordering::Relaxed),
         }
     }
 }

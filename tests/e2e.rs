@@ -26,6 +26,7 @@ mod migration;
 mod outages;
 mod packing;
 mod protocol;
+mod rebuilding;
 mod retention;
 mod rollback;
 mod snapshots;

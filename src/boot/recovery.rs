@@ -3,10 +3,12 @@
 //! The actors do not wait for it: [`open`] brings what they are wired with, and [`Load`] fills
 //! the shards' cradles while they are up and refuse what needs data.
 
+mod fanout;
+mod fill;
 mod load;
+mod poison;
 mod rebuild;
 mod routed;
-mod snapshot;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +28,9 @@ use crate::exit::Exit;
 use crate::loading::Loading;
 use crate::resp::round::ShardJob;
 pub(super) use load::Load;
+use poison::Poison;
 use rebuild::{FromLog, Source, StartEmpty};
+use routed::Plan;
 
 /// The log's queue of this daemon.
 pub(super) type DaemonIntake = Intake<Parked<ShardJob>>;
@@ -131,6 +135,7 @@ pub(super) async fn open(
     let snapshots = opened.snapshots();
     let intake = DaemonIntake::unread(&wal_settings(settings));
     let cradles: Vec<Arc<Cradle>> = configs.iter().map(|_| Arc::default()).collect();
+    let poison = Arc::new(Poison::new(data.path(), Arc::clone(loading)));
     let filled = watch::Sender::new(false);
     let dir = data.path().to_owned();
     let source = Source {
@@ -138,8 +143,9 @@ pub(super) async fn open(
         snapshots: snapshots.clone(),
         intake: intake.clone(),
         hasher,
-        shards: configs.len(),
+        shards: settings.cache.shards.into(),
         clock: clock.clone(),
+        poison: Arc::clone(&poison),
     };
     Ok(Recovery {
         cradles: cradles.clone(),
@@ -153,9 +159,16 @@ pub(super) async fn open(
             data: Arc::clone(data),
             opened,
             snapshots,
-            hasher,
-            configs,
-            clock: clock.clone(),
+            plan: Plan {
+                hasher,
+                first: 0,
+                count: settings.cache.shards.into(),
+                configs,
+                now: clock.unix_ms(),
+                aside: Arc::default(),
+            },
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            poison,
             intake,
             cradles,
             filled,

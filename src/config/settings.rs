@@ -106,6 +106,8 @@ pub struct Cache {
     pub eviction: Eviction,
     /// The TTL of an entry that is set without one.
     pub default_ttl: Option<Duration>,
+    /// How long a command waits for a shard that is being rebuilt.
+    pub recovery_wait: Duration,
     /// How often the expired are swept.
     pub sweep_interval: Duration,
     /// Whether the tight limits are on. They are in the other fields already.

@@ -285,6 +285,7 @@ fn build(
                 _ => Eviction::Lru,
             },
             default_ttl: bounded(v, "cache.default_ttl"),
+            recovery_wait: duration(v, "cache.recovery_wait"),
             sweep_interval: duration(v, "cache.sweep_interval"),
             paranoia,
         },

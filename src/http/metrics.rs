@@ -182,6 +182,7 @@ pub fn daemon(figures: DaemonFigures) -> Sample {
     s.count(&m::LOAD_TOTAL, &[], figures.load.total_bytes);
     s.count(&m::LOAD_DONE, &[], figures.load.loaded_bytes);
     s.count(&m::LOAD_RECORDS, &[], figures.load.records);
+    s.count(&m::LOAD_ASIDE, &[], figures.load.aside);
     s.number(&m::LOAD_TIME, &[], figures.load.elapsed.as_secs_f64());
     s
 }

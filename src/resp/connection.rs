@@ -74,6 +74,8 @@ struct Bounds {
     output_buffer: usize,
     max_bulk: usize,
     databases: u8,
+    /// How long a command waits for a shard that is being rebuilt.
+    recovery_wait: Duration,
     limits: Arc<Limits>,
     slow: Thresholds,
 }
@@ -86,6 +88,7 @@ impl Bounds {
             // Values have their own check and error; the codec only keeps to Redis' bound.
             max_bulk: MAX_BULK.min(settings.server.query_buffer),
             databases: u8::try_from(settings.server.databases).unwrap_or(u8::MAX),
+            recovery_wait: settings.cache.recovery_wait,
             limits: Arc::new(Limits::of(settings)),
             slow: Thresholds::of(&settings.server),
         }

@@ -9,6 +9,7 @@ use seawall_actors::failpoint::{self, Point};
 use seawall_actors::journal::{JournalError, Lsn, RecordBatch};
 use seawall_actors::supervise::CallError;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use crate::daemon::Shards;
@@ -36,6 +37,14 @@ struct Scope {
     /// The effects of before: they did happen.
     before: RecordBatch,
     now: UnixMs,
+}
+
+/// Why a shard's store was not lent.
+enum Missing {
+    /// This shard is being rebuilt.
+    Store(usize),
+    /// Its actor is not there.
+    Down(Refusal),
 }
 
 /// Which shards to borrow.
@@ -76,11 +85,31 @@ impl ShardSet {
 }
 
 impl<'a> Borrowed<'a> {
-    /// Borrows the stores in ascending order, so that no two coordinators wait for each other.
+    /// Borrows the stores in ascending order, so that no two coordinators wait for each other. If
+    /// one is being rebuilt, all others go home, and it is waited for up to `recovery_wait`.
     ///
     /// # Errors
     /// A refusal that says which shard is not there, with nothing executed.
-    pub async fn take(shards: &'a Shards, wanted: &ShardSet) -> Result<Self, Refusal> {
+    pub async fn take(
+        shards: &'a Shards,
+        wanted: &ShardSet,
+        recovery_wait: Duration,
+    ) -> Result<Self, Refusal> {
+        let mut until = None;
+        loop {
+            let index = match Self::borrow(shards, wanted).await {
+                Ok(borrowed) => return Ok(borrowed),
+                Err(Missing::Down(refusal)) => return Err(refusal),
+                Err(Missing::Store(index)) => index,
+            };
+            let until = *until.get_or_insert_with(|| Instant::now() + recovery_wait);
+            if recovery_wait.is_zero() || !shards.await_store(index, until).await {
+                return Err(loading(index));
+            }
+        }
+    }
+
+    async fn borrow(shards: &'a Shards, wanted: &ShardSet) -> Result<Self, Missing> {
         let count = shards.len();
         let mut borrowed = Self {
             shards,
@@ -94,10 +123,12 @@ impl<'a> Borrowed<'a> {
             let handle = shards.handle(index);
             let mut loan = match handle.call(LEND_WITHIN, ShardMsg::Lend).await {
                 Ok(Some(loan)) => loan,
-                Ok(None) => return Err(loading(index)),
+                Ok(None) => return Err(Missing::Store(index)),
                 // Either way nothing was executed: a late loan comes home when it is dropped.
-                Err(CallError::NotExecuted(why)) => return Err(shard_down(index, &why)),
-                Err(CallError::Unknown(why)) => return Err(shard_down(index, &why)),
+                Err(CallError::NotExecuted(why)) => {
+                    return Err(Missing::Down(shard_down(index, &why)));
+                }
+                Err(CallError::Unknown(why)) => return Err(Missing::Down(shard_down(index, &why))),
             };
             if let Some((store, slip)) = loan.take() {
                 borrowed.stores[index] = Some(store);

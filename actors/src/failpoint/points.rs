@@ -42,6 +42,7 @@ points! {
     ShardSweep, "shard.sweep", "a sweep has removed what was due; its effects are not logged";
     ShardExport, "shard.export", "a piece of the store has been copied for a snapshot";
     StoreCommit, "store.commit", "in the middle of a commit: the entry is half changed";
+    LoadApply, "load.apply", "a record is about to be applied, at the start or in a rebuild";
     RebuildBegin, "rebuild.begin", "a rebuild is about to read the log";
     RebuildEnd, "rebuild.end", "a rebuild has read the log";
 

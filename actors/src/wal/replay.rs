@@ -77,12 +77,10 @@ impl<F: Filesystem> Opened<F> {
 
     /// The log is known to have been on disk up to `lsn`, from a snapshot: if it ends before, it
     /// is corrupt, not torn.
-    #[must_use]
-    pub fn proven(mut self, lsn: Lsn) -> Self {
+    pub const fn prove(&mut self, lsn: Lsn) {
         if lsn >= self.proven.0 {
             self.proven = (lsn, Proof::Snapshot);
         }
-        self
     }
 
     /// Feeds every record behind the LSN `from` (0: all of them) to `visit`, in order, and cuts

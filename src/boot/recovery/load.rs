@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
-use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
+use seawall_actors::cache::store::Store;
 use seawall_actors::cache::{Cradle, ShardMsg};
-use seawall_actors::clock::Clock;
 use seawall_actors::snapshot::{Newest, SnapshotStatus};
 use seawall_actors::wal::{DataDir, Loaded, OpenError, Opened, ReplayReport, Snapshots};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::{DaemonIntake, Failure, failed, snapshot, unreadable};
+use super::fill::{Filled, Watch, fill};
+use super::poison::{GuardError, Poison};
+use super::routed::Plan;
+use super::{DaemonIntake, Failure, failed, unreadable};
 use crate::daemon::ShardHandle;
 use crate::loading::Loading;
 
@@ -31,9 +33,10 @@ pub(in crate::boot) struct Load {
     pub(super) data: Arc<DataDir>,
     pub(super) opened: Opened,
     pub(super) snapshots: Snapshots,
-    pub(super) hasher: KeyHasher,
-    pub(super) configs: Vec<StoreConfig>,
-    pub(super) clock: Clock,
+    pub(super) plan: Plan,
+    /// How many apply records at a time.
+    pub(super) threads: usize,
+    pub(super) poison: Arc<Poison>,
     pub(super) intake: DaemonIntake,
     pub(super) cradles: Vec<Arc<Cradle>>,
     /// Turns true when the cradles are filled.
@@ -55,13 +58,14 @@ impl Load {
         let (intake, loading) = (self.intake.clone(), Arc::clone(&self.loading));
         let (cradles, filled) = (self.cradles.clone(), self.filled.clone());
         let read = tokio::task::spawn_blocking(move || self.read()).await;
-        let (report, loaded, stores) = match read.map_err(|died| failed(&died))? {
-            Ok(done) => done,
-            Err(OpenError::BrokenOff) => {
+        let Filled { stores, loaded, log: report } = match read.map_err(|died| failed(&died))? {
+            Ok(filled) => filled,
+            Err(GuardError::Failed(OpenError::BrokenOff)) => {
                 // The daemon stops; nobody waits for this any more.
                 return std::future::pending().await;
             }
-            Err(error) => return Err(unreadable(&error)),
+            Err(GuardError::Failed(error)) => return Err(unreadable(&error)),
+            Err(stuck) => return Err(failed(&stuck)),
         };
         say(&report, &stores);
         if let (Some(status), Some(loaded)) = (status, loaded) {
@@ -81,37 +85,29 @@ impl Load {
         Ok(())
     }
 
-    /// Reads everything. Blocks.
-    fn read(self) -> Result<(ReplayReport, Option<Loaded>, Vec<Store>), OpenError> {
-        let Self { data, opened, snapshots, hasher, configs, clock, loading, .. } = self;
-        let now = clock.unix_ms();
-        let mut progress = Progress::new(&loading, opened.bytes());
-        let (mut routed, loaded) =
-            snapshot::load(&snapshots, hasher, &configs, now, &mut progress)?;
-        let (begin, end) = loaded.map_or((0, 0), |loaded| (loaded.begin, loaded.end));
-        let (snapshot_bytes, entries) = loaded.map_or((0, 0), |l| (l.bytes, l.entries));
-        let mut limited = loaded.is_none();
-        let report = opened.proven(end).replay(
-            begin,
-            |origin, record| {
-                if !limited && origin.lsn > end {
-                    routed.limit(&configs);
-                    limited = true;
-                }
-                routed.apply(&record);
-            },
-            |now| progress.reached(snapshot_bytes + now.bytes, entries + now.records),
-        )?;
-        if !limited {
-            routed.limit(&configs);
-        }
+    /// Reads everything, and begins anew when a record crashes. Blocks.
+    fn read(self) -> Result<Filled<ReplayReport>, GuardError<OpenError>> {
+        let Self { data, mut opened, snapshots, plan, threads, poison, loading, .. } = self;
+        let filled = poison.guard(|aside, crashed| {
+            let plan = Plan { aside, ..plan.clone() };
+            let mut progress = Progress::new(&loading, opened.bytes());
+            fill(&plan, threads, crashed, &snapshots, &mut progress, |loaded, watch, visit| {
+                let (begin, end) = loaded.map_or((0, 0), |loaded| (loaded.begin, loaded.end));
+                let (bytes, entries) = loaded.map_or((0, 0), |l| (l.bytes, l.entries));
+                opened.prove(end);
+                opened.replay(begin, visit, |now| {
+                    let watched = watch.reached(bytes + now.bytes, entries + now.records);
+                    if crashed.get().is_some() { ControlFlow::Break(()) } else { watched }
+                })
+            })
+        });
         drop(data);
-        Ok((report, loaded, routed.into_stores()))
+        filled
     }
 }
 
 /// Tells [`Loading`] how far it is, and the log every two seconds.
-pub(super) struct Progress<'a> {
+struct Progress<'a> {
     loading: &'a Loading,
     log_bytes: u64,
     said: Instant,
@@ -122,14 +118,14 @@ impl<'a> Progress<'a> {
         loading.set_total(log_bytes);
         Self { loading, log_bytes, said: Instant::now() }
     }
+}
 
-    /// There is a snapshot of so many bytes to read, too.
-    pub(super) fn with_snapshot(&mut self, bytes: u64) {
+impl Watch for Progress<'_> {
+    fn snapshot(&mut self, bytes: u64) {
         self.loading.set_total(self.log_bytes.saturating_add(bytes));
     }
 
-    /// So many bytes are read; breaks if nobody wants the rest.
-    pub(super) fn reached(&mut self, bytes: u64, records: u64) -> ControlFlow<()> {
+    fn reached(&mut self, bytes: u64, records: u64) -> ControlFlow<()> {
         self.loading.reached(bytes, records);
         if self.said.elapsed() >= PROGRESS_EVERY {
             self.said = Instant::now();

@@ -10,13 +10,15 @@ use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::failpoint::{self, Point};
-use seawall_actors::journal::{Lsn, Record};
-use seawall_actors::wal::{self, Origin, Snapshots};
+use seawall_actors::journal::Lsn;
+use seawall_actors::wal::{self, RangeError, Snapshots};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::DaemonIntake;
-use super::routed::{apply_to, key_of, settle};
+use super::fill::{BrokenOff, Filled, Watch, fill};
+use super::poison::Poison;
+use super::routed::Plan;
 
 /// How long a rebuild waits for the log to catch up with what the shard had appended.
 const SETTLE_WITHIN: Duration = Duration::from_secs(10);
@@ -77,71 +79,92 @@ impl Rebuild for FromLog {
     }
 }
 
-/// What one shard's part of the log is read with.
+/// What one shard's part of the dataset is read with.
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) dir: PathBuf,
     pub(super) snapshots: Snapshots,
     pub(super) intake: DaemonIntake,
     pub(super) hasher: KeyHasher,
-    pub(super) shards: usize,
+    pub(super) shards: u32,
     pub(super) clock: Clock,
+    pub(super) poison: Arc<Poison>,
+}
+
+/// Why a shard could not be rebuilt.
+#[derive(Debug, thiserror::Error)]
+enum RebuildError {
+    #[error("the log has not reached LSN {upto} within {SETTLE_WITHIN:?}: {why}")]
+    Slow { upto: Lsn, why: String },
+    #[error(transparent)]
+    Log(#[from] RangeError),
+    #[error(transparent)]
+    BrokenOff(#[from] BrokenOff),
 }
 
 impl Source {
     /// Blocks.
     fn rebuild(&self, shard: usize, config: StoreConfig) -> Result<(Box<Store>, Lsn), String> {
-        info!(shard, "rebuilding the store from the log");
-        let begun = Instant::now();
-        let upto = self.intake.stats().lsn;
-        if !self.intake.wait_settled(upto, Instant::now() + SETTLE_WITHIN) {
-            let why = self.intake.stats().blocked.unwrap_or_else(|| "the disk is slow".to_owned());
-            return Err(format!(
-                "the log has not reached LSN {upto} within {SETTLE_WITHIN:?}: {why}"
-            ));
-        }
+        info!(shard, "rebuilding the store from the newest snapshot and the log behind it");
         failpoint::hit(Point::RebuildBegin);
-        let now = self.clock.unix_ms();
-        let count = u32::try_from(self.shards).unwrap_or(u32::MAX);
-        let apply = |store: &mut Store, record: &Record<'_>| {
-            let hash = key_of(record).map_or(0, |key| self.hasher.hash(key));
-            let ours =
-                key_of(record).is_none() || KeyHasher::shard_of(hash, count) as usize == shard;
-            if ours {
-                apply_to(store, record, hash, now);
-            }
-        };
-        let _hold = self.snapshots.holds().take_all("the rebuild of a shard");
-        let newest = self.snapshots.load_newest(
-            |_| Box::new(Store::new(StoreConfig { max_entries: 0, max_bytes: 0, ..config })),
-            |store, record| apply(store, &record),
-            |_| ControlFlow::Continue(()),
-            |path, why| warn!(file = %path.display(), %why, "a snapshot cannot be used"),
-        );
-        let newest = newest.map_err(|e| e.to_string())?;
-        let (mut store, begin, end) = match newest {
-            Some((store, loaded)) => (store, loaded.begin, loaded.end),
-            None => (Box::new(Store::new(config)), 0, 0),
-        };
-        let mut visit = |origin: Origin, record: Record<'_>| {
-            // Up to its end, a snapshot may hold more than there ever was at a time.
-            if origin.lsn == end + 1 {
-                store.reconfigure(config);
-            }
-            apply(&mut store, &record);
-            ControlFlow::Continue(())
-        };
-        wal::read_range(&self.dir, begin, upto, &mut visit).map_err(|e| e.to_string())?;
-        store.reconfigure(config);
-        settle(&mut store, now);
-        failpoint::hit(Point::RebuildEnd);
+        let begun = Instant::now();
+        // Whichever snapshot is whole: the log behind it must stay until it is read.
+        let hold = self.snapshots.holds().take_all("the rebuild of a shard");
+        let _hold = hold.map_err(|error| error.to_string())?;
+        let filled = self.poison.guard(|aside, crashed| {
+            let plan = Plan {
+                hasher: self.hasher,
+                first: shard,
+                count: self.shards,
+                configs: vec![config],
+                now: self.clock.unix_ms(),
+                aside,
+            };
+            fill(&plan, 1, crashed, &self.snapshots, &mut Unwatched, |loaded, _, visit| {
+                let begin = loaded.map_or(0, |loaded| loaded.begin);
+                // Read behind the snapshot: the log has to reach to its end.
+                let upto = self.settle()?;
+                wal::read_range(&self.dir, begin, upto, |origin, record| {
+                    visit(origin, record);
+                    match crashed.get() {
+                        None => ControlFlow::Continue(()),
+                        Some(_) => ControlFlow::Break(()),
+                    }
+                })?;
+                Ok::<_, RebuildError>(upto)
+            })
+        });
+        let Filled { stores, log: lsn, .. } = filled.map_err(|error| error.to_string())?;
+        let store = stores.into_iter().next().ok_or("there is no such shard")?;
         info!(
             shard,
-            lsn = upto,
+            lsn,
             entries = store.entries(),
             took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             "rebuilt"
         );
-        Ok((store, upto))
+        failpoint::hit(Point::RebuildEnd);
+        Ok((Box::new(store), lsn))
+    }
+
+    /// Waits until the log can be read as far as the shard has appended.
+    fn settle(&self) -> Result<Lsn, RebuildError> {
+        let upto = self.intake.stats().lsn;
+        if self.intake.wait_settled(upto, Instant::now() + SETTLE_WITHIN) {
+            return Ok(upto);
+        }
+        let why = self.intake.stats().blocked.unwrap_or_else(|| "the disk is slow".to_owned());
+        Err(RebuildError::Slow { upto, why })
+    }
+}
+
+/// Nobody watches one shard's rebuild.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn snapshot(&mut self, _bytes: u64) {}
+
+    fn reached(&mut self, _bytes: u64, _records: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
     }
 }

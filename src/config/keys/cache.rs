@@ -58,6 +58,19 @@ pub(super) static KEYS: &[Key] = &[
         doc: "The time to live of an entry that is set without one; 0s for none.",
     },
     Key {
+        path: "cache.recovery_wait",
+        kind: Kind::Duration {
+            min: Duration::from_millis(1),
+            max: Duration::from_secs(60),
+            zero: true,
+        },
+        default: r#""0s""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "How long a command waits for a shard that is rebuilt after a crash before it is answered with LOADING; 0s answers at once.",
+    },
+    Key {
         path: "cache.sweep_interval",
         kind: Kind::Duration {
             min: Duration::from_millis(1),

@@ -184,6 +184,8 @@ catalog! {
             "Bytes of those that it has read; less than the total in the end if the log's last segment is not full";
         LOAD_RECORDS = "seawall_load_records", Gauge, None, [],
             "Entries of the snapshot and records of the log that the start has applied";
+        LOAD_ASIDE = "seawall_load_set_aside", Counter, None, [],
+            "Records that crashed the load or a rebuild twice and were left out; their keys are absent";
         LOAD_TIME = "seawall_load", Gauge, Seconds, [],
             "How long the load of the start took, or for how long it has been going on";
         CONFIG_GENERATION = "seawall_config_generation", Gauge, None, [],

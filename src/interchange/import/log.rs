@@ -27,9 +27,9 @@ impl Log {
         progress: &mut impl FnMut(Progress),
     ) -> Result<Self, ImportError> {
         let data = DataDir::lock(&import.data)?;
-        let opened = wal::open(&data, clock.clone())?;
+        let mut opened = wal::open(&data, clock.clone())?;
         let newest = opened.snapshots().load_newest(
-            |_| (),
+            |_, _| (),
             |(), _| {},
             |_| ControlFlow::Continue(()),
             |_, _| {},
@@ -40,7 +40,8 @@ impl Log {
             source: std::io::Error::other(flaw),
         })?;
         let (from, end) = newest.map_or((0, 0), |((), loaded)| (loaded.begin, loaded.end));
-        let replayed = opened.proven(end).replay(
+        opened.prove(end);
+        let replayed = opened.replay(
             from,
             |_, _| {},
             |so_far| {

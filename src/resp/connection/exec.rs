@@ -5,6 +5,8 @@
 //! whole or not at all. Watched shards are borrowed too, or two transactions that each watch
 //! what the other writes could both pass.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
@@ -122,7 +124,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         if !fresh.is_empty() {
             let daemon = std::sync::Arc::clone(&self.daemon);
-            let mut borrowed = Borrowed::take(&daemon.shards, &wanted).await?;
+            let mut borrowed =
+                Borrowed::take(&daemon.shards, &wanted, self.bounds.recovery_wait).await?;
             let now = daemon.clock.unix_ms();
             for watched in fresh {
                 let shard = daemon.shards.of(watched.hash);
@@ -151,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut wanted = ShardSet::none(shards.len());
         watched.iter().for_each(|w| wanted.add(shards.of(w.hash)));
         // A shard that can't be reached drops the flag later: nobody else holds it by then.
-        if let Ok(mut borrowed) = Borrowed::take(shards, &wanted).await {
+        if let Ok(mut borrowed) = Borrowed::take(shards, &wanted, Duration::ZERO).await {
             for w in &watched {
                 if let Some(Some(store)) = borrowed.stores().get_mut(shards.of(w.hash)) {
                     store.unwatch(w.db, Key { bytes: &w.key, hash: w.hash }, &flag);
@@ -193,7 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         for watched in self.transaction.watched() {
             wanted.add(daemon.shards.of(watched.hash));
         }
-        let mut borrowed = Borrowed::take(&daemon.shards, &wanted).await?;
+        let mut borrowed =
+            Borrowed::take(&daemon.shards, &wanted, self.bounds.recovery_wait).await?;
         let now = daemon.clock.unix_ms();
         if self.is_stale(&mut borrowed, now) {
             borrowed.collect();

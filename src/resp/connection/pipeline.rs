@@ -59,6 +59,8 @@ pub struct Pipeline {
     lanes: Vec<Lane>,
     slots: Vec<Slot>,
     local: Vec<u8>,
+    /// Until when the stage waits for shards that are being rebuilt, once it has met one.
+    until: Option<Instant>,
     failures: Vec<Failure>,
 }
 
@@ -68,6 +70,7 @@ impl Pipeline {
             lanes: (0..shards).map(|_| Lane::default()).collect(),
             slots: Vec::new(),
             local: Vec::new(),
+            until: None,
             failures: Vec::new(),
         }
     }
@@ -109,15 +112,16 @@ impl Pipeline {
         proto: Proto,
         out: &mut Vec<u8>,
         from: &mut StageCursor,
-        most: usize,
+        bounds: StageBounds,
     ) -> bool {
+        let StageBounds { most, recovery_wait } = bounds;
         if from.next == 0 {
             for shard in 0..self.lanes.len() {
                 self.dispatch(daemon, shard).await;
             }
             failpoint::hit(Point::ConnectionSent);
             for shard in 0..self.lanes.len() {
-                self.collect(shard).await;
+                self.collect(daemon, shard, recovery_wait).await;
             }
             if let Some(lane) = self.only_lane() {
                 out.extend_from_slice(lane.job.as_deref().map_or(&[][..], DataJob::out));
@@ -144,7 +148,7 @@ impl Pipeline {
                             job.reset_replies();
                         }
                         self.dispatch(daemon, shard).await;
-                        self.collect(shard).await;
+                        self.collect(daemon, shard, recovery_wait).await;
                         continue;
                     }
                 }
@@ -202,20 +206,32 @@ impl Pipeline {
         }
     }
 
-    async fn collect(&mut self, shard: usize) {
-        let Some(lane) = self.lanes.get_mut(shard) else { return };
-        let Some(answer) = lane.answer.take() else { return };
-        match answer.await {
-            Ok(Outcome::Done(job)) => lane.job = Some(job),
-            Ok(Outcome::Failed(mut job, error)) => {
-                job.taint_writes(&error);
-                lane.job = Some(job);
+    async fn collect(&mut self, daemon: &Daemon, shard: usize, recovery_wait: Duration) {
+        while let Some(lane) = self.lanes.get_mut(shard)
+            && let Some(answer) = lane.answer.take()
+        {
+            match answer.await {
+                Ok(Outcome::Done(job)) => lane.job = Some(job),
+                Ok(Outcome::Failed(mut job, error)) => {
+                    job.taint_writes(&error);
+                    lane.job = Some(job);
+                }
+                Ok(Outcome::Loading(job)) if !recovery_wait.is_zero() => {
+                    lane.job = Some(job);
+                    let until = *self.until.get_or_insert_with(|| Instant::now() + recovery_wait);
+                    if daemon.shards.await_store(shard, until).await {
+                        // Nothing of it was executed.
+                        self.dispatch(daemon, shard).await;
+                        continue;
+                    }
+                    lane.broken = Some(loading(shard));
+                }
+                Ok(Outcome::Loading(_)) => lane.broken = Some(loading(shard)),
+                Err(_) => lane.broken = Some(died(shard)),
             }
-            Ok(Outcome::Loading(_)) => lane.broken = Some(loading(shard)),
-            Err(_) => lane.broken = Some(died(shard)),
-        }
-        if let Some(job) = &mut lane.job {
-            self.failures.extend(job.take_failures());
+            if let Some(job) = &mut lane.job {
+                self.failures.extend(job.take_failures());
+            }
         }
     }
 
@@ -230,7 +246,17 @@ impl Pipeline {
         }
         self.slots.clear();
         self.local.clear();
+        self.until = None;
     }
+}
+
+/// How far a stage may go.
+#[derive(Debug, Clone, Copy)]
+pub struct StageBounds {
+    /// Bytes of replies that may be appended at once.
+    pub most: usize,
+    /// How long it waits for shards that are being rebuilt.
+    pub recovery_wait: Duration,
 }
 
 /// How far a stage's replies have been passed on.

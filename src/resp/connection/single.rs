@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use seawall_actors::cache::store::Garbage;
 
-use super::pipeline::StageCursor;
+use super::pipeline::{StageBounds, StageCursor};
 use super::{Closed, Connection};
 use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
@@ -172,10 +172,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let mut cursor = StageCursor::default();
         let most = self.bounds.output_buffer / 2;
+        let bounds = StageBounds { most, recovery_wait: self.bounds.recovery_wait };
         loop {
             let proto = self.session.proto;
             let out = self.wire.out();
-            if !self.pipeline.run(&self.daemon, proto, out, &mut cursor, most).await {
+            if !self.pipeline.run(&self.daemon, proto, out, &mut cursor, bounds).await {
                 return Ok(());
             }
             if self.wire.owed() > most {
@@ -281,7 +282,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
-        let mut borrowed = Borrowed::take(&self.daemon.shards, wanted).await?;
+        let mut borrowed =
+            Borrowed::take(&self.daemon.shards, wanted, self.bounds.recovery_wait).await?;
         let writable = self.daemon.shards.journal().writable();
         let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);

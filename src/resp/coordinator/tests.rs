@@ -106,7 +106,7 @@ fn write_everywhere(shards: &Shards, borrowed: &mut Borrowed<'_>) {
 async fn what_ran_over_several_shards_is_one_batch() {
     let journal = Arc::new(Notebook::default());
     let (shards, tree) = shards(3, &journal).await;
-    let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+    let mut borrowed = Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap();
     write_everywhere(&shards, &mut borrowed);
     borrowed.collect();
     borrowed.finish().await.unwrap();
@@ -118,13 +118,13 @@ async fn what_ran_over_several_shards_is_one_batch() {
 async fn a_coordinator_that_gives_up_still_logs_what_it_did() {
     let journal = Arc::new(Notebook::default());
     let (shards, tree) = shards(2, &journal).await;
-    let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+    let mut borrowed = Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap();
     write_everywhere(&shards, &mut borrowed);
     borrowed.collect();
     drop(borrowed);
     assert_eq!(journal.batches(), [["key-0", "key-1"]]);
     // And the stores are home again.
-    assert!(Borrowed::take(&shards, &every(&shards)).await.is_ok());
+    assert!(Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.is_ok());
     tree.shutdown().await;
 }
 
@@ -133,7 +133,7 @@ async fn a_scope_that_is_rolled_back_or_given_up_leaves_nothing_but_what_was_bef
     let journal = Arc::new(Notebook::default());
     let (shards, tree) = shards(2, &journal).await;
     for given_up in [false, true] {
-        let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+        let mut borrowed = Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap();
         write_everywhere(&shards, &mut borrowed);
         borrowed.open_scope(1);
         for store in borrowed.stores().iter_mut().flatten() {
@@ -146,7 +146,7 @@ async fn a_scope_that_is_rolled_back_or_given_up_leaves_nothing_but_what_was_bef
             borrowed.roll_back();
             borrowed.finish().await.unwrap();
         }
-        let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+        let mut borrowed = Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap();
         for store in borrowed.stores().iter_mut().flatten() {
             assert!(!store.exists(0, shards.hasher().key(b"undone"), 1));
             assert_eq!(store.entries(), 1);
@@ -160,7 +160,7 @@ async fn a_scope_that_is_rolled_back_or_given_up_leaves_nothing_but_what_was_bef
 async fn a_scope_that_is_kept_is_logged_behind_what_was_before() {
     let journal = Arc::new(Notebook::default());
     let (shards, tree) = shards(2, &journal).await;
-    let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+    let mut borrowed = Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap();
     write_everywhere(&shards, &mut borrowed);
     borrowed.open_scope(1);
     let store = borrowed.stores()[0].as_mut().unwrap();
@@ -175,11 +175,11 @@ async fn a_scope_that_is_kept_is_logged_behind_what_was_before() {
 async fn what_was_not_collected_is_logged_by_the_shards() {
     let journal = Arc::new(Notebook::default());
     let (shards, tree) = shards(2, &journal).await;
-    let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+    let mut borrowed = Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap();
     write_everywhere(&shards, &mut borrowed);
     drop(borrowed);
     // Borrowing again waits until each shard has its store, and has logged what came with it.
-    drop(Borrowed::take(&shards, &every(&shards)).await.unwrap());
+    drop(Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap());
     let mut keys: Vec<_> = journal.batches().into_iter().flatten().collect();
     keys.sort();
     assert_eq!(keys, ["key-0", "key-1"]);
@@ -195,7 +195,8 @@ async fn coordinators_that_want_the_same_shards_take_turns() {
         .map(|_| {
             let shards = Arc::clone(&shards);
             tokio::spawn(async move {
-                let mut borrowed = Borrowed::take(&shards, &every(&shards)).await.unwrap();
+                let mut borrowed =
+                    Borrowed::take(&shards, &every(&shards), Duration::ZERO).await.unwrap();
                 write_everywhere(&shards, &mut borrowed);
                 borrowed.collect();
                 borrowed.finish().await.unwrap();

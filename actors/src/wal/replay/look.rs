@@ -50,10 +50,10 @@ pub(in crate::wal) fn look_on<F: Filesystem, T>(
     mut apply: impl FnMut(&mut T, Record<'_>),
     progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<(T, Seen), OpenError> {
-    let opened = find_on(fs, data, clock, Leftovers::Leave)?;
+    let mut opened = find_on(fs, data, clock, Leftovers::Leave)?;
     let mut flawed = Vec::new();
     let newest = opened.snapshots().load_newest(
-        |_| fresh(),
+        |_, _| fresh(),
         &mut apply,
         |_| ControlFlow::Continue(()),
         |path, flaw| flawed.push(format!("{}: {flaw}", path.display())),
@@ -72,7 +72,8 @@ pub(in crate::wal) fn look_on<F: Filesystem, T>(
         None => (fresh(), 0, 0),
     };
     let visit = |_: Origin, record: Record<'_>| apply(&mut target, record);
-    let (report, torn) = opened.proven(end).read(begin, visit, progress)?;
+    opened.prove(end);
+    let (report, torn) = opened.read(begin, visit, progress)?;
     let torn = torn
         .map(|torn| format!("{} at offset {}: {}", torn.path.display(), torn.offset, torn.what));
     Ok((target, Seen { last_lsn: report.last_lsn, flawed, torn }))

@@ -64,20 +64,20 @@ impl Loaded {
 
 impl<F: Filesystem> Snapshots<F> {
     /// Loads the newest snapshot that is whole and behind which the log is still there, if any:
-    /// `fresh` makes what its entries are `put` into, anew for each that is tried. `progress` is
+    /// `fresh` makes what its entries are `put` into, anew for each that is tried, by its begin. `progress` is
     /// as in [`Snapshots::load`]. Those that are not whole are shown to `flawed`. Blocks.
     ///
     /// # Errors
     /// [`Flawed::Io`]: the snapshots cannot be listed; [`Flawed::BrokenOff`].
     pub fn load_newest<T>(
         &self,
-        mut fresh: impl FnMut(&Path) -> T,
+        mut fresh: impl FnMut(Lsn, &Path) -> T,
         mut put: impl FnMut(&mut T, Record<'_>),
         mut progress: impl FnMut(u64) -> ControlFlow<()>,
         mut flawed: impl FnMut(&Path, &Flawed),
     ) -> Result<Option<(T, Loaded)>, Flawed> {
-        for (_, path) in self.usable()? {
-            let mut target = fresh(&path);
+        for (begin, path) in self.usable()? {
+            let mut target = fresh(begin, &path);
             match self.load(&path, |record| put(&mut target, record), &mut progress) {
                 Ok(loaded) => return Ok(Some((target, loaded))),
                 Err(Flawed::BrokenOff) => return Err(Flawed::BrokenOff),

@@ -47,10 +47,10 @@ fn log(begins: &[Lsn]) -> FaultyFs {
 
 /// Loads the newest snapshot that can be and replays what is behind it: where that begins.
 fn start(fs: &FaultyFs) -> Lsn {
-    let opened = opened(fs);
+    let mut opened = opened(fs);
     let newest = opened
         .snapshots()
-        .load_newest(|_| (), |(), _| {}, |_| ControlFlow::Continue(()), |_, _| {})
+        .load_newest(|_, _| (), |(), _| {}, |_| ControlFlow::Continue(()), |_, _| {})
         .unwrap();
     let ((), loaded) = newest.expect("a snapshot");
     let mut due = loaded.begin + 1;
@@ -58,7 +58,8 @@ fn start(fs: &FaultyFs) -> Lsn {
         assert_eq!(origin.lsn, due);
         due += 1;
     };
-    opened.proven(loaded.end).replay(loaded.begin, visit, |_| ControlFlow::Continue(())).unwrap();
+    opened.prove(loaded.end);
+    opened.replay(loaded.begin, visit, |_| ControlFlow::Continue(())).unwrap();
     assert_eq!(due, 201);
     loaded.begin
 }
