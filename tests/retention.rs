@@ -83,7 +83,9 @@ fn old_segments_go_by_themselves_and_everything_is_there_after_a_kill_and_a_cras
     assert_eq!(client.run("SW.DRILL POINT store.commit 1*panic"), Reply::Int(0));
     let _ = client.run("SET shaken 1");
     let mut client = daemon.connect();
-    wait_until("the shard to be back", || client.run("GET key:0").text() == value(round, 0));
+    wait_until("the shard to be back", || {
+        (0..20).all(|key| client.run(&format!("GET key:{key}")).text() == value(round, key))
+    });
     check(&mut client, round, 600);
     let (code, text) = verified(&daemon);
     assert_eq!(code, 0, "{text}");
