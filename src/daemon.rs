@@ -1,9 +1,11 @@
 //! What connections, commands and the admin HTTP share: handles, settings, numbers. No logic.
 
 mod backend;
+mod past;
 mod snapshots;
 mod view;
 
+pub use past::Past;
 pub use snapshots::SnapshotHandle;
 pub use view::sources;
 
@@ -53,6 +55,8 @@ pub struct Daemon {
     pub log: Arc<dyn LogView>,
     /// Takes snapshots.
     pub snapshots: SnapshotHandle,
+    /// What the log remembers.
+    pub past: Past,
     /// The metrics aggregator's newest snapshot.
     pub metrics: Published,
     /// The supervision tree; set once it stands.

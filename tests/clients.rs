@@ -2,12 +2,13 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use redis::Commands as _;
 
 use crate::support::raw::encode;
 use crate::support::redis::missing;
-use crate::support::{Daemon, Reply, Setup, wait_until};
+use crate::support::{Daemon, Raw, Reply, Setup, wait_until};
 
 /// Runs redis-cli against the daemon; `None` if this machine has none and none is demanded.
 fn redis_cli(daemon: &Daemon, args: &[&str], input: &[u8]) -> Option<String> {
@@ -168,6 +169,42 @@ fn client_list_kill_and_pause_do_what_they_say() {
     assert_eq!(client.run("CLIENT PAUSE 50"), Reply::ok());
     // It ends by itself.
     assert_eq!(other.run("GET k"), Reply::bulk("v"));
+}
+
+/// It took ten seconds for one that does not read, and a write that CLIENT PAUSE held back was
+/// executed after its client had been killed.
+#[test]
+fn a_killed_client_goes_at_once_whatever_it_waits_for() {
+    let daemon = Setup::new()
+        .with("server.output_buffer", r#""4MB""#)
+        .with("validation.max_value", r#""1MB""#)
+        .start();
+    let mut other = daemon.connect();
+    let kill = |other: &mut Raw, id: i64| {
+        assert_eq!(other.run(&format!("CLIENT KILL ID {id}")), Reply::Int(1));
+        let begun = Instant::now();
+        wait_until("it is gone", || other.run(&format!("CLIENT LIST ID {id}")).text().is_empty());
+        assert!(begun.elapsed() < Duration::from_secs(5), "after {:?}", begun.elapsed());
+    };
+    let mut deaf = daemon.connect();
+    let id = deaf.run("CLIENT ID").int();
+    deaf.call(&["SET", "large", &"x".repeat(500_000)]);
+    deaf.send_bytes("GET large\r\n".repeat(200));
+    let shows = |other: &mut Raw, id: i64, nothing: &str| {
+        let line = other.run(&format!("CLIENT LIST ID {id}")).text();
+        assert!(line.contains("omem="), "it is there");
+        line.contains(nothing)
+    };
+    wait_until("it is owed replies", || !shows(&mut other, id, " omem=0 "));
+    kill(&mut other, id);
+    let mut held = daemon.connect();
+    let id = held.run("CLIENT ID").int();
+    other.run("CLIENT PAUSE 60000 WRITE");
+    held.send(&["SET", "k", "1"]);
+    wait_until("it waits", || !shows(&mut other, id, " qbuf=0 "));
+    kill(&mut other, id);
+    other.run("CLIENT UNPAUSE");
+    assert_eq!(other.run("GET k"), Reply::Nil);
 }
 
 #[test]

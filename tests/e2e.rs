@@ -25,6 +25,7 @@ mod loading;
 mod migration;
 mod outages;
 mod packing;
+mod past;
 mod protocol;
 mod rebuilding;
 mod retention;

@@ -43,6 +43,24 @@ fn what_was_received_before_sigterm_is_answered() {
     assert_eq!(kept, last.to_string());
 }
 
+/// A pause held the stop up for most of the grace, and its clients got no answer.
+#[test]
+fn a_pause_ends_with_the_stop_and_what_it_held_back_is_answered() {
+    let mut daemon = Daemon::start();
+    let (mut held, mut other) = (daemon.connect(), daemon.connect());
+    let id = held.run("CLIENT ID").int();
+    assert_eq!(other.run("CLIENT PAUSE 600000"), Reply::ok());
+    held.send(&["SET", "k", "v"]);
+    wait_until("it is held back", || {
+        !other.run(&format!("CLIENT LIST ID {id}")).text().contains(" qbuf=0 ")
+    });
+    daemon.signal(Signal::TERM);
+    assert_eq!(held.receive(), Reply::ok());
+    assert_eq!(daemon.wait_exit().code(), Some(0), "{}", daemon.log_text());
+    daemon.restart();
+    assert_eq!(daemon.connect().run("GET k"), Reply::bulk("v"));
+}
+
 #[test]
 fn a_client_that_never_reads_cannot_keep_it_from_stopping() {
     let mut daemon = Setup::new().with("supervision.grace", r#""2s""#).start();

@@ -122,7 +122,7 @@ impl Label for SnapshotMsg {
 
 /// What a start needs.
 #[derive(Debug)]
-pub struct SnapshotArgs<J: Send + 'static> {
+pub struct SnapshotArgs<J: Job> {
     /// Whom to ask, in order.
     pub shards: Arc<[Handle<ShardMsg<J>>]>,
     /// Where to put it.
@@ -137,7 +137,7 @@ pub struct SnapshotArgs<J: Send + 'static> {
     pub clock: Clock,
 }
 
-impl<J: Send + 'static> Clone for SnapshotArgs<J> {
+impl<J: Job> Clone for SnapshotArgs<J> {
     fn clone(&self) -> Self {
         Self {
             shards: Arc::clone(&self.shards),
@@ -160,7 +160,7 @@ struct Running {
 
 /// The snapshotter's state.
 #[derive(Debug)]
-pub struct SnapshotState<J: Send + 'static> {
+pub struct SnapshotState<J: Job> {
     args: SnapshotArgs<J>,
     running: Option<Running>,
     /// `None` until the log is read.
@@ -169,7 +169,7 @@ pub struct SnapshotState<J: Send + 'static> {
     retention: Option<Retention>,
 }
 
-impl<J: Send + 'static> Drop for SnapshotState<J> {
+impl<J: Job> Drop for SnapshotState<J> {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
             running.task.abort();

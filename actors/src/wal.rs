@@ -24,11 +24,13 @@ pub mod actor;
 mod appender;
 mod frame;
 mod fs;
+pub mod history;
 mod holds;
 pub mod inspect;
 mod intake;
 mod lock;
 mod manifest;
+pub mod past;
 mod pending;
 mod quarantine;
 mod reader;
@@ -53,7 +55,7 @@ pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{
     Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Seen, Torn,
-    look, open, read_range,
+    look, open, read_items, read_range,
 };
 pub use retention::{Removal, Removed, Retention, SegmentFacts, SnapshotFacts, Survey};
 pub use settings::{FsyncMode, Settings};

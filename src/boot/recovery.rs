@@ -55,6 +55,14 @@ pub(super) struct Recovery {
     pub load: Option<Load>,
 }
 
+impl Recovery {
+    /// Where the log and its snapshots are; `None` for a pure cache.
+    pub(super) fn past(&self) -> Option<(PathBuf, Snapshots)> {
+        let (_, dir) = self.wal.as_ref()?;
+        Some((dir.clone(), self.snapshots.clone()?))
+    }
+}
+
 /// The share of the daemon's limits that one shard gets. The shares add up to the limits.
 pub(super) fn store_config(settings: &Settings, shard: usize) -> StoreConfig {
     let cache = &settings.cache;
@@ -85,6 +93,7 @@ pub(crate) fn wal_settings(settings: &Settings) -> wal::Settings {
             Fsync::No => FsyncMode::No,
         },
         segment_size: settings.wal.segment_size,
+        origin: settings.wal.origin,
         compress_above: settings.wal.compress_above,
     }
 }

@@ -158,6 +158,8 @@ pub struct Wal {
     pub fsync: Fsync,
     /// Bytes at which a new segment begins.
     pub segment_size: u64,
+    /// Whether the log says who wrote.
+    pub origin: bool,
     /// Values of more bytes than this are compressed in the log; 0: none is.
     pub compress_above: u64,
     /// How far back every moment can be restored.

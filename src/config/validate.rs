@@ -307,6 +307,7 @@ fn build(
                 _ => Fsync::EverySec,
             },
             segment_size: size(v, "wal.segment_size"),
+            origin: flag(v, "wal.origin"),
             compress_above: size(v, "wal.compress_above"),
             retention: duration(v, "wal.retention"),
             max_size: nonzero(size(v, "wal.max_size")),

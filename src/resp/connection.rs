@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use self::interrupt::{Interrupt, Interrupts};
 use self::pipeline::Pipeline;
+use super::clients::ClientInfo;
 use super::codec::{Decoder, MAX_ARGS, ProtocolError, RequestLimits};
 use super::limits::Limits;
 use super::reply::Reply;
@@ -122,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let input = Arc::new(Input::new(Arc::clone(&bounds.limits)));
         Self {
             wire: Wire::new(stream),
-            pipeline: Pipeline::new(daemon.shards.len()),
+            pipeline: Pipeline::new(daemon.shards.len(), Arc::clone(&session.client().author)),
             tally: Round::default(),
             daemon,
             session,
@@ -167,6 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Ok(true) if client.is_killed() => return Closed::Killed,
                     Ok(true) => {}
                     Ok(false) => break,
+                    Err(Closed::Killed) => return Closed::Killed,
                     Err(closed) => return self.part(closed).await,
                 }
             }
@@ -291,7 +293,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn relieve(&mut self) -> Result<(), Closed> {
         let limit = self.bounds.output_buffer;
         self.note_buffers();
-        self.wire.drain_to(limit / 2, STALLED).await.map_err(|error| match error.kind() {
+        let client = Arc::clone(self.session.client());
+        let drained = unless_killed(&client, self.wire.drain_to(limit / 2, STALLED)).await?;
+        drained.map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => Closed::OutputBuffer(limit),
             _ => Closed::Io(error),
         })
@@ -325,6 +329,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         // A client that does not take its last replies loses them with the connection.
         let _ = self.wire.drain_to(0, Duration::from_secs(1)).await;
         closed
+    }
+}
+
+/// Waits for `work`, but not for longer than the client may live.
+async fn unless_killed<T>(client: &ClientInfo, work: impl Future<Output = T>) -> Result<T, Closed> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = client.killed() => Err(Closed::Killed),
     }
 }
 

@@ -180,6 +180,8 @@ impl FrontState {
         for (_, (_, task)) in self.accepting.drain() {
             task.abort();
         }
+        // What was received is answered; a pause would hold it up for longer than the grace.
+        self.args.daemon.clients.pause().open();
         self.args.draining.send_replace(true);
         let clients = &self.args.daemon.clients;
         let patience = self.args.grace.saturating_sub(KILL_MARGIN);

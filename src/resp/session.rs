@@ -174,15 +174,18 @@ impl Session {
         self.registration.note_round(now, name);
     }
 
-    /// Resolves when `command` may run: at once, unless CLIENT PAUSE holds it back.
+    /// Whether CLIENT PAUSE holds `command` back.
     ///
     /// CLIENT itself is never held back (Redis holds it), or CLIENT UNPAUSE could not be heard.
-    pub async fn wait_while_paused(&self, command: &Command) {
+    #[must_use]
+    pub fn is_held(&self, command: &Command) -> bool {
         let gate = self.daemon.clients().pause();
-        let writes = command.flags.has(Flags::WRITE);
-        if gate.holds(writes) && command.name != "client" {
-            gate.pass(writes).await;
-        }
+        gate.holds(command.flags.has(Flags::WRITE)) && command.name != "client"
+    }
+
+    /// Resolves when a command that is held back may run. Safe to cancel.
+    pub async fn wait_while_paused(&self, command: &Command) {
+        self.daemon.clients().pause().pass(command.flags.has(Flags::WRITE)).await;
     }
 }
 

@@ -22,7 +22,7 @@ use super::manifest::{Manifest, ManifestFile};
 use super::snapshot::Snapshots;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
-use crate::journal::{Lsn, Record};
+use crate::journal::{Item, Lsn, Record};
 use headers::Segment;
 use walk::{Tally, TornEnd, Walk};
 
@@ -30,7 +30,8 @@ pub use headers::open;
 #[cfg(test)]
 pub(super) use headers::open_on;
 pub use look::{Seen, look};
-pub use range::read_range;
+pub(super) use range::starts;
+pub use range::{read_items, read_range};
 pub(super) use report::io_error;
 pub use report::{
     Damage, OpenError, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn,
@@ -126,8 +127,10 @@ impl<F: Filesystem> Opened<F> {
         let walk = Walk { fs: &self.fs, segments, from, upto: Lsn::MAX, proven };
         let mut tally = Tally::default();
         let end = walk.run(
-            |origin, record| {
-                visit(origin, record);
+            |origin, item| {
+                if let Item::Record(record) = item {
+                    visit(origin, record);
+                }
                 ControlFlow::Continue(())
             },
             |now| {

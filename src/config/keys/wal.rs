@@ -41,6 +41,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "The size at which the log goes on in a new file.",
     },
     Key {
+        path: "wal.origin",
+        kind: Kind::Bool,
+        default: "true",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "Log which client wrote: its address, user and name, for SW.HISTORY.",
+    },
+    Key {
         path: "wal.compress_above",
         kind: Kind::Size { min: 64, max: 512 << 20, zero: true, percent: false },
         default: r#""1KB""#,

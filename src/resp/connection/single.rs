@@ -6,7 +6,7 @@ use std::time::Instant;
 use seawall_actors::cache::store::Garbage;
 
 use super::pipeline::{StageBounds, StageCursor};
-use super::{Closed, Connection};
+use super::{Closed, Connection, unless_killed};
 use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
@@ -193,7 +193,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         args: Args<'_>,
         view: &View,
     ) -> Result<(), Closed> {
-        self.session.wait_while_paused(command).await;
+        if self.session.is_held(command) {
+            self.note_buffers();
+            unless_killed(self.session.client(), self.session.wait_while_paused(command)).await?;
+        }
         let mut out = std::mem::take(self.wire.out());
         let mark = out.len();
         let mut reply = Reply::new(&mut out, self.session.proto);
@@ -284,6 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
         let mut borrowed =
             Borrowed::take(&self.daemon.shards, wanted, self.bounds.recovery_wait).await?;
+        borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
         let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
