@@ -73,6 +73,9 @@ impl Load {
             let newest = Newest { created_ms, end, entries, bytes };
             status.send_modify(|status| status.newest = Some(newest));
         }
+        if report.last_lsn > 0 {
+            intake.disown();
+        }
         intake.begin(report.last_lsn);
         for (cradle, store) in cradles.iter().zip(stores) {
             cradle.leave(Box::new(store), report.last_lsn);

@@ -200,6 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let mut borrowed =
             Borrowed::take(&daemon.shards, &wanted, self.bounds.recovery_wait).await?;
+        borrowed.sign(&self.session.client().author);
         let now = daemon.clock.unix_ms();
         if self.is_stale(&mut borrowed, now) {
             borrowed.collect();
