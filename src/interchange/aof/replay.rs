@@ -87,6 +87,7 @@ impl Replay {
             max_key_length: usize::MAX,
             max_value: MAX_VALUE,
             max_ttl_ms: None,
+            max_reply: usize::MAX,
         };
         Self {
             world: Embedded::new(1, config, KeyHasher::random(), limits),
