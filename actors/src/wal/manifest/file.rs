@@ -147,6 +147,8 @@ impl<F: Filesystem> ManifestFile<F> {
         let mut state = self.lock();
         let mut next = state.manifest.clone();
         change(&mut next);
+        // Until both say it, what depends on both must wait, in this call or a later one.
+        state.doubled = false;
         self.write(&mut state, next)?;
         self.write_again(&mut state)
     }
