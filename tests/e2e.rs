@@ -28,6 +28,7 @@ mod packing;
 mod past;
 mod protocol;
 mod rebuilding;
+mod retention;
 mod rollback;
 mod snapshots;
 mod statistics;

@@ -17,6 +17,7 @@ use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::NoJournal;
+use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Snapshots};
 use tokio::sync::watch;
 
@@ -94,6 +95,17 @@ pub(crate) fn wal_settings(settings: &Settings) -> wal::Settings {
         segment_size: settings.wal.segment_size,
         origin: settings.wal.origin,
         compress_above: settings.wal.compress_above,
+    }
+}
+
+/// When snapshots are taken, and what may be deleted.
+pub(super) fn upkeep_settings(settings: &Settings) -> UpkeepSettings {
+    UpkeepSettings {
+        every: settings.snapshot.every,
+        after_bytes: settings.snapshot.after_bytes,
+        keep: settings.snapshot.keep,
+        retention: settings.wal.retention,
+        max_size: settings.wal.max_size,
     }
 }
 

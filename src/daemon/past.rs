@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use seawall_actors::cache::store::Expiry;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::Author;
-use seawall_actors::wal::Snapshots;
 use seawall_actors::wal::history::{self, History, Query};
 use seawall_actors::wal::past::{Held, PastError, Survey, survey};
+use seawall_actors::wal::{Hold, Snapshots};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -43,6 +43,9 @@ struct Source {
     snapshots: Snapshots,
 }
 
+/// A place among the readers, and the log that is read: neither is given away before this is dropped.
+type Permit = (OwnedSemaphorePermit, Hold);
+
 /// An entry on its way from the log to a shard.
 #[derive(Debug)]
 struct Entry {
@@ -60,7 +63,7 @@ impl Past {
     }
 
     /// A place among the readers.
-    fn enter(&self) -> Result<(Source, OwnedSemaphorePermit), Refusal> {
+    fn enter(&self) -> Result<(Source, Permit), Refusal> {
         let source = self.source.clone().ok_or_else(|| {
             Refusal::other(
                 "ERR this is a pure cache without a log, so nothing is known of the past; set \
@@ -72,7 +75,9 @@ impl Past {
                 "TRYAGAIN the log is being read for {READERS} other clients; nothing was changed"
             ))
         })?;
-        Ok((source, permit))
+        let hold = source.snapshots.holds().take_all("SW.HISTORY or SW.RESTORE");
+        let hold = hold.map_err(|error| Refusal::other(format!("TRYAGAIN {error}")))?;
+        Ok((source, (permit, hold)))
     }
 }
 

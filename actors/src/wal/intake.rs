@@ -370,6 +370,12 @@ impl<P: Release> Intake<P> {
         self.shared.tenure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it is known where the log ends.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.shared.gate.load(Ordering::Acquire) != UNREAD
+    }
+
     /// Waits until the log is read and can be written; `false` if `ordered_off` before, which is
     /// asked at every poke.
     pub(super) fn wait_begun(&self, ordered_off: impl Fn() -> bool) -> bool {

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::fs::{Filesystem, OsFs};
+use super::holds::Holds;
 use super::manifest::{Manifest, ManifestFile};
 use super::snapshot::Snapshots;
 use crate::clock::Clock;
@@ -43,6 +44,7 @@ pub struct Opened<F: Filesystem = OsFs> {
     data: PathBuf,
     clock: Clock,
     manifest: ManifestFile<F>,
+    holds: Holds,
     segments: Vec<Segment>,
     /// The log was on disk up to here, whatever its frames record, and what says so.
     proven: (Lsn, Proof),
@@ -65,7 +67,7 @@ impl<F: Filesystem> Opened<F> {
     #[must_use]
     pub fn snapshots(&self) -> Snapshots<F> {
         let (fs, clock) = (self.fs.clone(), self.clock.clone());
-        Snapshots::new(fs, &self.data, self.manifest.clone(), clock)
+        Snapshots::new(fs, &self.data, self.manifest.clone(), self.holds.clone(), clock)
     }
 
     /// Bytes of its segments, as they were found.
