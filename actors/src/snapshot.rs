@@ -7,6 +7,8 @@
 //! It owns nothing that lasts. When it restarts, the snapshot that was being taken is lost, and
 //! those that are finished are not.
 
+mod aside;
+mod pace;
 mod take;
 
 use std::path::PathBuf;
