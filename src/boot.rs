@@ -38,7 +38,7 @@ use self::signals::{Asked, Signals};
 use crate::cli::RunArgs;
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{ConfigControl, Loader};
-use crate::daemon::{Daemon, Life, Phase, Shards, StopMode};
+use crate::daemon::{Daemon, Life, Past, Phase, Shards, StopMode};
 use crate::exit::Exit;
 use crate::loading::Loading;
 use crate::resp::clients::Clients;
@@ -209,6 +209,7 @@ async fn start(
     let mut recovery = recovery::open(data.as_ref(), settings, &clock, &loading).await?;
     let load = recovery.load.take();
 
+    let past = Past::new(recovery.past());
     let wiring = tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin);
     let daemon = Arc::new(Daemon {
         shards: Shards::new(wiring.shards.clone(), recovery.hasher, recovery.journal.clone()),
@@ -219,6 +220,7 @@ async fn start(
         loading,
         log: Arc::clone(&recovery.log),
         snapshots: wiring.snapshots.clone(),
+        past,
         metrics: Published::new(),
         tree: OnceLock::new(),
         missing,

@@ -1,9 +1,11 @@
 //! What connections, commands and the admin HTTP share: handles, settings, numbers. No logic.
 
 mod backend;
+mod past;
 mod snapshots;
 mod view;
 
+pub use past::Past;
 pub use snapshots::SnapshotHandle;
 pub use view::sources;
 
@@ -53,6 +55,8 @@ pub struct Daemon {
     pub log: Arc<dyn LogView>,
     /// Takes snapshots.
     pub snapshots: SnapshotHandle,
+    /// What the log remembers.
+    pub past: Past,
     /// The metrics aggregator's newest snapshot.
     pub metrics: Published,
     /// The supervision tree; set once it stands.
@@ -74,11 +78,11 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// What the daemon does without, in words: since its start, or since a snapshot failed.
+    /// What the daemon does without, in words: since its start, or because of what
+    /// became of snapshots and of the room for the log.
     pub fn missing(&self) -> impl Iterator<Item = String> {
-        let snapshot = self.snapshots.current().and_then(|status| status.failure);
-        let snapshot = snapshot.map(|why| format!("the last snapshot failed: {why}"));
-        self.missing.iter().cloned().chain(snapshot)
+        let missing = self.missing.iter().cloned();
+        missing.chain(self.snapshots.current().into_iter().flat_map(snapshots::wanting))
     }
 
     /// Parts of the tree that gave up and are left down.

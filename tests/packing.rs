@@ -82,7 +82,7 @@ fn the_offline_tools_show_packed_values_as_they_were() {
     let value = document(7, 3000);
     assert_eq!(daemon.connect().call(&["SET", "key", &value]), Reply::ok());
     daemon.stop();
-    let shown = wal(&daemon.dir().join("data"), &["dump", "--values", "--json"]);
+    let shown = wal(&daemon.dir().join("data"), &["dump", "--values", "--json", "--db", "0"]);
     let record: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!(record["value"].as_str(), Some(value.as_str()));
     wal(&daemon.dir().join("data"), &["verify"]);

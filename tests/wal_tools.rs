@@ -30,6 +30,8 @@ fn json(text: &str) -> Value {
 /// A daemon that logs every command in a frame of its own.
 fn with_some_keys() -> Daemon {
     let daemon = Setup::new()
+        // One LSN a write: no notes in between.
+        .with("wal.origin", "false")
         .with("wal.fsync", r#""always""#)
         .with("validation.binary_keys", "true")
         .start();

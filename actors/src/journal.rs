@@ -5,10 +5,12 @@
 //! a [`Journal`]. It does not know what stands behind that trait; the log does not know who
 //! emits. A batch is indivisible: after a crash all of it is there, or nothing.
 
+mod author;
 mod record;
 
+pub use author::{Author, Credits, Identity, Note};
 pub(crate) use record::packed;
-pub use record::{DecodeError, Record, RecordBatch, Records};
+pub use record::{DecodeError, Item, Record, RecordBatch, Records};
 
 /// Log sequence number: counts records, from 1. 0 means "nothing yet".
 pub type Lsn = u64;
@@ -30,6 +32,11 @@ pub trait Release: Send + 'static {
     ///
     /// MUST NOT block: it runs on the log writer's thread.
     fn release(self, outcome: Result<(), JournalError>);
+
+    /// Who wrote what this waits for, as far as that is known.
+    fn author(&self) -> Option<&Author> {
+        None
+    }
 }
 
 /// Where effects go. `P` is what the caller parks until its records are settled: *written* for

@@ -4,12 +4,17 @@
 //! shard after the other, and pulls the next only when the last is on its way to the file. What
 //! is in the file and why it is right is said in [`crate::wal`].
 //!
+//! It also sees to it that they are taken in time, and that log and snapshots do not grow for ever:
+//! [`upkeep`] decides, [`disk`] performs.
+//!
 //! It owns nothing that lasts. When it restarts, the snapshot that was being taken is lost, and
 //! those that are finished are not.
 
 mod aside;
+mod disk;
 mod pace;
 mod take;
+pub mod upkeep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,11 +24,16 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::{error, info};
 
+use self::disk::Work;
+use self::upkeep::{Effect, Event, Gauge, Now, Pressure, Upkeep, UpkeepSettings};
 use crate::cache::{Job, Parked, ShardMsg};
-use crate::clock::UnixMs;
+use crate::clock::{Clock, UnixMs};
 use crate::journal::Lsn;
 use crate::supervise::{Failure, Handle, Label, Me, Worker};
-use crate::wal::{Intake, Snapshots, Written};
+use crate::wal::{Intake, Retention, Snapshots, Written};
+
+/// Between two looks at whether something is due.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// How the last snapshots went.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +50,31 @@ pub struct SnapshotStatus {
     pub taken: u64,
     /// Snapshots that failed since the start.
     pub failures: u64,
+    /// What log and snapshots take on the disk, as last looked at.
+    pub disk: DiskStatus,
+}
+
+/// Log and snapshots on the disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskStatus {
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Its segments.
+    pub segments: u64,
+    /// The LSN that it begins with; 0 before the first look.
+    pub first_lsn: Lsn,
+    /// When its oldest segment was begun.
+    pub oldest_ms: UnixMs,
+    /// Bytes of the snapshots.
+    pub snapshot_bytes: u64,
+    /// How many there are.
+    pub snapshots: u64,
+    /// Segments deleted since the start.
+    pub deleted: u64,
+    /// The log is larger than it may be.
+    pub pressure: Option<Pressure>,
+    /// Why the disk could not be looked at, or room not be made, the last time; `None` if it could.
+    pub failure: Option<Arc<str>>,
 }
 
 /// The newest snapshot.
@@ -70,6 +105,10 @@ pub enum SnapshotMsg {
     Take(oneshot::Sender<Result<oneshot::Receiver<Taken>, Busy>>),
     /// The one that was being taken has ended. Only its task sends this.
     Ended(Result<Written, String>),
+    /// Some time has passed.
+    Beat,
+    /// The disk was looked at, or room was made. Only their task sends this.
+    Disk(Box<disk::Done>),
 }
 
 impl Label for SnapshotMsg {
@@ -77,13 +116,15 @@ impl Label for SnapshotMsg {
         match self {
             Self::Take(_) => "take",
             Self::Ended(_) => "ended",
+            Self::Beat => "beat",
+            Self::Disk(_) => "disk",
         }
     }
 }
 
 /// What a start needs.
 #[derive(Debug)]
-pub struct SnapshotArgs<J: Send + 'static> {
+pub struct SnapshotArgs<J: Job> {
     /// Whom to ask, in order.
     pub shards: Arc<[Handle<ShardMsg<J>>]>,
     /// Where to put it.
@@ -92,15 +133,21 @@ pub struct SnapshotArgs<J: Send + 'static> {
     pub intake: Intake<Parked<J>>,
     /// Told how it goes.
     pub status: Arc<watch::Sender<SnapshotStatus>>,
+    /// What it goes by now.
+    pub settings: watch::Receiver<UpkeepSettings>,
+    /// For ages of files.
+    pub clock: Clock,
 }
 
-impl<J: Send + 'static> Clone for SnapshotArgs<J> {
+impl<J: Job> Clone for SnapshotArgs<J> {
     fn clone(&self) -> Self {
         Self {
             shards: Arc::clone(&self.shards),
             snapshots: self.snapshots.clone(),
             intake: self.intake.clone(),
             status: Arc::clone(&self.status),
+            settings: self.settings.clone(),
+            clock: self.clock.clone(),
         }
     }
 }
@@ -115,12 +162,16 @@ struct Running {
 
 /// The snapshotter's state.
 #[derive(Debug)]
-pub struct SnapshotState<J: Send + 'static> {
+pub struct SnapshotState<J: Job> {
     args: SnapshotArgs<J>,
     running: Option<Running>,
+    /// `None` until the log is read.
+    upkeep: Option<Upkeep>,
+    /// Away while the disk is being looked at.
+    retention: Option<Retention>,
 }
 
-impl<J: Send + 'static> Drop for SnapshotState<J> {
+impl<J: Job> Drop for SnapshotState<J> {
     fn drop(&mut self) {
         if let Some(running) = self.running.take() {
             running.task.abort();
@@ -149,7 +200,18 @@ impl<J: Job> Worker for Snapshotter<J> {
         _me: &Me<SnapshotMsg>,
         args: SnapshotArgs<J>,
     ) -> Result<SnapshotState<J>, Failure> {
-        Ok(SnapshotState { args, running: None })
+        let retention = Some(args.snapshots.retention());
+        args.status.send_modify(|status| status.disk.pressure = None);
+        Ok(SnapshotState { args, running: None, upkeep: None, retention })
+    }
+
+    async fn started(
+        &self,
+        me: &Me<SnapshotMsg>,
+        _state: &mut SnapshotState<J>,
+    ) -> Result<(), Failure> {
+        me.send_after(BEAT, SnapshotMsg::Beat);
+        Ok(())
     }
 
     async fn handle(
@@ -163,19 +225,24 @@ impl<J: Job> Worker for Snapshotter<J> {
                 // Who asked may have gone away; the snapshot is taken all the same.
                 let _ = reply.send(state.begin(me));
             }
-            SnapshotMsg::Ended(result) => state.ended(result),
+            SnapshotMsg::Ended(result) => state.ended(me, result),
+            SnapshotMsg::Beat => {
+                state.beat(me);
+                me.send_after(BEAT, SnapshotMsg::Beat);
+            }
+            SnapshotMsg::Disk(done) => state.disk_done(me, *done),
         }
         Ok(())
     }
 }
 
 impl<J: Job> SnapshotState<J> {
-    fn begin(&mut self, me: &Me<SnapshotMsg>) -> Result<oneshot::Receiver<Taken>, Busy> {
+    fn begin(&mut self, to: &Me<SnapshotMsg>) -> Result<oneshot::Receiver<Taken>, Busy> {
         if self.running.is_some() {
             return Err(Busy);
         }
         let (waits, outcome) = oneshot::channel();
-        let (me, args) = (me.clone(), self.args.clone());
+        let (me, args) = (to.clone(), self.args.clone());
         let work = tokio::spawn(async move { take::take(&args).await.map_err(|e| e.to_string()) });
         let task = work.abort_handle();
         tokio::spawn(async move {
@@ -188,11 +255,64 @@ impl<J: Job> SnapshotState<J> {
         let begun = Instant::now();
         self.running = Some(Running { task, begun, waits });
         self.args.status.send_modify(|status| status.since = Some(begun));
+        let event = Event::Begun(self.gauge());
+        self.on(to, event);
         Ok(outcome)
     }
 
-    fn ended(&mut self, result: Result<Written, String>) {
+    fn now(&self) -> Now {
+        Now { instant: Instant::now(), wall_ms: self.args.clock.unix_ms() }
+    }
+
+    fn gauge(&self) -> Gauge {
+        let stats = self.args.intake.stats();
+        Gauge { lsn: stats.lsn, bytes: stats.bytes, segment: stats.segment }
+    }
+
+    fn beat(&mut self, me: &Me<SnapshotMsg>) {
+        if !self.args.intake.has_begun() {
+            return;
+        }
+        let settings = *self.args.settings.borrow_and_update();
+        let now = self.now();
+        match &mut self.upkeep {
+            Some(upkeep) => upkeep.configure(settings),
+            None => {
+                let newest = self.args.status.borrow().newest;
+                let newest = newest.map(|newest| (newest.end, newest.created_ms));
+                self.upkeep = Some(Upkeep::new(settings, newest, now));
+            }
+        }
+        let event = Event::Beat(self.gauge());
+        self.on(me, event);
+    }
+
+    /// Lets the machine take something in, and does what it says.
+    fn on(&mut self, me: &Me<SnapshotMsg>, event: Event<'_>) {
+        let now = self.now();
+        let Some(upkeep) = &mut self.upkeep else { return };
+        let effects = upkeep.on(event, now);
+        self.perform(me, effects);
+    }
+
+    fn perform(&mut self, me: &Me<SnapshotMsg>, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Survey => self.on_disk(me, Work::Survey),
+                Effect::Remove(removal) => self.on_disk(me, Work::Remove(removal)),
+                Effect::Take => {
+                    info!("a snapshot is due");
+                    // Nobody waits for this one; one that runs already is as good.
+                    let _ = self.begin(me);
+                }
+                Effect::Pressed(pressure) => self.pressed(pressure),
+            }
+        }
+    }
+
+    fn ended(&mut self, me: &Me<SnapshotMsg>, result: Result<Written, String>) {
         let Some(running) = self.running.take() else { return };
+        self.on(me, Event::Ended(result.as_ref().ok().map(|written| written.end)));
         let took = running.begun.elapsed();
         let outcome = match result {
             Ok(written) => {

@@ -24,15 +24,19 @@ pub mod actor;
 mod appender;
 mod frame;
 mod fs;
+pub mod history;
+mod holds;
 pub mod inspect;
 mod intake;
 mod lock;
 mod manifest;
+pub mod past;
 mod pending;
 mod quarantine;
 mod reader;
 pub mod repair;
 mod replay;
+mod retention;
 mod segment;
 mod settings;
 mod snapshot;
@@ -46,12 +50,14 @@ mod tests;
 
 pub use actor::{WalActor, WalArgs, WalMsg};
 pub use appender::{AppendError, Appender};
+pub use holds::{Held, Hold, HoldError, Holds};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};
 pub use replay::{
     Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Seen, Torn,
-    look, open, read_range,
+    look, open, read_items, read_range,
 };
+pub use retention::{Removal, Removed, Retention, SegmentFacts, SnapshotFacts, Survey};
 pub use settings::{FsyncMode, Settings};
 pub use snapshot::{Flawed, Loaded, SnapshotWriter, Snapshots, Written};
 pub use stats::{SYNC_BOUNDS_US, Stats};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use seawall_actors::cache::ShardMsg;
+use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::supervise::{Handle, Lifecycle, Tree};
 use seawall_actors::wal::WalMsg;
 use seawall_actors::watch::OnChange;
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::format;
-use super::recovery::{DaemonIntake, store_config, wal_settings};
+use super::recovery::{DaemonIntake, store_config, upkeep_settings, wal_settings};
 use super::tree::{WAL, Wiring};
 use crate::config::settings::Settings;
 use crate::config::{Applier, Change, Commit};
@@ -103,6 +104,7 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         shards: wiring.shards.clone(),
         store_configs: wiring.store_configs.clone(),
         sweep_interval: wiring.sweep_interval.clone(),
+        upkeep: wiring.upkeep.clone(),
         wal: wiring.wal.clone(),
     }));
 }
@@ -196,6 +198,7 @@ struct Actors {
     shards: Vec<ShardHandle>,
     store_configs: Vec<watch::Sender<seawall_actors::cache::store::StoreConfig>>,
     sweep_interval: watch::Sender<std::time::Duration>,
+    upkeep: watch::Sender<UpkeepSettings>,
     wal: Handle<WalMsg>,
 }
 
@@ -213,6 +216,7 @@ impl Applier for Actors {
         let (daemon, new) = (Arc::clone(&self.daemon), Arc::clone(new));
         let (shards, configs) = (self.shards.clone(), self.store_configs.clone());
         let (interval, wal) = (self.sweep_interval.clone(), self.wal.clone());
+        let upkeep = self.upkeep.clone();
         let log_changes = touches(changes, &["wal."]);
         Ok(Box::new(move || {
             daemon.generation.fetch_add(1, Ordering::Relaxed);
@@ -226,6 +230,7 @@ impl Applier for Actors {
                 }
             }
             interval.send_replace(new.cache.sweep_interval);
+            upkeep.send_replace(upkeep_settings(&new));
             if log_changes {
                 let _ = wal.cast(WalMsg::Configure(wal_settings(&new)));
             }

@@ -17,6 +17,7 @@ use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::NoJournal;
+use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Snapshots};
 use tokio::sync::watch;
 
@@ -54,6 +55,14 @@ pub(super) struct Recovery {
     pub load: Option<Load>,
 }
 
+impl Recovery {
+    /// Where the log and its snapshots are; `None` for a pure cache.
+    pub(super) fn past(&self) -> Option<(PathBuf, Snapshots)> {
+        let (_, dir) = self.wal.as_ref()?;
+        Some((dir.clone(), self.snapshots.clone()?))
+    }
+}
+
 /// The share of the daemon's limits that one shard gets. The shares add up to the limits.
 pub(super) fn store_config(settings: &Settings, shard: usize) -> StoreConfig {
     let cache = &settings.cache;
@@ -84,7 +93,19 @@ pub(crate) fn wal_settings(settings: &Settings) -> wal::Settings {
             Fsync::No => FsyncMode::No,
         },
         segment_size: settings.wal.segment_size,
+        origin: settings.wal.origin,
         compress_above: settings.wal.compress_above,
+    }
+}
+
+/// When snapshots are taken, and what may be deleted.
+pub(super) fn upkeep_settings(settings: &Settings) -> UpkeepSettings {
+    UpkeepSettings {
+        every: settings.snapshot.every,
+        after_bytes: settings.snapshot.after_bytes,
+        keep: settings.snapshot.keep,
+        retention: settings.wal.retention,
+        max_size: settings.wal.max_size,
     }
 }
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 use seawall_actors::cache::store::StoreConfig;
 use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
 use seawall_actors::metrics::{self as aggregator, Aggregator};
+use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::snapshot::{SnapshotArgs, Snapshotter};
 use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
 use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
 use tokio::sync::watch;
 
-use super::recovery::{DaemonIntake, Recovery, store_config};
+use super::recovery::{DaemonIntake, Recovery, store_config, upkeep_settings};
 use crate::config::settings::Settings;
 use crate::daemon::{Daemon, ShardHandle, SnapshotHandle, sources};
 use crate::http::{self, AdminHttp, Listen};
@@ -50,6 +51,8 @@ pub(super) struct Wiring {
     pub store_configs: Vec<watch::Sender<StoreConfig>>,
     /// Time between two sweeps.
     pub sweep_interval: watch::Sender<Duration>,
+    /// When snapshots are taken, and what may be deleted.
+    pub upkeep: watch::Sender<UpkeepSettings>,
     /// The log's queue; `None` for a pure cache.
     pub intake: Option<DaemonIntake>,
     /// The actor that takes snapshots, and how the last went.
@@ -80,6 +83,7 @@ impl Wiring {
                 .map(|i| watch::Sender::new(store_config(settings, i)))
                 .collect(),
             sweep_interval: watch::Sender::new(settings.cache.sweep_interval),
+            upkeep: watch::Sender::new(upkeep_settings(settings)),
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
             snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
             grace: settings.supervision.grace,
@@ -109,7 +113,7 @@ impl Wiring {
         if let Some((intake, dir)) = &recovery.wal {
             root = root.child(self.wal(daemon, intake, dir));
         }
-        let snapshots = self.snapshotter(&recovery);
+        let snapshots = self.snapshotter(daemon, &recovery);
         root = root.child(ChildSpec::supervisor(self.cache(daemon, recovery)));
         if let Some(snapshots) = snapshots {
             root = root.child(snapshots);
@@ -128,13 +132,15 @@ impl Wiring {
     }
 
     /// Cache and log go on without it.
-    fn snapshotter(&self, recovery: &Recovery) -> Option<ChildSpec> {
+    fn snapshotter(&self, daemon: &Daemon, recovery: &Recovery) -> Option<ChildSpec> {
         let ((intake, _), snapshots) = (recovery.wal.as_ref()?, recovery.snapshots.as_ref()?);
         let args = SnapshotArgs {
             shards: self.shards.clone().into(),
             snapshots: snapshots.clone(),
             intake: intake.clone(),
             status: Arc::clone(self.snapshots.status()?),
+            settings: self.upkeep.subscribe(),
+            clock: daemon.clock.clone(),
         };
         let make = move || (Snapshotter::<ShardJob>::default(), args.clone());
         let handle = self.snapshots.handle().clone();

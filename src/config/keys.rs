@@ -8,6 +8,7 @@ mod cache;
 mod log;
 mod section;
 mod server;
+mod snapshot;
 mod wal;
 
 use std::sync::LazyLock;
@@ -118,7 +119,8 @@ impl Key {
 
 /// All keys, section by section, in the order of the documentation.
 pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
-    let tables: [&'static [Key]; 4] = [server::KEYS, cache::KEYS, wal::KEYS, log::KEYS];
+    let tables: [&'static [Key]; 5] =
+        [server::KEYS, cache::KEYS, wal::KEYS, snapshot::KEYS, log::KEYS];
     tables.into_iter().flatten().collect()
 });
 

@@ -25,6 +25,8 @@ pub struct Settings {
     pub validation: Validation,
     /// `[wal]`
     pub wal: Wal,
+    /// `[snapshot]`
+    pub snapshot: Snapshot,
     /// `[log]`
     pub log: Log,
     /// `[supervision]`
@@ -156,10 +158,25 @@ pub struct Wal {
     pub fsync: Fsync,
     /// Bytes at which a new segment begins.
     pub segment_size: u64,
+    /// Whether the log says who wrote.
+    pub origin: bool,
     /// Values of more bytes than this are compressed in the log; 0: none is.
     pub compress_above: u64,
-    /// How long a segment is kept at least.
+    /// How far back every moment can be restored.
     pub retention: Duration,
+    /// Bytes on the disk above which retention gives way.
+    pub max_size: Option<u64>,
+}
+
+/// `[snapshot]`: when snapshots are taken, and how many stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Time between two.
+    pub every: Option<Duration>,
+    /// Bytes of log between two.
+    pub after_bytes: Option<u64>,
+    /// How many of the newest stay, 2 to 64.
+    pub keep: usize,
 }
 
 /// How log lines look.

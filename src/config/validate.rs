@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::secret::Secret;
 use super::settings::{
     Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, Server, Settings,
-    Startup, Supervision, Validation, Wal,
+    Snapshot, Startup, Supervision, Validation, Wal,
 };
 use super::sources::Values;
 use super::value::Value;
@@ -24,6 +24,10 @@ pub const PARANOIA_VALUE: u64 = 1_000_000;
 
 /// Room for the rest of a command beside its largest value.
 const COMMAND_SLACK: u64 = 1_000_000;
+
+/// Segments that the log must have room for: the one that is written, and what two snapshots do not
+/// stand for yet.
+const SEGMENTS_AT_LEAST: u64 = 4;
 
 /// Room for the key and the value of a shard's first entry.
 const FIRST_ENTRY: u64 = 64;
@@ -162,6 +166,18 @@ fn rules(s: &Settings, out: &mut Vec<Violation>) {
         );
     }
     shares(s, &mut broken);
+    if let Some(max) = s.wal.max_size
+        && max < s.wal.segment_size.saturating_mul(SEGMENTS_AT_LEAST)
+    {
+        broken(
+            &["wal.max_size", "wal.segment_size"],
+            format!(
+                "is too small: whole segments are deleted, so the log needs room for at least \
+                 {SEGMENTS_AT_LEAST} of them, {}",
+                super::units::format_size(s.wal.segment_size.saturating_mul(SEGMENTS_AT_LEAST))
+            ),
+        );
+    }
     let needed = (s.validation.max_value as u64).saturating_add(COMMAND_SLACK);
     let buffers = [
         ("server.query_buffer", s.server.query_buffer),
@@ -291,8 +307,15 @@ fn build(
                 _ => Fsync::EverySec,
             },
             segment_size: size(v, "wal.segment_size"),
+            origin: flag(v, "wal.origin"),
             compress_above: size(v, "wal.compress_above"),
             retention: duration(v, "wal.retention"),
+            max_size: nonzero(size(v, "wal.max_size")),
+        },
+        snapshot: Snapshot {
+            every: bounded(v, "snapshot.every"),
+            after_bytes: nonzero(size(v, "snapshot.after_bytes")),
+            keep: to_usize(int(v, "snapshot.keep")).max(2),
         },
         log: Log {
             format: match text(v, "log.format") {

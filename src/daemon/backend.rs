@@ -6,12 +6,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seawall_actors::cache::{ShardMsg, ShardStats};
 use seawall_actors::clock::UnixMs;
+use seawall_actors::journal::Author;
 use seawall_actors::supervise::Drill;
+use seawall_actors::wal::history::History;
 
 use super::{Daemon, Phase, StopMode};
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
-use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
+use crate::resp::backend::{
+    AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers,
+};
 use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
@@ -101,6 +105,14 @@ impl Backend for Daemon {
 
     async fn take_snapshot(&self, to_the_end: bool) -> Result<(), Refusal> {
         self.snapshots.take(to_the_end).await
+    }
+
+    async fn history(&self, asked: AskHistory) -> Result<History, Refusal> {
+        self.read_history(asked).await
+    }
+
+    async fn restore(&self, asked: AskRestore, author: &Arc<Author>) -> Result<Restored, Refusal> {
+        self.write_back(asked, author).await
     }
 
     async fn tree(&self) -> String {

@@ -119,6 +119,18 @@ pub fn snapshots(status: &SnapshotStatus) -> Sample {
     if let Some(took) = status.took {
         s.number(&m::SNAPSHOT_DURATION, &[], took.as_secs_f64());
     }
+    let disk = &status.disk;
+    if disk.first_lsn > 0 {
+        s.count(&m::SNAPSHOTS_KEPT, &[], disk.snapshots);
+        s.count(&m::SNAPSHOTS_SIZE, &[], disk.snapshot_bytes);
+        s.count(&m::LOG_SIZE, &[], disk.log_bytes);
+        s.count(&m::LOG_SEGMENTS, &[], disk.segments);
+        s.count(&m::LOG_FIRST_LSN, &[], disk.first_lsn);
+        s.number(&m::LOG_OLDEST, &[], seconds(disk.oldest_ms, 1e3));
+    }
+    s.count(&m::LOG_DELETED, &[], disk.deleted);
+    s.flag(&m::LOG_OVER_MAX, &[], disk.pressure.is_some());
+    s.flag(&m::LOG_UPKEEP_FAILED, &[], disk.failure.is_some());
     s
 }
 

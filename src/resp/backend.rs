@@ -15,8 +15,10 @@ use async_trait::async_trait;
 
 use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
+use seawall_actors::journal::{Author, Lsn};
 use seawall_actors::supervise::Drill;
-use seawall_actors::wal;
+use seawall_actors::wal::history::History;
+use seawall_actors::wal::{self, past};
 
 use super::clients::Clients;
 use super::refusal::Refusal;
@@ -66,6 +68,45 @@ pub struct SnapshotNumbers {
     pub taken: u64,
 }
 
+/// What SW.HISTORY asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskHistory {
+    /// Database number.
+    pub db: u8,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Events that are wanted, at least 1.
+    pub count: usize,
+    /// Only what happened before this LSN.
+    pub before: Option<Lsn>,
+}
+
+/// What SW.RESTORE asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskRestore {
+    /// Which keys, and when.
+    pub wanted: past::Wanted,
+    /// Keys that are there now stay as they are.
+    pub only_missing: bool,
+}
+
+/// What SW.RESTORE did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// The LSN whose state it was.
+    pub lsn: Lsn,
+    /// Keys that were there then.
+    pub found: usize,
+    /// Keys that were written.
+    pub restored: usize,
+    /// Keys that held the same value and expiry.
+    pub unchanged: usize,
+    /// Keys that hold something else and stay so, as asked.
+    pub kept: usize,
+    /// Keys whose time has come since.
+    pub expired: usize,
+}
+
 /// What the commands ask.
 #[async_trait]
 pub trait Backend: Debug + Send + Sync + 'static {
@@ -107,6 +148,16 @@ pub trait Backend: Debug + Send + Sync + 'static {
     /// # Errors
     /// One is being taken already, there is nowhere to put it, or it failed.
     async fn take_snapshot(&self, to_the_end: bool) -> Result<(), Refusal>;
+    /// What the log still knows of a key.
+    ///
+    /// # Errors
+    /// There is no log, it cannot be read, or others are reading it.
+    async fn history(&self, asked: AskHistory) -> Result<History, Refusal>;
+    /// Writes back what keys held in the past, in the name of `author`.
+    ///
+    /// # Errors
+    /// As for the history; the log does not reach back so far; or a write was refused.
+    async fn restore(&self, asked: AskRestore, author: &Arc<Author>) -> Result<Restored, Refusal>;
     /// The supervision tree as text, one node a line.
     async fn tree(&self) -> String;
     /// Why the daemon is degraded; empty while it is not.

@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let input = Arc::new(Input::new(Arc::clone(&bounds.limits)));
         Self {
             wire: Wire::new(stream),
-            pipeline: Pipeline::new(daemon.shards.len()),
+            pipeline: Pipeline::new(daemon.shards.len(), Arc::clone(&session.client().author)),
             tally: Round::default(),
             daemon,
             session,

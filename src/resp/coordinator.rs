@@ -1,17 +1,19 @@
 //! Commands over several shards: borrows their stores, runs, logs one batch, gives them back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
 use seawall_actors::cache::{Loan, Outcome, Parked, ShardMsg};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::failpoint::{self, Point};
-use seawall_actors::journal::{JournalError, Lsn, RecordBatch};
+use seawall_actors::journal::{Author, JournalError, Lsn, RecordBatch};
 use seawall_actors::supervise::CallError;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::refusal::Refusal;
+use super::round::DataJob;
 use crate::daemon::Shards;
 
 /// How long a coordinator waits for one shard to lend its store. A shard that is being restarted
@@ -29,6 +31,8 @@ pub struct Borrowed<'a> {
     /// Effects of what ran so far, in order.
     effects: RecordBatch,
     scope: Option<Scope>,
+    /// Whose commands run.
+    author: Option<Arc<Author>>,
 }
 
 /// What runs now may be taken back.
@@ -118,6 +122,7 @@ impl<'a> Borrowed<'a> {
             slips: (0..count).map(|_| None).collect(),
             effects: RecordBatch::new(),
             scope: None,
+            author: None,
         };
         for (index, _) in wanted.0.iter().enumerate().filter(|(_, wanted)| **wanted) {
             let handle = shards.handle(index);
@@ -140,6 +145,11 @@ impl<'a> Borrowed<'a> {
         borrowed.collect();
         failpoint::hit(Point::CoordinatorTaken);
         Ok(borrowed)
+    }
+
+    /// Says whose commands run, for the log.
+    pub fn sign(&mut self, author: &Arc<Author>) {
+        self.author = Some(Arc::clone(author));
     }
 
     /// The stores, in shard order.
@@ -191,7 +201,7 @@ impl<'a> Borrowed<'a> {
         failpoint::hit(Point::CoordinatorAppend);
         let journal = self.shards.journal();
         let (reply, settled) = oneshot::channel();
-        let parked = Parked::new(Box::default(), reply);
+        let parked = Parked::new(Box::new(DataJob::parked_by(self.author.take())), reply);
         if self.effects.is_empty() {
             let lsn = self.loans.iter().flatten().map(|l| l.last_lsn).max().unwrap_or(0);
             drop(self.give_back(lsn));

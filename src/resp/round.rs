@@ -9,7 +9,7 @@ use std::sync::Arc;
 use seawall_actors::cache::Job;
 use seawall_actors::cache::store::{KeyHasher, Store};
 use seawall_actors::clock::UnixMs;
-use seawall_actors::journal::JournalError;
+use seawall_actors::journal::{Author, JournalError};
 
 use super::args::{Args, Span};
 use super::keyspace::{Keyspace, Scope, Stores};
@@ -110,6 +110,8 @@ pub struct DataJob {
     ends: Vec<u32>,
     /// The errors among the replies.
     failures: Vec<Failure>,
+    /// Whose commands they are.
+    author: Option<Arc<Author>>,
 }
 
 /// A request that was answered with an error.
@@ -145,8 +147,16 @@ impl ErrorCode {
 }
 
 impl DataJob {
-    /// Prepares a used job for a new round; keeps its buffers.
-    pub fn prepare(&mut self, input: &Arc<Input>, view: &View) {
+    /// A job without commands, which a coordinator parks to wait for the log.
+    #[must_use]
+    pub fn parked_by(author: Option<Arc<Author>>) -> Self {
+        Self { author, ..Self::default() }
+    }
+
+    /// Prepares a used job for a new round; keeps its buffers. A job stays with one connection, so
+    /// it keeps its author, too.
+    pub fn prepare(&mut self, input: &Arc<Input>, view: &View, author: &Arc<Author>) {
+        self.author.get_or_insert_with(|| Arc::clone(author));
         self.source = Some(Source { input: Arc::clone(input), view: *view });
         self.picks.clear();
         self.done = 0;
@@ -255,6 +265,10 @@ impl Job for DataJob {
             self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));
             self.done += 1;
         }
+    }
+
+    fn author(&self) -> Option<&Author> {
+        self.author.as_deref()
     }
 }
 

@@ -16,7 +16,7 @@ use super::loan::Loan;
 use super::store::{ExportLimits, Store, StoreConfig, StoreStats, WalkEnded};
 use crate::clock::{Clock, UnixMs};
 use crate::failpoint::{self, Point};
-use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
+use crate::journal::{Author, Journal, JournalError, Lsn, RecordBatch, Release};
 use crate::supervise::{Failure, Handle, Label, Me, Worker};
 
 /// Entries that one sweep may expire, and evict, before others get their turn.
@@ -27,12 +27,21 @@ pub trait Job: Send + 'static {
     /// Runs the batch. `writable` is `Err` while the log takes no writes: the job MUST refuse
     /// its writes then, and may read.
     fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>);
+
+    /// Whose batch it is, for the log.
+    fn author(&self) -> Option<&Author> {
+        None
+    }
 }
 
 /// A job travels through a mailbox and back by moves: boxed, those are of one word.
 impl<J: Job> Job for Box<J> {
     fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
         (**self).run(store, now, writable);
+    }
+
+    fn author(&self) -> Option<&Author> {
+        (**self).author()
     }
 }
 
@@ -61,7 +70,7 @@ impl<J> Parked<J> {
     }
 }
 
-impl<J: Send + 'static> Release for Parked<J> {
+impl<J: Job> Release for Parked<J> {
     fn release(self, outcome: Result<(), JournalError>) {
         let outcome = match outcome {
             Ok(()) => Outcome::Done(self.job),
@@ -69,6 +78,10 @@ impl<J: Send + 'static> Release for Parked<J> {
         };
         // The client may have gone away meanwhile; its replies go with it.
         let _ = self.reply.send(outcome);
+    }
+
+    fn author(&self) -> Option<&Author> {
+        self.job.author()
     }
 }
 
@@ -184,7 +197,7 @@ pub trait Rebuild: Send + Sync + 'static {
 }
 
 /// What a start needs.
-pub struct ShardArgs<J: Send + 'static> {
+pub struct ShardArgs<J: Job> {
     /// Index of this shard.
     pub index: usize,
     /// The store that the predecessor left, or boot filled.
@@ -199,14 +212,14 @@ pub struct ShardArgs<J: Send + 'static> {
     pub clock: Clock,
 }
 
-impl<J: Send + 'static> std::fmt::Debug for ShardArgs<J> {
+impl<J: Job> std::fmt::Debug for ShardArgs<J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ShardArgs").field("index", &self.index).finish_non_exhaustive()
     }
 }
 
 /// A shard's state. Dropped on any end of the actor: it then leaves the store in the cradle.
-pub struct ShardState<J: Send + 'static> {
+pub struct ShardState<J: Job> {
     args: ShardArgs<J>,
     /// `None` while the store is rebuilt, or lent.
     store: Option<Box<Store>>,
@@ -218,13 +231,13 @@ pub struct ShardState<J: Send + 'static> {
     awaiting: Vec<oneshot::Sender<()>>,
 }
 
-impl<J: Send + 'static> std::fmt::Debug for ShardState<J> {
+impl<J: Job> std::fmt::Debug for ShardState<J> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ShardState").field("last_lsn", &self.last_lsn).finish_non_exhaustive()
     }
 }
 
-impl<J: Send + 'static> Drop for ShardState<J> {
+impl<J: Job> Drop for ShardState<J> {
     fn drop(&mut self) {
         if let Some(rebuilding) = self.rebuilding.take() {
             rebuilding.abort();

@@ -8,6 +8,7 @@
 //! body of FLUSH  (4) := db:u8            (255 = every database)
 //! body of EVICT  (5) := db:u8 key        (a delete whose cause was memory)
 //! body of SWAPDB (6) := a:u8 b:u8
+//! body of AUTHOR (128): who writes from here on, see [`Note`]
 //! ```
 //!
 //! On disk a large value may be compressed, in a record of kind 7, see [`packed`].
@@ -18,6 +19,7 @@
 
 pub(crate) mod packed;
 
+use super::author::Note;
 use crate::clock::UnixMs;
 
 const SET: u8 = 1;
@@ -30,6 +32,8 @@ const SWAPDB: u8 = 6;
 const PACKED_SET: u8 = 7;
 /// Kinds from here on may be skipped by a reader that does not know them.
 const FIRST_OPTIONAL: u8 = 128;
+/// A [`Note`].
+const AUTHOR: u8 = 128;
 const EVERY_DB: u8 = 255;
 
 /// One effect on the key space. Keys and values are borrowed.
@@ -81,6 +85,15 @@ pub enum Record<'a> {
         /// The other one.
         b: u8,
     },
+}
+
+/// What stands in the log: an effect, or a note beside the effects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// An effect.
+    Record(Record<'a>),
+    /// Who writes from here on.
+    Note(Note<'a>),
 }
 
 /// What is wrong with encoded records.
@@ -150,6 +163,16 @@ impl RecordBatch {
         }
     }
 
+    /// Appends a note. It counts as a record: it has an LSN.
+    pub fn push_note(&mut self, note: &Note<'_>) {
+        let mut body = Vec::new();
+        note.encode(&mut body);
+        self.count += 1;
+        self.bytes.push(AUTHOR);
+        put_varint(&mut self.bytes, body.len() as u64);
+        self.bytes.extend_from_slice(&body);
+    }
+
     fn head(&mut self, kind: u8, body_len: usize, db: u8) {
         put_head(&mut self.bytes, kind, body_len);
         self.bytes.push(db);
@@ -208,23 +231,40 @@ impl<'a> Records<'a> {
         Self { rest: bytes, read: 0 }
     }
 
-    /// Records read so far, with those that were passed over because this version does not know
-    /// them: each of these has an LSN, too.
+    /// Records read so far, with notes and with those that were passed over because this version
+    /// does not know them: each of these has an LSN, too.
     #[must_use]
     pub const fn position(&self) -> u64 {
         self.read
     }
 
-    /// The next record; `Ok(None)` inside `Some` is an optional record that is not known here.
-    fn read(&mut self) -> Result<Option<Record<'a>>, DecodeError> {
+    /// The next record or note. Ends after the first error.
+    pub fn next_item(&mut self) -> Option<Result<Item<'a>, DecodeError>> {
+        while !self.rest.is_empty() {
+            self.read += 1;
+            match self.read() {
+                Ok(Some(item)) => return Some(Ok(item)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.rest = &[];
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+
+    /// What comes next; `None` is an optional record that is not known here.
+    fn read(&mut self) -> Result<Option<Item<'a>>, DecodeError> {
         let (kind, body, rest) = split_record(self.rest)?;
         self.rest = rest;
         if kind >= FIRST_OPTIONAL {
-            return Ok(None);
+            let note = (kind == AUTHOR).then(|| Note::decode(body)).flatten();
+            return Ok(note.map(Item::Note));
         }
         if kind == SET {
             let SetBody { db, key, value, expires_at } = SetBody::decode(body)?;
-            return Ok(Some(Record::Set { db, key, value, expires_at }));
+            return Ok(Some(Item::Record(Record::Set { db, key, value, expires_at })));
         }
         let (&db, body) = body.split_first().ok_or(DecodeError::Malformed)?;
         let record = match kind {
@@ -241,26 +281,22 @@ impl<'a> Records<'a> {
             }
             unknown => return Err(DecodeError::UnknownCritical(unknown)),
         };
-        Ok(Some(record))
+        Ok(Some(Item::Record(record)))
     }
 }
 
 impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, DecodeError>;
 
+    /// The next record; notes are passed over.
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.rest.is_empty() {
-            self.read += 1;
-            match self.read() {
-                Ok(Some(record)) => return Some(Ok(record)),
-                Ok(None) => {}
-                Err(error) => {
-                    self.rest = &[];
-                    return Some(Err(error));
-                }
+        loop {
+            match self.next_item()? {
+                Ok(Item::Record(record)) => return Some(Ok(record)),
+                Ok(Item::Note(_)) => {}
+                Err(error) => return Some(Err(error)),
             }
         }
-        None
     }
 }
 
@@ -305,7 +341,7 @@ fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value as u8) | 0x80);
         value >>= 7;
@@ -313,7 +349,7 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn take_varint(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
+pub(super) fn take_varint(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
     let mut value = 0u64;
     for (i, &byte) in bytes.iter().enumerate().take(10) {
         let low = u64::from(byte & 0x7f);

@@ -93,12 +93,12 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
             })
             .await;
             let done = done.and_then(|durable| durable.map_err(TakeError::from));
-            (writer, done.map(|()| end))
+            (writer, done)
         }
-        (writer, walked) => (writer, walked.map(|()| 0)),
+        untouched => untouched,
     };
     match finished {
-        (Some(writer), Ok(end)) => blocking(&aside, move || writer.publish(end)).await,
+        (Some(writer), Ok(())) => blocking(&aside, move || writer.publish()).await,
         (Some(writer), Err(why)) => {
             blocking(&aside, move || {
                 writer.discard();

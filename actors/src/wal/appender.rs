@@ -77,7 +77,8 @@ impl Appender {
         settings: Settings,
         clock: Clock,
     ) -> Result<Self, AppendError> {
-        let intake = Intake::new(last_lsn, &Settings { fsync: FsyncMode::No, ..settings });
+        let intake =
+            Intake::new(last_lsn, &Settings { fsync: FsyncMode::No, origin: false, ..settings });
         let orders = Orders::new(intake.clone());
         let (tell, ended) = channel();
         let told = move |end| {

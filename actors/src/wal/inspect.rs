@@ -22,7 +22,7 @@ use super::fs::{Filesystem, OsFs};
 use super::replay::{OpenError, io_error, segments_dir};
 use super::segment;
 use crate::clock::UnixMs;
-use crate::journal::{Lsn, Record};
+use crate::journal::{Item, Lsn};
 use known::Known;
 
 /// Findings that are kept in full; further ones are counted.
@@ -136,15 +136,15 @@ impl Inspection {
     }
 }
 
-/// One record of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One record or note of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// Its LSN.
     pub lsn: Lsn,
     /// When its frame was written.
     pub wall_ms: UnixMs,
-    /// The record.
-    pub record: Record<'a>,
+    /// What stands there.
+    pub item: Item<'a>,
     /// Whether everything before it is intact too. If not, a start would not serve it.
     pub intact: bool,
 }

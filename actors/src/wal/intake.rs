@@ -13,7 +13,7 @@
 mod waiting;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use super::pending::Pending;
 use super::settings::{FsyncMode, MAX_PENDING, Settings};
 use super::stats::{Counters, Stats};
 use crate::failpoint::{self, Point};
-use crate::journal::{Journal, JournalError, Lsn, RecordBatch, Release};
+use crate::journal::{Credits, Journal, JournalError, Lsn, RecordBatch, Release};
 
 /// The log takes records.
 const OPEN: u8 = 0;
@@ -89,6 +89,8 @@ struct Shared<P> {
     durable: AtomicU64,
     fsync: AtomicU8,
     segment_size: AtomicU64,
+    /// Whether the log says who wrote.
+    origin: AtomicBool,
     compress_above: AtomicU64,
     /// The segment whose sync failed, which must not be synced again; 0 for none.
     tainted: AtomicU64,
@@ -105,6 +107,9 @@ impl<P> std::fmt::Debug for Shared<P> {
 struct Queue<P> {
     pending: Pending,
     last_lsn: Lsn,
+    credits: Credits,
+    /// Room for the notes of one batch.
+    notes: RecordBatch,
     /// Sorted by LSN.
     parked: VecDeque<Parked<P>>,
     /// Why the log cannot be written.
@@ -165,6 +170,8 @@ impl<P: Release> Intake<P> {
             queue: Mutex::new(Queue {
                 pending: Pending::default(),
                 last_lsn: 0,
+                credits: Credits::default(),
+                notes: RecordBatch::new(),
                 parked: VecDeque::new(),
                 blocked: None,
                 sleeping: false,
@@ -189,6 +196,7 @@ impl<P: Release> Intake<P> {
             durable: AtomicU64::new(0),
             fsync: AtomicU8::new(0),
             segment_size: AtomicU64::new(0),
+            origin: AtomicBool::new(true),
             compress_above: AtomicU64::new(0),
             tainted: AtomicU64::new(0),
             counters: Counters::default(),
@@ -270,10 +278,7 @@ impl<P: Release> Journal<P> for Intake<P> {
             }
             return lsn;
         }
-        let first = queue.last_lsn + 1;
-        queue.pending.push(batch, first);
-        let lsn = queue.last_lsn + u64::from(batch.count());
-        queue.last_lsn = lsn;
+        let lsn = self.enqueue(&mut queue, batch, parked.as_ref());
         if gate == OPEN && queue.pending.len() > MAX_PENDING {
             self.shared.gate.store(FULL, Ordering::Release);
         }
@@ -345,12 +350,41 @@ impl<P: Release> Journal<P> for Intake<P> {
     }
 }
 
+impl<P: Release> Intake<P> {
+    /// What is appended from now on is not by whom the log named last: it was written by another
+    /// process. Call it before the first batch if the log is not empty.
+    pub fn disown(&self) {
+        self.queue().credits.disown();
+    }
+
+    /// Puts a batch behind the others, with a note of who wrote it where one is due. Returns the
+    /// LSN of its last record.
+    fn enqueue(&self, queue: &mut Queue<P>, batch: &RecordBatch, parked: Option<&P>) -> Lsn {
+        let author = match self.shared.origin.load(Ordering::Relaxed) {
+            true => parked.and_then(Release::author),
+            false => None,
+        };
+        let Queue { pending, last_lsn, credits, notes, .. } = queue;
+        credits.note(author, batch.as_bytes().len(), self.segment_size(), notes);
+        pending.push(notes, batch, *last_lsn + 1);
+        *last_lsn += u64::from(notes.count()) + u64::from(batch.count());
+        notes.clear();
+        *last_lsn
+    }
+}
+
 // === what the writer and the actor see ===
 
 impl<P: Release> Intake<P> {
     /// The right to be the writer; waits until a predecessor has really ended.
     pub(super) fn tenure(&self) -> MutexGuard<'_, ()> {
         self.shared.tenure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is known where the log ends.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.shared.gate.load(Ordering::Acquire) != UNREAD
     }
 
     /// Waits until the log is read and can be written; `false` if `ordered_off` before, which is
@@ -576,6 +610,7 @@ impl<P: Release> Intake<P> {
         Settings {
             fsync: self.fsync(),
             segment_size: self.segment_size(),
+            origin: self.shared.origin.load(Ordering::Relaxed),
             compress_above: self.shared.compress_above.load(Ordering::Acquire),
         }
     }
@@ -588,6 +623,7 @@ impl<P: Release> Intake<P> {
         };
         self.shared.fsync.store(fsync, Ordering::Release);
         self.shared.segment_size.store(settings.segment_size.max(4096), Ordering::Release);
+        self.shared.origin.store(settings.origin, Ordering::Relaxed);
         self.shared.compress_above.store(settings.compress_above, Ordering::Release);
         self.poke();
     }

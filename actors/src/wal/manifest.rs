@@ -17,8 +17,9 @@
 //!     88     8  newest segment: there is one with this sequence number
 //!     96     8  durable: the log was on disk up to this LSN
 //!    104     8  wall clock when it was written, Unix milliseconds
-//!    112   72n  verified snapshots, the oldest first: begin, end, entries, bytes, created
-//!               (8 bytes each, created in Unix milliseconds), digest of the last frame (32)
+//!    112   80n  verified snapshots, the oldest first: begin, end, entries, bytes, when it was
+//!               begun and when ended (8 bytes each, times in Unix milliseconds), digest of the
+//!               last frame (32)
 //!      …    32  SHA-256 over all bytes before
 //! ```
 //!
@@ -48,7 +49,7 @@ const READER_VERSION: u16 = 1;
 /// Bytes before the snapshots.
 const HEADER_LEN: usize = 112;
 /// Bytes of one snapshot.
-const LISTED_LEN: usize = 72;
+const LISTED_LEN: usize = 80;
 const DIGEST_LEN: usize = 32;
 /// More snapshots are not listed: retention keeps far fewer.
 const MAX_LISTED: usize = 256;
@@ -84,6 +85,7 @@ pub(super) struct Listed {
     pub(super) entries: u64,
     pub(super) bytes: u64,
     pub(super) created_ms: UnixMs,
+    pub(super) ended_ms: UnixMs,
     /// Of its last frame.
     pub(super) digest: Digest,
 }
@@ -154,8 +156,8 @@ impl Manifest {
         for number in [self.newest, self.durable, self.written_ms] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        for Listed { begin, end, entries, bytes, created_ms, digest } in listed {
-            for number in [begin, end, entries, bytes, created_ms] {
+        for Listed { begin, end, entries, bytes, created_ms, ended_ms, digest } in listed {
+            for number in [begin, end, entries, bytes, created_ms, ended_ms] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
             out.extend_from_slice(digest);
@@ -202,7 +204,8 @@ impl Manifest {
                     entries: le(&one[16..24]),
                     bytes: le(&one[24..32]),
                     created_ms: le(&one[32..40]),
-                    digest: digest_at(one, 40),
+                    ended_ms: le(&one[40..48]),
+                    digest: digest_at(one, 48),
                 })
                 .collect(),
         })

@@ -33,19 +33,22 @@ pub(super) struct Chunk<'a> {
 }
 
 impl Pending {
-    /// Adds a batch whose first record has the LSN `lsn`, which continues the last batch.
-    pub(super) fn push(&mut self, batch: &RecordBatch, lsn: Lsn) {
+    /// Adds a batch with the notes that stand before it. Their first record has the LSN `lsn`,
+    /// which continues the last batch.
+    pub(super) fn push(&mut self, notes: &RecordBatch, batch: &RecordBatch, lsn: Lsn) {
+        let bytes = notes.as_bytes().len() + batch.as_bytes().len();
         if self.is_empty() {
             self.first = lsn;
         } else {
             // A frame is many small batches or one large one, so its count fits the header.
             let start = self.cuts.back().map_or(self.head, |&(at, _)| at);
-            if self.bytes.len() - start + batch.as_bytes().len() > FRAME_TARGET {
+            if self.bytes.len() - start + bytes > FRAME_TARGET {
                 self.cuts.push_back((self.bytes.len(), lsn));
             }
         }
+        self.bytes.extend_from_slice(notes.as_bytes());
         self.bytes.extend_from_slice(batch.as_bytes());
-        self.next = lsn + u64::from(batch.count());
+        self.next = lsn + u64::from(notes.count()) + u64::from(batch.count());
         self.largest = self.largest.max(batch.largest_value());
     }
 

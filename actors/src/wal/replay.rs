@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::fs::{Filesystem, OsFs};
+use super::holds::Holds;
 use super::manifest::{Manifest, ManifestFile};
 use super::snapshot::Snapshots;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
-use crate::journal::{Lsn, Record};
+use crate::journal::{Item, Lsn, Record};
 use headers::Segment;
 use walk::{Tally, TornEnd, Walk};
 
@@ -29,7 +30,8 @@ pub use headers::open;
 #[cfg(test)]
 pub(super) use headers::open_on;
 pub use look::{Seen, look};
-pub use range::read_range;
+pub(super) use range::starts;
+pub use range::{read_items, read_range};
 pub(super) use report::io_error;
 pub use report::{
     Damage, OpenError, Origin, Progress, RangeError, ReplayError, ReplayReport, Torn,
@@ -42,6 +44,7 @@ pub struct Opened<F: Filesystem = OsFs> {
     data: PathBuf,
     clock: Clock,
     manifest: ManifestFile<F>,
+    holds: Holds,
     segments: Vec<Segment>,
     /// The log was on disk up to here, whatever its frames record, and what says so.
     proven: (Lsn, Proof),
@@ -64,7 +67,7 @@ impl<F: Filesystem> Opened<F> {
     #[must_use]
     pub fn snapshots(&self) -> Snapshots<F> {
         let (fs, clock) = (self.fs.clone(), self.clock.clone());
-        Snapshots::new(fs, &self.data, self.manifest.clone(), clock)
+        Snapshots::new(fs, &self.data, self.manifest.clone(), self.holds.clone(), clock)
     }
 
     /// Bytes of its segments, as they were found.
@@ -124,8 +127,10 @@ impl<F: Filesystem> Opened<F> {
         let walk = Walk { fs: &self.fs, segments, from, upto: Lsn::MAX, proven };
         let mut tally = Tally::default();
         let end = walk.run(
-            |origin, record| {
-                visit(origin, record);
+            |origin, item| {
+                if let Item::Record(record) = item {
+                    visit(origin, record);
+                }
                 ControlFlow::Continue(())
             },
             |now| {

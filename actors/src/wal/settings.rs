@@ -22,13 +22,20 @@ pub struct Settings {
     pub fsync: FsyncMode,
     /// Bytes at which a segment is closed and the next one begun; at least 4 KiB.
     pub segment_size: u64,
+    /// Whether the log says who wrote.
+    pub origin: bool,
     /// Values of more bytes than this are compressed where it pays; 0: none is.
     pub compress_above: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { fsync: FsyncMode::EverySec, segment_size: 10 << 20, compress_above: 1000 }
+        Self {
+            fsync: FsyncMode::EverySec,
+            segment_size: 10 << 20,
+            origin: true,
+            compress_above: 1000,
+        }
     }
 }
 

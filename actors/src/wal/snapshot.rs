@@ -40,12 +40,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::frame::{Digest, LogId, le};
 use super::fs::{Filesystem, OsFs};
+use super::holds::Holds;
 use super::manifest::ManifestFile;
+use super::retention::Retention;
 use crate::clock::{Clock, UnixMs};
 use crate::journal::Lsn;
 
-/// Snapshots that are kept: should the newest be damaged, there is the one before.
-const KEEP: usize = 2;
 /// Bytes of a snapshot's header.
 const HEADER_LEN: usize = 80;
 /// What this program writes. 2 may have packed frames; a reader of 1 reads all others, and refuses
@@ -65,12 +65,15 @@ pub struct Snapshots<F: Filesystem = OsFs> {
     data: PathBuf,
     log: LogId,
     manifest: ManifestFile<F>,
+    holds: Holds,
     clock: Clock,
 }
 
 /// What a snapshot says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Header {
+    /// The version that it was written in. It is a part of what the frames' chain begins with.
+    format: u16,
     log: LogId,
     begin: Lsn,
     created_ms: UnixMs,
@@ -80,7 +83,7 @@ impl Header {
     fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0..8].copy_from_slice(MAGIC);
-        out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[8..10].copy_from_slice(&self.format.to_le_bytes());
         out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
         out[16..32].copy_from_slice(self.log.bytes());
         out[32..40].copy_from_slice(&self.begin.to_le_bytes());
@@ -100,7 +103,13 @@ impl Header {
         }
         let mut log = [0; 16];
         log.copy_from_slice(&bytes[16..32]);
-        Ok(Self { log: LogId::new(log), begin: le(&bytes[32..40]), created_ms: le(&bytes[40..48]) })
+        let format = le(&bytes[8..10]) as u16;
+        Ok(Self {
+            format,
+            log: LogId::new(log),
+            begin: le(&bytes[32..40]),
+            created_ms: le(&bytes[40..48]),
+        })
     }
 
     /// The id that the frames' checksums start with.
@@ -146,9 +155,28 @@ pub(super) fn directory(data: &Path) -> PathBuf {
 
 impl<F: Filesystem> Snapshots<F> {
     /// The snapshots in the data directory `data` that belong to the manifest's log.
-    pub(super) fn new(fs: F, data: &Path, manifest: ManifestFile<F>, clock: Clock) -> Self {
+    pub(super) fn new(
+        fs: F,
+        data: &Path,
+        manifest: ManifestFile<F>,
+        holds: Holds,
+        clock: Clock,
+    ) -> Self {
         let log = manifest.current().log;
-        Self { fs, data: data.to_owned(), log, manifest, clock }
+        Self { fs, data: data.to_owned(), log, manifest, holds, clock }
+    }
+
+    /// What keeps the log behind a snapshot, or any part of it, from being deleted.
+    #[must_use]
+    pub const fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
+    /// The disk that they and the log are on.
+    #[must_use]
+    pub fn retention(&self) -> Retention<F> {
+        let (fs, manifest) = (self.fs.clone(), self.manifest.clone());
+        Retention::new(fs, &self.data, self.clone(), manifest, self.holds.clone())
     }
 
     pub(super) fn dir(&self) -> PathBuf {
@@ -210,19 +238,6 @@ impl<F: Filesystem> Snapshots<F> {
         let dir = self.dir();
         for name in self.names()?.iter().filter(|name| name.ends_with(UNNAMED)) {
             self.fs.remove(&dir.join(name))?;
-        }
-        Ok(())
-    }
-
-    /// Removes all but the newest two, which the manifest forgets first. Their directory entries may
-    /// come back after a power cut, which does no harm.
-    fn remove_old(&self) -> io::Result<()> {
-        let old: Vec<_> = self.list()?.into_iter().skip(KEEP).collect();
-        self.manifest.update(|manifest| {
-            manifest.snapshots.retain(|one| old.iter().all(|(begin, _)| *begin != one.begin));
-        })?;
-        for (_, path) in old {
-            self.fs.remove(&path)?;
         }
         Ok(())
     }

@@ -7,4 +7,5 @@ mod faults;
 mod inspect;
 mod manifest;
 mod repair;
+mod retention;
 mod sim;

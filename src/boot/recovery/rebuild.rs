@@ -108,6 +108,9 @@ impl Source {
         info!(shard, "rebuilding the store from the newest snapshot and the log behind it");
         failpoint::hit(Point::RebuildBegin);
         let begun = Instant::now();
+        // Whichever snapshot is whole: the log behind it must stay until it is read.
+        let hold = self.snapshots.holds().take_all("the rebuild of a shard");
+        let _hold = hold.map_err(|error| error.to_string())?;
         let filled = self.poison.guard(|aside, crashed| {
             let plan = Plan {
                 hasher: self.hasher,

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use seawall_actors::clock::UnixMs;
-use seawall_actors::journal::{Lsn, Record};
+use seawall_actors::journal::{Item, Lsn, Note, Record};
 use seawall_actors::wal::inspect::{Entry, Verdict, inspect};
 use serde_json::{Map, Value, json};
 
@@ -45,6 +45,15 @@ pub(super) struct DumpArgs {
 }
 
 impl DumpArgs {
+    /// Whether it is asked for. Who wrote is left out where only some records are: a note holds
+    /// for those that are not shown, too.
+    fn asks_for(&self, item: &Item<'_>) -> bool {
+        match item {
+            Item::Record(record) => self.wants(record),
+            Item::Note(_) => self.key.is_none() && self.db.is_none(),
+        }
+    }
+
     /// Whether a record is asked for.
     pub(super) fn wants(&self, record: &Record<'_>) -> bool {
         let (key, dbs) = parts(record);
@@ -77,7 +86,7 @@ pub(super) fn dump(data: &Path, args: &DumpArgs) -> Exit {
         if (!entry.intact && !args.damaged) || (entry.intact && beyond) {
             return ControlFlow::Break(());
         }
-        if entry.lsn < args.from_lsn || beyond || !args.wants(&entry.record) {
+        if entry.lsn < args.from_lsn || beyond || !args.asks_for(&entry.item) {
             return ControlFlow::Continue(());
         }
         let line =
@@ -118,9 +127,35 @@ pub(super) fn dump(data: &Path, args: &DumpArgs) -> Exit {
 /// `LSN TIME OPERATION [db=N] ["key"] …`; bytes that are not printable ASCII, quotes and
 /// backslashes are escaped as in a Rust or C string.
 pub(super) fn as_text(entry: &Entry<'_>, values: bool) -> String {
-    let mut out = format!("{} {} {}", entry.lsn, moment(entry.wall_ms), operation(&entry.record));
+    let mut out = format!("{} {} ", entry.lsn, moment(entry.wall_ms));
+    match &entry.item {
+        Item::Record(record) => record_as_text(record, values, &mut out),
+        Item::Note(note) => note_as_text(note, &mut out),
+    }
+    if !entry.intact {
+        out.push_str(" (behind damage)");
+    }
+    out.push('\n');
+    out
+}
+
+fn note_as_text(note: &Note<'_>, out: &mut String) {
     // Writing to a string does not fail.
-    let _ = match entry.record {
+    let _ = match (note.number, &note.identity) {
+        (0, _) => write!(out, "AUTHOR nobody"),
+        (number, None) => write!(out, "AUTHOR #{number}"),
+        (number, Some(who)) => {
+            let (address, user) = (who.address.escape_default(), who.user.escape_default());
+            let name = who.name.escape_default();
+            write!(out, "AUTHOR #{number} {address} user=\"{user}\" name=\"{name}\"")
+        }
+    };
+}
+
+fn record_as_text(record: &Record<'_>, values: bool, out: &mut String) {
+    out.push_str(operation(record));
+    // Writing to a string does not fail.
+    let _ = match *record {
         Record::Flush { db: None } => write!(out, " db=all"),
         Record::Flush { db: Some(db) } => write!(out, " db={db}"),
         Record::SwapDb { a, b } => write!(out, " db={a} db={b}"),
@@ -129,21 +164,16 @@ pub(super) fn as_text(entry: &Entry<'_>, values: bool) -> String {
         | Record::Expire { db, key, .. }
         | Record::Evict { db, key } => write!(out, " db={db} \"{}\"", key.escape_ascii()),
     };
-    if let Record::Set { expires_at, .. } | Record::Expire { expires_at, .. } = entry.record {
+    if let Record::Set { expires_at, .. } | Record::Expire { expires_at, .. } = *record {
         let at = expires_at.map_or_else(|| "never".to_owned(), moment);
         let _ = write!(out, " expires={at}");
     }
-    if let Record::Set { value, .. } = entry.record {
+    if let Record::Set { value, .. } = *record {
         let _ = write!(out, " length={}", value.len());
         if values {
             let _ = write!(out, " \"{}\"", value.escape_ascii());
         }
     }
-    if !entry.intact {
-        out.push_str(" (behind damage)");
-    }
-    out.push('\n');
-    out
 }
 
 /// One object. A key or value that is UTF-8 is a string under `key` or `value`; another one is in
@@ -153,27 +183,46 @@ pub(super) fn as_json(entry: &Entry<'_>, values: bool) -> String {
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
     put("lsn", json!(entry.lsn));
     put("time_ms", json!(entry.wall_ms));
-    put("op", json!(operation(&entry.record)));
-    match entry.record {
+    match &entry.item {
+        Item::Record(record) => record_as_json(record, values, &mut put),
+        Item::Note(Note { number, identity }) => {
+            put("op", json!("AUTHOR"));
+            put("author", json!(number));
+            if let Some(who) = identity {
+                put("address", json!(who.address));
+                put("user", json!(who.user));
+                put("name", json!(who.name));
+            }
+        }
+    }
+    put("intact", json!(entry.intact));
+    format!("{}\n", Value::Object(object))
+}
+
+fn record_as_json(
+    record: &Record<'_>,
+    values: bool,
+    put: &mut impl FnMut(&str, Value) -> Option<Value>,
+) {
+    put("op", json!(operation(record)));
+    match record {
         Record::SwapDb { a, b } => put("dbs", json!([a, b])),
-        ref record => put("db", json!(parts(record).1.map(|(db, _)| db))),
+        record => put("db", json!(parts(record).1.map(|(db, _)| db))),
     };
-    if let (Some(key), _) = parts(&entry.record) {
+    if let (Some(key), _) = parts(record) {
         let (name, key) = readable("key", key);
         put(&name, key);
     }
-    if let Record::Set { expires_at, .. } | Record::Expire { expires_at, .. } = entry.record {
+    if let Record::Set { expires_at, .. } | Record::Expire { expires_at, .. } = record {
         put("expires_at_ms", json!(expires_at));
     }
-    if let Record::Set { value, .. } = entry.record {
+    if let Record::Set { value, .. } = record {
         put("length", json!(value.len()));
         if values {
             let (name, value) = readable("value", value);
             put(&name, value);
         }
     }
-    put("intact", json!(entry.intact));
-    format!("{}\n", Value::Object(object))
 }
 
 fn readable(name: &str, bytes: &[u8]) -> (String, Value) {

@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use clap::Parser;
-use seawall_actors::journal::Record;
+use seawall_actors::journal::{Identity, Item, Note, Record};
 use seawall_actors::wal::inspect::{Entry, Finding, Inspection, ManifestSummary, SegmentSummary};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Record<'a> {
 }
 
 fn entry(record: Record<'_>) -> Entry<'_> {
-    Entry { lsn: 7, wall_ms: 1_500, record, intact: true }
+    Entry { lsn: 7, wall_ms: 1_500, item: Item::Record(record), intact: true }
 }
 
 #[test]
@@ -36,6 +36,23 @@ fn a_record_is_one_line_whatever_its_bytes_are() {
 fn an_expiry_behind_all_calendars_is_printed() {
     let record = Record::Expire { db: 0, key: b"k", expires_at: Some(u64::MAX) };
     assert!(dump::as_text(&entry(record), false).contains(&format!("expires={}ms", u64::MAX)));
+}
+
+#[test]
+fn a_note_says_who_writes_from_here_on() {
+    let identity = Identity { address: "[::1]:5".into(), user: "u".into(), name: "a b".into() };
+    let note = |number, identity| {
+        let item = Item::Note(Note { number, identity });
+        let entry = Entry { lsn: 7, wall_ms: 1_500, item, intact: true };
+        (dump::as_text(&entry, false), dump::as_json(&entry, false))
+    };
+    let (text, object) = note(3, Some(identity));
+    assert!(text.ends_with(" AUTHOR #3 [::1]:5 user=\"u\" name=\"a b\"\n"), "{text}");
+    let object: Value = serde_json::from_str(&object).expect("JSON");
+    assert_eq!((&object["op"], &object["author"]), (&Value::from("AUTHOR"), &Value::from(3)));
+    assert_eq!((&object["user"], &object["name"]), (&Value::from("u"), &Value::from("a b")));
+    assert!(note(3, None).0.ends_with(" AUTHOR #3\n"));
+    assert!(note(0, None).0.ends_with(" AUTHOR nobody\n"));
 }
 
 #[test]

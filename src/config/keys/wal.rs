@@ -41,6 +41,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "The size at which the log goes on in a new file.",
     },
     Key {
+        path: "wal.origin",
+        kind: Kind::Bool,
+        default: "true",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "Log which client wrote: its address, user and name, for SW.HISTORY.",
+    },
+    Key {
         path: "wal.compress_above",
         kind: Kind::Size { min: 64, max: 512 << 20, zero: true, percent: false },
         default: r#""1KB""#,
@@ -60,6 +69,15 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::Live,
         protected: false,
         redis: &[],
-        doc: "How long a segment is kept at least. No segment is deleted yet: recovery needs all of them.",
+        doc: "How far back every moment of the cache can be restored; older log is deleted, as far as two snapshots stand for it. 0s keeps what recovery needs.",
+    },
+    Key {
+        path: "wal.max_size",
+        kind: Kind::Size { min: 256 << 10, max: 1 << 50, zero: true, percent: false },
+        default: r#""10GB""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "The size of the log on the disk above which the daemon raises an alarm and retention gives way; 0 lifts the limit.",
     },
 ];

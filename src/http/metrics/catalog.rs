@@ -136,6 +136,24 @@ catalog! {
             "Log sequence number that the newest snapshot stands for; absent while there is none";
         SNAPSHOT_DURATION = "seawall_snapshot_duration", Gauge, Seconds, [],
             "How long the last snapshot took; absent while there is none of this run";
+        SNAPSHOTS_KEPT = "seawall_snapshots_kept", Gauge, None, [],
+            "Snapshots on the disk";
+        SNAPSHOTS_SIZE = "seawall_snapshots_size", Gauge, Bytes, [],
+            "Length of all of them";
+        LOG_SIZE = "seawall_log_size", Gauge, Bytes, [],
+            "Length of all segments of the log on the disk, looked at once a minute at least";
+        LOG_SEGMENTS = "seawall_log_segments", Gauge, None, [],
+            "Segments on the disk";
+        LOG_FIRST_LSN = "seawall_log_first_lsn", Gauge, None, [],
+            "Log sequence number that the log begins with";
+        LOG_OLDEST = "seawall_log_oldest", Gauge, Seconds, [],
+            "When the oldest segment was begun, as Unix time";
+        LOG_DELETED = "seawall_log_deleted_segments", Counter, None, [],
+            "Segments deleted since the start";
+        LOG_OVER_MAX = "seawall_log_over_max_size", Gauge, None, [],
+            "1 while the log is larger than wal.max_size and retention gives way";
+        LOG_UPKEEP_FAILED = "seawall_log_upkeep_failed", Gauge, None, [],
+            "1 while old log and snapshots cannot be deleted";
     }
     "Supervision": {
         ACTOR_UP = "seawall_actor_up", Gauge, None, ["path"],

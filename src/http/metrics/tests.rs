@@ -7,7 +7,7 @@ use seawall_actors::cache::store::StoreStats;
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
-use seawall_actors::snapshot::Newest;
+use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
 use tokio::time::Instant;
 
@@ -44,6 +44,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         newest: Some(newest),
         took: Some(Duration::from_millis(1500)),
         taken: 1,
+        disk: DiskStatus { first_lsn: 1, ..DiskStatus::default() },
         ..SnapshotStatus::default()
     };
     let load = Figures { total_bytes: 9, loaded_bytes: 5, records: 2, ..Figures::default() };

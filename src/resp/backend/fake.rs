@@ -9,9 +9,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
+use seawall_actors::journal::{Author, Identity};
 use seawall_actors::supervise::Drill;
+use seawall_actors::wal::history::{Change, Event, History};
 
-use super::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
+use super::{AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers};
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{ConfigControl, Loader};
@@ -153,6 +155,28 @@ impl Backend for FakeBackend {
 
     fn log(&self) -> Option<LogStatus> {
         self.log.clone()
+    }
+
+    async fn history(&self, asked: AskHistory) -> Result<History, Refusal> {
+        let AskHistory { db, key, count, before } = asked;
+        let key = key.escape_ascii();
+        self.note(format!("history of {key} in {db}: {count} before {before:?}"));
+        let author =
+            Identity { address: "10.0.0.1:7".into(), user: "default".into(), name: "web".into() };
+        let event = |lsn, change| Event { lsn, wall_ms: 1_000 + lsn, change, author: None };
+        let set = Change::Set { size: 3, expires_at: None };
+        let events = vec![
+            event(6, Change::Swap(2)),
+            event(5, Change::Expire { expires_at: Some(9) }),
+            Event { author: Some(author), ..event(4, set) },
+        ];
+        Ok(History { events, reaches: 1, complete: true })
+    }
+
+    async fn restore(&self, asked: AskRestore, _: &Arc<Author>) -> Result<Restored, Refusal> {
+        let AskRestore { wanted, only_missing } = asked;
+        self.note(format!("restore {:?} {:?} {only_missing}", wanted.keys, wanted.at));
+        Ok(Restored { lsn: 7, found: 6, restored: 3, unchanged: 1, kept: 0, expired: 2 })
     }
 
     async fn tree(&self) -> String {

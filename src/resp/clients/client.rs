@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use seawall_actors::clock::UnixMs;
+use seawall_actors::journal::Author;
 use tokio::sync::Notify;
 
 use super::command_name::CommandName;
@@ -95,6 +96,8 @@ pub struct ClientInfo {
     pub laddr: String,
     /// When it was accepted.
     pub connected_at: UnixMs,
+    /// As whom the log knows it.
+    pub author: Arc<Author>,
     fd: i32,
     /// Time of the last round in milliseconds, shifted by 16, and the number of its last command:
     /// one store keeps both, and they always belong together.
@@ -114,9 +117,11 @@ pub struct ClientInfo {
 
 impl ClientInfo {
     pub(super) fn new(id: u64, new: NewClient) -> Self {
+        let addr = new.endpoints.addr();
         let info = Self {
             id,
-            addr: new.endpoints.addr(),
+            author: Arc::new(Author::new(id, &addr, "default")),
+            addr,
             laddr: new.endpoints.laddr(),
             endpoints: new.endpoints,
             connected_at: new.now,
@@ -176,6 +181,7 @@ impl ClientInfo {
     /// CLIENT SETNAME. The caller has checked the name.
     pub fn set_name(&self, name: &str) {
         name.clone_into(&mut self.names().name);
+        self.author.rename(name);
     }
 
     /// CLIENT SETINFO LIB-NAME. The caller has checked it.

@@ -7,6 +7,7 @@ mod config;
 mod debug;
 mod docs;
 mod info;
+mod past;
 mod replication;
 mod save;
 mod shutdown;
@@ -195,6 +196,32 @@ pub const COMMANDS: &[Command] = &[
         "Lists the commands that only Seawall has.",
         "",
         "O(n) over the commands",
+    ),
+    Command::new(
+        "sw.history",
+        -2,
+        Flags::READONLY.and(Flags::ADMIN),
+        Keys::ONE,
+        Family::Server,
+        Run::Async(past::history),
+    )
+    .doc(
+        "0.2.0",
+        "Tells what the log still knows of a key: what happened, when, and who did it.",
+        "key [COUNT count] [BEFORE lsn]",
+        "O(n) over the log that is read, off the threads that serve",
+    ),
+    command(
+        "sw.restore",
+        -3,
+        Flags::WRITE.and(Flags::ADMIN).and(Flags::NO_MULTI),
+        Run::Async(past::restore),
+    )
+    .doc(
+        "0.2.0",
+        "Writes back what a key, or all keys with a prefix, held at a moment of the past.",
+        "<key|PREFIX prefix> <lsn|TIME unix-time-milliseconds> [NX]",
+        "O(n) over the log and the newest snapshot before it, read twice, and the keys restored",
     ),
     command("sw.tree", 1, Flags::LOADING, Run::Async(sw::tree)).doc(
         "0.1.0",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use seawall_actors::cache::{Outcome, ShardMsg};
 use seawall_actors::failpoint::{self, Point};
+use seawall_actors::journal::Author;
 use seawall_actors::supervise::NotExecuted;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
@@ -62,16 +63,19 @@ pub struct Pipeline {
     /// Until when the stage waits for shards that are being rebuilt, once it has met one.
     until: Option<Instant>,
     failures: Vec<Failure>,
+    /// Whose commands they are.
+    author: Arc<Author>,
 }
 
 impl Pipeline {
-    pub fn new(shards: usize) -> Self {
+    pub fn new(shards: usize, author: Arc<Author>) -> Self {
         Self {
             lanes: (0..shards).map(|_| Lane::default()).collect(),
             slots: Vec::new(),
             local: Vec::new(),
             until: None,
             failures: Vec::new(),
+            author,
         }
     }
 
@@ -85,7 +89,7 @@ impl Pipeline {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
         let job = lane.job.get_or_insert_default();
         if job.is_empty() {
-            job.prepare(input, view);
+            job.prepare(input, view, &self.author);
         }
         job.pick(request);
         // At most 256 shards; a round is bounded far below 2^32 requests.

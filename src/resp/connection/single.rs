@@ -287,6 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
         let mut borrowed =
             Borrowed::take(&self.daemon.shards, wanted, self.bounds.recovery_wait).await?;
+        borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
         let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);

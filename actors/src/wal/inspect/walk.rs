@@ -231,9 +231,9 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
         let intact = report.findings.is_empty();
         let mut shown = 0;
         let mut records = Records::new(payload);
-        while let Some(Ok(record)) = records.next() {
+        while let Some(Ok(item)) = records.next_item() {
             let lsn = header.first_lsn.saturating_add(records.position() - 1);
-            (self.visit)(Entry { lsn, wall_ms: header.wall_ms, record, intact })?;
+            (self.visit)(Entry { lsn, wall_ms: header.wall_ms, item, intact })?;
             shown += 1;
         }
         report.last_lsn = report.last_lsn.max(last);

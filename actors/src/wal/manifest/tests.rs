@@ -16,9 +16,9 @@ use crate::wal::replay::OpenError;
 const DATA: &str = "/data";
 
 fn listed() -> impl Strategy<Value = Listed> {
-    (any::<[u64; 5]>(), any::<[u8; 32]>()).prop_map(|(numbers, digest)| {
-        let [begin, end, entries, bytes, created_ms] = numbers;
-        Listed { begin, end, entries, bytes, created_ms, digest }
+    (any::<[u64; 6]>(), any::<[u8; 32]>()).prop_map(|(numbers, digest)| {
+        let [begin, end, entries, bytes, created_ms, ended_ms] = numbers;
+        Listed { begin, end, entries, bytes, created_ms, ended_ms, digest }
     })
 }
 

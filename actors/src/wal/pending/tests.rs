@@ -24,7 +24,7 @@ proptest! {
         let (mut lsn, mut model) = (1, Vec::new());
         for sizes in &batches {
             let batch = batch(sizes);
-            pending.push(&batch, lsn);
+            pending.push(&RecordBatch::new(), &batch, lsn);
             lsn += u64::from(batch.count());
             model.push((batch.as_bytes().to_vec(), lsn));
         }
@@ -51,7 +51,7 @@ proptest! {
 #[test]
 fn a_gap_or_half_a_frame_is_noticed() {
     let mut pending = Pending::default();
-    pending.push(&batch(&[1, 1, 1]), 5);
+    pending.push(&RecordBatch::new(), &batch(&[1, 1, 1]), 5);
     assert!(!pending.skip_to(3), "record 4 is missing");
     assert!(!pending.skip_to(6), "6 lies inside the frame");
     assert!(pending.skip_to(4) && !pending.is_empty());

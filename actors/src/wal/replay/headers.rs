@@ -12,6 +12,7 @@ use crate::failpoint::{self, Point};
 use crate::journal::Lsn;
 use crate::wal::frame::LogId;
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
+use crate::wal::holds::Holds;
 use crate::wal::lock::DataDir;
 use crate::wal::manifest::{self, Floor, Manifest, ManifestFile};
 use crate::wal::segment::{self, SegmentError, SegmentHeader};
@@ -126,7 +127,8 @@ pub(super) fn find_on<F: Filesystem>(
     };
     let proven = (manifest.durable, Proof::Manifest);
     let manifest = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, doubled);
-    Ok(Opened { fs, data: data.to_owned(), clock, manifest, segments, proven })
+    let holds = Holds::new(floor.first_lsn);
+    Ok(Opened { fs, data: data.to_owned(), clock, manifest, holds, segments, proven })
 }
 
 /// Removes segments that have no name yet: nothing was ever acknowledged from them.
@@ -143,6 +145,7 @@ fn clear_unnamed<F: Filesystem>(fs: &F, dir: &Path) -> Result<(), OpenError> {
 /// Makes the first segment of a new log.
 fn begin<F: Filesystem>(fs: &F, dir: &Path, clock: &Clock) -> Result<(), OpenError> {
     let header = SegmentHeader {
+        format: segment::FORMAT_VERSION,
         log: LogId::new(random_id().map_err(io_error("name the log in", dir))?),
         sequence: 1,
         first_lsn: 1,

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::headers::{Named, read_headers};
-use super::report::{Origin, RangeError, io_error};
+use super::report::{OpenError, Origin, RangeError, io_error};
 use super::segments_dir;
 use super::walk::Walk;
-use crate::journal::{Lsn, Record};
+use crate::clock::UnixMs;
+use crate::journal::{Item, Lsn, Record};
 use crate::wal::fs::{Filesystem, OsFs};
 use crate::wal::segment;
 
@@ -21,24 +22,40 @@ pub fn read_range(
     data: &Path,
     from: Lsn,
     upto: Lsn,
-    visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
+    mut visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
 ) -> Result<(), RangeError> {
-    read_range_on(&OsFs, data, from, upto, visit)
+    read_items(data, from, upto, |origin, item| match item {
+        Item::Record(record) => visit(origin, record),
+        Item::Note(_) => ControlFlow::Continue(()),
+    })
 }
 
-fn read_range_on<F: Filesystem>(
+/// As [`read_range`], with the notes between the records.
+///
+/// # Errors
+/// [`RangeError`]; what was visited until then is not all there is.
+pub fn read_items(
+    data: &Path,
+    from: Lsn,
+    upto: Lsn,
+    visit: impl FnMut(Origin, Item<'_>) -> ControlFlow<()>,
+) -> Result<(), RangeError> {
+    read_items_on(&OsFs, data, from, upto, visit)
+}
+
+fn read_items_on<F: Filesystem>(
     fs: &F,
     data: &Path,
     from: Lsn,
     upto: Lsn,
-    visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
+    visit: impl FnMut(Origin, Item<'_>) -> ControlFlow<()>,
 ) -> Result<(), RangeError> {
     if upto <= from {
         return Ok(());
     }
     let dir = segments_dir(data);
     let found = segment::list(fs, &dir).map_err(io_error("list", &dir))?;
-    let named = reaching(&found, from)?;
+    let named = up_to(reaching(&found, from)?, upto);
     let segments = read_headers(fs, named, None)?;
     let walk = Walk { fs, segments: &segments, from, upto, proven: 0 };
     match walk.run(visit, |_| ControlFlow::Continue(()))? {
@@ -59,4 +76,21 @@ fn reaching(found: &[Named], from: Lsn) -> Result<&[Named], RangeError> {
             Err(RangeError::Gone { begins, wanted: from })
         }
     }
+}
+
+/// Those that begin at or before `upto`, and the next, which tells where they end.
+fn up_to(found: &[Named], upto: Lsn) -> &[Named] {
+    let begun = found.partition_point(|(_, first_lsn, _)| *first_lsn <= upto);
+    &found[..found.len().min(begun + 1)]
+}
+
+/// The first LSN of every segment there is, and when it was begun.
+///
+/// # Errors
+/// [`OpenError`]: a header cannot be read, or is damaged.
+pub(in crate::wal) fn starts(data: &Path) -> Result<Vec<(Lsn, UnixMs)>, OpenError> {
+    let dir = segments_dir(data);
+    let found = segment::list(&OsFs, &dir).map_err(io_error("list", &dir))?;
+    let segments = read_headers(&OsFs, &found, None)?;
+    Ok(segments.iter().map(|s| (s.header.first_lsn, s.header.created_ms)).collect())
 }

@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::headers::{Segment, damage};
 use super::report::{OpenError, Origin, io_error};
-use crate::journal::{DecodeError, Lsn, Record, Records};
+use crate::journal::{DecodeError, Item, Lsn, Records};
 use crate::wal::frame::FrameHeader;
 use crate::wal::fs::Filesystem;
 use crate::wal::reader::{Next, SegmentReader};
@@ -111,12 +111,12 @@ impl Supply {
 }
 
 impl<F: Filesystem> Walk<'_, F> {
-    /// Feeds the records behind `from` to `visit`, in order, until it breaks off; `at_block`
+    /// Feeds the records and notes behind `from` to `visit`, in order, until it breaks off; `at_block`
     /// hears how far that is, some thousand times per gigabyte, and may break off, too. `None` if
     /// it was broken off.
     pub(super) fn run(
         &self,
-        mut visit: impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
+        mut visit: impl FnMut(Origin, Item<'_>) -> ControlFlow<()>,
         mut at_block: impl FnMut(&Tally) -> ControlFlow<()>,
     ) -> Result<Option<End>, OpenError> {
         let (filled, blocks) = channel();
@@ -158,7 +158,7 @@ impl<F: Filesystem> Walk<'_, F> {
         &self,
         block: &Block,
         tally: &mut Tally,
-        visit: &mut impl FnMut(Origin, Record<'_>) -> ControlFlow<()>,
+        visit: &mut impl FnMut(Origin, Item<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, OpenError> {
         let mut start = 0;
         for &Verified { header, end, segment, offset } in &block.frames {
@@ -171,10 +171,10 @@ impl<F: Filesystem> Walk<'_, F> {
             }
             let damaged = |lsn, what| Err(damage(self.segments, segment, offset, lsn, what));
             let mut records = Records::new(payload);
-            while let Some(record) = records.next() {
+            while let Some(item) = records.next_item() {
                 let lsn = header.first_lsn.saturating_add(records.position() - 1);
-                let record = match record {
-                    Ok(record) => record,
+                let item = match item {
+                    Ok(item) => item,
                     Err(error @ DecodeError::UnknownCritical(_)) => {
                         let path = self.segments[segment].path.clone();
                         return Err(OpenError::TooNew { path, what: error.to_string() });
@@ -187,8 +187,8 @@ impl<F: Filesystem> Walk<'_, F> {
                 if lsn > self.upto {
                     return Ok(ControlFlow::Continue(()));
                 }
-                tally.records += 1;
-                if visit(Origin { lsn, wall_ms: header.wall_ms }, record).is_break() {
+                tally.records += u64::from(matches!(item, Item::Record(_)));
+                if visit(Origin { lsn, wall_ms: header.wall_ms }, item).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }

@@ -50,13 +50,15 @@ pub struct Loaded {
     pub bytes: u64,
     /// When it was begun.
     pub created_ms: UnixMs,
+    /// When it was finished.
+    pub ended_ms: UnixMs,
     pub(super) digest: Digest,
 }
 
 impl Loaded {
     pub(super) const fn listed(&self) -> Listed {
-        let Self { begin, end, entries, bytes, created_ms, digest } = *self;
-        Listed { begin, end, entries, bytes, created_ms, digest }
+        let Self { begin, end, entries, bytes, created_ms, ended_ms, digest } = *self;
+        Listed { begin, end, entries, bytes, created_ms, ended_ms, digest }
     }
 }
 
@@ -116,7 +118,9 @@ impl<F: Filesystem> Snapshots<F> {
                 Next::Frame { .. } if end.is_some() => {
                     return Err(damaged("there is more behind its end".to_owned()));
                 }
-                Next::Frame { header, .. } if header.count == 0 => end = Some(header.durable_lsn),
+                Next::Frame { header, .. } if header.count == 0 => {
+                    end = Some((header.durable_lsn, header.wall_ms));
+                }
                 Next::Frame { payload, header, .. } => {
                     let mut records = Records::new(payload);
                     for record in &mut records {
@@ -140,7 +144,7 @@ impl<F: Filesystem> Snapshots<F> {
         }
         let offset = reader.offset();
         let damaged = |what: &str| Flawed::Damaged { offset, what: what.to_owned() };
-        let end = end.ok_or_else(|| damaged("its end is missing"))?;
+        let (end, ended_ms) = end.ok_or_else(|| damaged("its end is missing"))?;
         // In the log, zeros behind the last frame mean nothing; here nobody has written any.
         if offset != file.size()? {
             return Err(damaged("there is more behind its end"));
@@ -151,6 +155,7 @@ impl<F: Filesystem> Snapshots<F> {
             entries: reader.next_lsn() - 1,
             bytes: offset,
             created_ms: header.created_ms,
+            ended_ms,
             digest: reader.chain(),
         })
     }

@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use super::*;
 use crate::journal::{Record, RecordBatch};
 use crate::wal::faulty::{Call, FaultyFs};
+use crate::wal::holds::Holds;
 use crate::wal::manifest::{self, Floor, Manifest};
 
 const ENOSPC: i32 = 28;
@@ -32,7 +33,7 @@ fn of_log(fs: &FaultyFs, log: LogId) -> Snapshots<FaultyFs> {
     let found = copies.usable().unwrap().filter(|manifest| manifest.log == log);
     let manifest = found.unwrap_or_else(|| Manifest::new(log, Floor::START));
     let manifest = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, doubled);
-    Snapshots::new(fs.clone(), data, manifest, clock)
+    Snapshots::new(fs.clone(), data, manifest, Holds::new(1), clock)
 }
 
 /// What the snapshot that begins at `begin` holds.
@@ -57,7 +58,7 @@ fn take(snapshots: &Snapshots<FaultyFs>, begin: Lsn) -> io::Result<Written> {
         writer.discard();
         return Err(error);
     }
-    writer.publish(begin + 5)
+    writer.publish()
 }
 
 fn load(snapshots: &Snapshots<FaultyFs>, path: &Path) -> Result<(Loaded, Entries), Flawed> {
@@ -82,7 +83,7 @@ fn loading_can_be_broken_off() {
 }
 
 #[test]
-fn what_was_taken_is_loaded_and_the_newest_two_are_kept() {
+fn what_was_taken_is_loaded_and_listed() {
     let fs = FaultyFs::default();
     let all = snapshots(&fs);
     for begin in [0, 3, 8, 21] {
@@ -94,8 +95,10 @@ fn what_was_taken_is_loaded_and_the_newest_two_are_kept() {
         assert_eq!(loaded.created_ms, 9);
     }
     let kept: Vec<_> = all.list().unwrap().into_iter().map(|(begin, _)| begin).collect();
-    assert_eq!(kept, [21, 8]);
-    assert_eq!(fs.list(&all.dir()).unwrap().len(), 2);
+    assert_eq!(kept, [21, 8, 3, 0]);
+    let listed = manifest::read(&fs, Path::new("/data")).unwrap().usable().unwrap().unwrap();
+    assert_eq!(listed.snapshots.iter().map(|one| one.begin).collect::<Vec<_>>(), [0, 3, 8, 21]);
+    assert_eq!((listed.durable, listed.snapshots[3].ended_ms), (26, 9));
 }
 
 #[test]
@@ -123,7 +126,8 @@ fn wherever_the_process_dies_every_named_snapshot_is_whole() {
             }
             // The next one clears up whatever was left.
             take(&all, 12).unwrap();
-            assert_eq!(next.list(&all.dir()).unwrap().len(), 2);
+            let left = next.list(&all.dir()).unwrap();
+            assert!(left.iter().all(|name| name.ends_with(".snap")), "{left:?}");
         }
     }
 }
@@ -197,4 +201,14 @@ fn a_damaged_snapshot_is_put_aside_and_kept() {
     let aside = all.quarantine(&path).unwrap();
     assert_eq!(all.list().unwrap(), []);
     assert!(!fs.content(&aside).is_empty());
+}
+
+/// The digest of the header is what the chain of frames begins with.
+#[test]
+fn a_snapshot_of_an_earlier_format_is_read() {
+    let log = LogId::new([7; 16]);
+    let written = Header { format: 1, log, begin: 3, created_ms: 9 };
+    let read = Header::decode(&written.encode()).unwrap();
+    assert_eq!((read, read.digest()), (written, digest(&written.encode())));
+    assert_ne!(read.digest(), Header { format: FORMAT_VERSION, ..written }.digest());
 }

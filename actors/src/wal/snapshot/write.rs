@@ -5,14 +5,13 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Header, Snapshots, UNNAMED};
+use super::{FORMAT_VERSION, Header, Loaded, Snapshots, UNNAMED};
 use crate::clock::UnixMs;
 use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, RecordBatch};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
-use crate::wal::manifest::Listed;
 
 /// Bytes written between two syncs: one sync of it all at the end would hold up those of the log.
 const SYNC_EVERY: u64 = 4 << 20;
@@ -37,6 +36,8 @@ pub struct SnapshotWriter<F: Filesystem = OsFs> {
     entries: u64,
     chain: Digest,
     frame: Vec<u8>,
+    /// What was read back of the finished file.
+    verified: Option<Loaded>,
     packer: Packer,
 }
 
@@ -69,7 +70,8 @@ impl<F: Filesystem> Snapshots<F> {
         self.fs.sync_dir(&self.data)?;
         self.remove_unfinished()?;
         let path = dir.join(format!("{begin:020}{UNNAMED}"));
-        let header = Header { log: self.log, begin, created_ms: self.clock.unix_ms() };
+        let (format, created_ms) = (FORMAT_VERSION, self.clock.unix_ms());
+        let header = Header { format, log: self.log, begin, created_ms };
         let file = self.fs.create(&path)?;
         let bytes = header.encode();
         file.write_at(&bytes, 0)?;
@@ -83,6 +85,7 @@ impl<F: Filesystem> Snapshots<F> {
             entries: 0,
             chain: header.digest(),
             frame: Vec::new(),
+            verified: None,
             packer: Packer::default(),
         })
     }
@@ -136,44 +139,28 @@ impl<F: Filesystem> SnapshotWriter<F> {
         if (read_back.entries, read_back.end, read_back.digest) != (entries, end, digest) {
             return Err(io::Error::other("what is read back is not what was written"));
         }
+        self.verified = Some(read_back);
         Ok(())
     }
 
     /// Gives the finished snapshot its name and a line in the manifest. From the return on the next
-    /// start uses it, so the log must be durable up to `end`. Removes those that are older than the
-    /// one before.
+    /// start uses it, so the log must be durable up to its end.
     ///
     /// # Errors
-    /// Whatever the file system reports. If the file has its name already, it is as good as any,
-    /// but retention does not count on it.
-    pub fn publish(self, end: Lsn) -> io::Result<Written> {
+    /// It was not finished, or whatever the file system reports. If the file has its name already,
+    /// it is as good as any, but retention does not count on it.
+    pub fn publish(self) -> io::Result<Written> {
+        let unfinished = || io::Error::other("the snapshot was not finished");
+        let loaded = self.verified.ok_or_else(unfinished)?;
         let path = self.snapshots.path_of(self.header.begin);
         let fs = &self.snapshots.fs;
         failpoint::hit(Point::SnapshotPublish);
         fs.rename(&self.path, &path)?;
         fs.sync_dir(&self.snapshots.dir())?;
         failpoint::hit(Point::SnapshotNamed);
-        let listed = Listed {
-            begin: self.header.begin,
-            end,
-            entries: self.entries,
-            bytes: self.len,
-            created_ms: self.header.created_ms,
-            digest: self.chain,
-        };
-        self.snapshots.manifest.update(|manifest| manifest.list(listed))?;
-        if let Err(error) = self.snapshots.remove_old() {
-            // The next one tries again.
-            tracing::warn!(path = "snapshots", %error, "an old snapshot could not be removed");
-        }
-        Ok(Written {
-            path,
-            begin: self.header.begin,
-            end,
-            entries: self.entries,
-            bytes: self.len,
-            created_ms: self.header.created_ms,
-        })
+        self.snapshots.manifest.update(|manifest| manifest.list(loaded.listed()))?;
+        let Loaded { begin, end, entries, bytes, created_ms, .. } = loaded;
+        Ok(Written { path, begin, end, entries, bytes, created_ms })
     }
 
     /// Removes the file.

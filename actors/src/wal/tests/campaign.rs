@@ -78,6 +78,7 @@ impl Log {
         sim.intake.configure(&Settings {
             fsync: FsyncMode::EverySec,
             segment_size,
+            origin: true,
             compress_above: PACKED_ABOVE,
         });
         for round in 0.. {

@@ -286,6 +286,7 @@ fn a_turn_leaves_everything_that_may_wait_for_the_disk_to_the_thread() {
     sim.intake.configure(&Settings {
         fsync: FsyncMode::Always,
         segment_size: 4096,
+        origin: true,
         compress_above: 0,
     });
     sim.settle();

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::sim::{DATA, Sim, value};
-use crate::journal::{Lsn, Record};
+use crate::journal::{Item, Lsn, Record};
 use crate::wal::faulty::FaultyFs;
 use crate::wal::fs::Filesystem;
 use crate::wal::inspect::{Inspection, Verdict, inspect_on};
@@ -20,7 +20,7 @@ pub(super) fn inspected(fs: &FaultyFs) -> (Inspection, Vec<Lsn>, Vec<Lsn>) {
     let report = inspect_on(fs, Path::new(DATA), |entry| {
         let (key, value) = (entry.lsn.to_string(), value(entry.lsn));
         let due = Record::Set { db: 0, key: key.as_bytes(), value: &value, expires_at: None };
-        assert_eq!(entry.record, due, "a wrong record is shown");
+        assert_eq!(entry.item, Item::Record(due), "a wrong record is shown");
         if entry.intact { &mut intact } else { &mut behind }.push(entry.lsn);
         ControlFlow::Continue(())
     });

@@ -87,7 +87,8 @@ impl Sim {
     /// Of a log that is replayed from the LSN behind `from` on.
     pub(super) fn behind(fs: FaultyFs, fsync: FsyncMode, from: Lsn) -> Self {
         let report = replay_behind(&fs, from).unwrap();
-        let settings = Settings { fsync, segment_size: 4096, compress_above: PACKED_ABOVE };
+        let settings =
+            Settings { fsync, segment_size: 4096, origin: true, compress_above: PACKED_ABOVE };
         let mut sim = Self {
             fs,
             intake: Intake::new(report.last_lsn, &settings),

@@ -421,3 +421,67 @@ async fn latency_histogram_counts_calls_up_to_each_power_of_two() {
     assert_eq!(client.run("latency histogram GET nosuch").await, format!("*2 {get}"));
     assert_eq!(client.run("latency histogram").await, format!("*4 {get} {set}"));
 }
+
+#[tokio::test]
+async fn history_is_told_event_by_event() {
+    let daemon = Arc::new(FakeBackend::new(&[]));
+    let mut client = Client::connect(&daemon);
+    let head = "*6 $7 reaches :1 $8 complete :1 $6 events *3";
+    let swap = "*10 $3 lsn :6 $4 time :1006 $9 operation $6 SWAPDB $4 with :2 $6 client $-1";
+    let expire = "*10 $3 lsn :5 $4 time :1005 $9 operation $6 EXPIRE $7 expires :9 $6 client $-1";
+    let who = "*6 $7 address $10 10.0.0.1:7 $4 user $7 default $4 name $3 web";
+    let set = format!(
+        "*12 $3 lsn :4 $4 time :1004 $9 operation $3 SET $4 size :3 $7 expires $-1 $6 client {who}"
+    );
+    let answer = client.run("sw.history k").await;
+    assert_eq!(answer, format!("{head} {swap} {expire} {set}"));
+    client.run("hello 3").await;
+    let answer = client.run("sw.history k count 3 BEFORE 9").await;
+    assert!(answer.starts_with("%3 $7 reaches :1 "), "{answer}");
+    let asked = daemon.asked.lock().expect("no test panics with it").clone();
+    assert_eq!(asked, ["history of k in 0: 10 before None", "history of k in 0: 3 before Some(9)"]);
+    check(
+        &mut client,
+        &[
+            ("sw.history k count", "-ERR syntax error"),
+            ("sw.history k count 0", "-ERR COUNT must be between 1 and 1000"),
+            ("sw.history k count 1001", "-ERR COUNT must be between 1 and 1000"),
+            ("sw.history k before -1", "-ERR value is not an integer or out of range"),
+            ("sw.history k since 1", "-ERR syntax error"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn restore_takes_a_key_or_a_prefix_and_an_lsn_or_a_time() {
+    let daemon = Arc::new(FakeBackend::new(&[]));
+    let mut client = Client::connect(&daemon);
+    let answer = client.run("sw.restore k 7").await;
+    let counts = "$5 found :6 $8 restored :3 $9 unchanged :1 $4 kept :0 $7 expired :2";
+    assert_eq!(answer, format!("*12 $3 lsn :7 {counts}"));
+    for line in ["k 8 nx", "prefix p time 9", "PREFIX p 7 NX", "prefix 5", "k TIME 5 nx"] {
+        assert!(client.run(&format!("sw.restore {line}")).await.starts_with('*'), "{line}");
+    }
+    let asked = daemon.asked.lock().expect("no test panics with it").join("\n");
+    // With one word before the moment, that word is a key, whatever it is.
+    for (at, expected) in [
+        (0, "restore One([107]) Lsn(7) false"),
+        (2, "restore Prefix([112]) Time(9) false"),
+        (3, "restore Prefix([112]) Lsn(7) true"),
+        (4, "restore One([112, 114, 101, 102, 105, 120]) Lsn(5) false"),
+        (5, "restore One([107]) Time(5) true"),
+    ] {
+        assert_eq!(asked.lines().nth(at), Some(expected), "{asked}");
+    }
+    check(
+        &mut client,
+        &[
+            ("sw.restore k x", "-ERR value is not an integer or out of range"),
+            ("sw.restore k time", "-ERR syntax error"),
+            ("sw.restore k 7 xx", "-ERR syntax error"),
+            ("sw.restore prefix p 7 nx nx", "-ERR syntax error"),
+        ],
+    )
+    .await;
+}

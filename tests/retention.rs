@@ -1,0 +1,158 @@
+//! The log does not grow for ever, and nothing that is needed goes.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::{Daemon, Raw, Reply, Setup, http, wait_until};
+
+/// Small segments, quick looks at the disk.
+fn setup() -> Setup {
+    Setup::new()
+        .with("wal.segment_size", r#""64KiB""#)
+        .with("debug.drills", "true")
+        .with("cache.shards", "2")
+}
+
+/// Numbers of the segments, in order.
+fn segments(daemon: &Daemon) -> Vec<u64> {
+    let log = fs::read_dir(daemon.dir().join("data/wal")).expect("the log");
+    let mut numbers: Vec<u64> = log
+        .filter_map(|entry| entry.expect("an entry").file_name().into_string().ok())
+        .filter_map(|name| name.strip_suffix(".wal")?.split_once('-')?.0.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+fn log_bytes(daemon: &Daemon) -> u64 {
+    let log = fs::read_dir(daemon.dir().join("data/wal")).expect("the log");
+    log.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
+}
+
+/// Sets `keys` keys to values that do not compress, of some 200 bytes.
+fn fill(client: &mut Raw, round: u32, keys: u32) {
+    for key in 0..keys {
+        client.send(&["SET", &format!("key:{key}"), &value(round, key)]);
+    }
+    for _ in 0..keys {
+        assert_eq!(client.receive(), Reply::ok());
+    }
+}
+
+fn value(round: u32, key: u32) -> String {
+    let mut state = u64::from(round) << 32 | u64::from(key) | 1 << 63;
+    (0..12)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{:016x}", state ^ state >> 29)
+        })
+        .collect()
+}
+
+fn check(client: &mut Raw, round: u32, keys: u32) {
+    for key in 0..keys {
+        client.send(&["GET", &format!("key:{key}")]);
+    }
+    for key in 0..keys {
+        assert_eq!(client.receive().text(), value(round, key), "key:{key}");
+    }
+}
+
+fn verified(daemon: &Daemon) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
+        .args(["wal", "verify", "--data"])
+        .arg(daemon.dir().join("data"))
+        .output()
+        .expect("the binary runs");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    (output.status.code().unwrap_or(-1), text)
+}
+
+#[test]
+fn old_segments_go_by_themselves_and_everything_is_there_after_a_kill_and_a_crash_inside() {
+    let setup = setup().with("wal.retention", r#""1s""#).with("snapshot.every", r#""1s""#);
+    let mut daemon = setup.start();
+    let mut client = daemon.connect();
+    let mut round = 0;
+    wait_until("the first segments to go", || {
+        round += 1;
+        fill(&mut client, round, 600);
+        segments(&daemon)[0] > 3
+    });
+    // A shard that has to be rebuilt finds a log that does not begin with LSN 1.
+    assert_eq!(client.run("SW.DRILL POINT store.commit 1*panic"), Reply::Int(0));
+    let _ = client.run("SET shaken 1");
+    let mut client = daemon.connect();
+    wait_until("the shard to be back", || {
+        (0..20).all(|key| client.run(&format!("GET key:{key}")).text() == value(round, key))
+    });
+    check(&mut client, round, 600);
+    let (code, text) = verified(&daemon);
+    assert_eq!(code, 0, "{text}");
+    daemon.kill();
+    daemon.restart();
+    let mut client = daemon.connect();
+    check(&mut client, round, 600);
+    daemon.stop();
+    let (code, text) = verified(&daemon);
+    assert_eq!(code, 0, "{text}");
+    assert!(!text.contains("begins with segment 1 "), "{text}");
+}
+
+#[test]
+fn a_log_that_is_too_large_raises_an_alarm_once_and_gives_way() {
+    let setup = setup()
+        .with("wal.max_size", r#""512KiB""#)
+        .with("snapshot.every", r#""0s""#)
+        .with("snapshot.after_bytes", "0");
+    let mut daemon = setup.start();
+    let mut client = daemon.connect();
+    for round in 1..=20 {
+        fill(&mut client, round, 300);
+    }
+    assert!(log_bytes(&daemon) > 1 << 20);
+    let alarm = |line: &serde_json::Value| {
+        line["message"].as_str().is_some_and(|message| message.contains("wal.max_size"))
+    };
+    daemon.wait_log("the alarm", alarm);
+    let mut round = 20;
+    wait_until("the log to be smaller", || {
+        // A second snapshot stands for more only when something was written since the first.
+        round += 1;
+        fill(&mut client, round, 10);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        log_bytes(&daemon) <= 512 << 10
+    });
+    assert!(segments(&daemon)[0] > 1);
+    let (_, ready) = http::get(daemon.admin(), "/readyz");
+    assert!(ready.contains("wal.max_size is 524288"), "{ready}");
+    let alarms = daemon.log_text().lines().filter(|line| line.contains("larger than")).count();
+    assert_eq!(alarms, 1, "{}", daemon.log_text());
+    daemon.kill();
+    daemon.restart();
+    let mut client = daemon.connect();
+    check(&mut client, round, 10);
+    assert_eq!(client.run("GET key:299").text(), value(20, 299));
+}
+
+#[test]
+fn the_schedule_is_followed_live_and_an_idle_cache_is_left_alone() {
+    let mut daemon = setup().with("snapshot.every", r#""0s""#).start();
+    let mut client = daemon.connect();
+    client.run("SET a 1");
+    let saves = |client: &mut Raw| {
+        let info = client.run("INFO persistence").text();
+        let saves = info.lines().find_map(|line| line.strip_prefix("rdb_saves:"));
+        saves.and_then(|n| n.parse::<u32>().ok()).expect("a number")
+    };
+    assert_eq!(client.run("CONFIG SET snapshot.every 1s"), Reply::ok());
+    wait_until("a snapshot", || saves(&mut client) == 1);
+    client.run("SET a 2");
+    wait_until("another", || saves(&mut client) == 2);
+    daemon.stop();
+    daemon.configure("snapshot.every", r#""1s""#);
+    daemon.restart();
+    let mut client = daemon.connect();
+    client.run("SET a 3");
+    wait_until("one of the new run", || saves(&mut client) == 1);
+}
