@@ -63,7 +63,7 @@ answers_ping() {
 
 # start <server> <mode> [again]: a fresh server on a fresh folder, or `again` on the one that it
 # had; $started_ms is the time until it answered PING. Modes: default (Seawall as it comes), and
-# with the limits lifted and no snapshots but those that a case asks for: everysec, always, bare (without a log).
+# with the limits lifted and no snapshots by schedule: everysec, always, bare (without a log).
 start() {
     local server="$1" mode="$2" deadline=$((SECONDS + START_TIMEOUT_S)) began pause=0.001
     local settings=() logged=(--appendonly yes)
