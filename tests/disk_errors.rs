@@ -52,9 +52,12 @@ fn meet(daemon: &Daemon, load: &Load, call: &str, error: &str) -> Duration {
         assert_eq!(client.run("GET before"), Reply::bulk("all"), "a read under {error} at {call}");
     }
     assert!(drill(&mut client, call, "") > 0, "{call} was never passed");
-    let begun = Instant::now();
-    load.wait_progress(&format!("writes go on after {error} at {call}"));
-    begun.elapsed()
+    let (begun, acked) = (Instant::now(), load.counts().acked);
+    let what = format!("writes go on after {error} at {call}");
+    wait_until(&what, || load.counts().acked > acked || load.broken());
+    let took = begun.elapsed();
+    load.wait_progress(&what);
+    took
 }
 
 fn life(pairs: &[(&str, &str)], seed: u64, healed: &Mutex<Vec<(Duration, String)>>) {

@@ -43,7 +43,10 @@ impl Trigger {
             | Point::SnapshotPiece
             | Point::SnapshotFinish
             | Point::SnapshotPublish
-            | Point::SnapshotNamed => Self::Snapshot,
+            | Point::SnapshotNamed
+            | Point::ManifestWrite
+            | Point::ManifestRename
+            | Point::ManifestNamed => Self::Snapshot,
             Point::WriterSeal | Point::SyncerSync | Point::SyncerSynced | Point::WriterSynced => {
                 Self::Quiet
             }
@@ -77,7 +80,14 @@ fn is_passed_over(point: Point) -> bool {
 }
 
 fn is_at_the_start(point: Point) -> bool {
-    matches!(point, Point::ReplayOpen | Point::ReplayRead | Point::ReplayDone)
+    matches!(
+        point,
+        Point::ReplayOpen
+            | Point::ReplayRead
+            | Point::ReplayDone
+            | Point::LoadFilled
+            | Point::LoadTaken
+    )
 }
 
 /// The points in groups, each for one daemon.

@@ -97,6 +97,33 @@ fn owed(observer: &mut Raw) -> u64 {
     fields.map(|bytes| bytes.parse().expect("a number")).max().unwrap_or(0)
 }
 
+/// A request of some kilobytes had the daemon take gigabytes.
+#[test]
+fn a_reply_has_a_bound_whatever_a_small_request_asks_for() {
+    let daemon = Setup::new()
+        .with("server.output_buffer", r#""4MB""#)
+        .with("validation.max_value", r#""1MB""#)
+        .start();
+    let mut client = daemon.connect();
+    client.call(&["SET", "large", &"x".repeat(1_000_000)]);
+    let before = daemon.resident_kb();
+    let words = [&["MGET"][..], &["large"; 1000]].concat();
+    let refused = client.call(&words);
+    assert!(refused.text().contains("larger than server.output_buffer (4000000)"), "{refused:?}");
+    assert_eq!(client.call(&["MGET", "large", "large", "large"]).items().len(), 3);
+    assert_eq!(client.run("MULTI"), Reply::ok());
+    for _ in 0..1000 {
+        client.run("GET large");
+    }
+    client.run("INCR n");
+    let Reply::Array(replies) = client.run("EXEC") else { panic!("an array") };
+    assert_eq!(replies.iter().filter(|reply| !reply.is_error()).count(), 4);
+    assert_eq!((replies.len(), replies.last()), (1001, Some(&Reply::Int(1))));
+    assert!(replies[3].text().contains("executed; the reply is left out"), "{:?}", replies[3]);
+    let grown = daemon.resident_kb().saturating_sub(before);
+    assert!(grown < 60_000, "{grown} kB for replies of at most 4 MB");
+}
+
 #[test]
 fn a_declared_length_allocates_nothing() {
     let daemon = Daemon::start();

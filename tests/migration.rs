@@ -157,7 +157,7 @@ fn add_history(client: &mut Raw, seed: u64) {
             34 => format!("SADD {a} {i}"),
             35 => format!("SUNIONSTORE {a} {b}"),
             36 => format!("EXPIREAT {a} 1"),
-            37 if i % 10 == 0 => format!("SETBIT {a} 9 1"),
+            37 if i % 4 == 0 => format!("SETBIT {a} 9 1"),
             38 if i % 10 == 0 => format!("EVAL return(redis.call('set',KEYS[1],'s')) 1 {a}"),
             39 if i % 20 == 0 => "FLUSHDB".to_owned(),
             _ => format!("DECR {a}"),

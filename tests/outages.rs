@@ -15,7 +15,7 @@ const SEGMENT: &str = r#""64KiB""#;
 /// By then the daemon takes writes again; it tries every half second.
 const HEALS_WITHIN: Duration = Duration::from_secs(2);
 /// The log looks for its files every second.
-const NOTICED_WITHIN: Duration = Duration::from_secs(3);
+const NOTICED_WITHIN: Duration = Duration::from_secs(4);
 
 fn value(n: usize) -> String {
     format!("{n:0>VALUE$}")
@@ -183,6 +183,20 @@ fn a_log_that_was_removed_refuses_writes_within_seconds_and_the_next_start() {
     daemon.kill();
     daemon.relaunch();
     assert_eq!(daemon.wait_exit().code(), Some(83), "{}", daemon.log_text());
+}
+
+/// Who would write next does not begin another log in its place.
+#[test]
+fn a_log_that_was_removed_is_not_begun_anew_by_its_restarted_actor() {
+    let mut daemon = Setup::new().with("debug.drills", "true").start();
+    let mut client = daemon.connect();
+    assert_eq!(client.run("SET early v"), Reply::ok());
+    fs::remove_dir_all(daemon.dir().join("data/wal")).expect("the log's folder");
+    fs::create_dir(daemon.dir().join("data/wal")).expect("the data directory");
+    assert_eq!(client.run("SW.DRILL panic wal"), Reply::ok());
+    assert_eq!(daemon.wait_exit().code(), Some(80), "{}", daemon.log_text());
+    let left = fs::read_dir(daemon.dir().join("data/wal")).expect("the log's folder");
+    assert_eq!(left.count(), 0);
 }
 
 #[test]

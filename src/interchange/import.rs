@@ -212,7 +212,7 @@ impl<'a> Taken<'a> {
     fn take(&mut self, item: Item<'_>) -> Result<(), Broken> {
         let (db, key, value, expires_at) = match item {
             Item::String { db, key, value, expires_at } => (db, key, value, expires_at),
-            Item::Other(kind) => {
+            Item::Other { kind, .. } => {
                 self.tally.count_other(kind);
                 return Ok(());
             }

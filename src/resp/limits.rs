@@ -1,11 +1,12 @@
-//! What keys, values and times to live may be; every refusal names the limit.
+//! What keys, values, times to live and replies may be; every refusal names the limit.
 
 use seawall_actors::clock::UnixMs;
 
 use super::refusal::Refusal;
 use crate::config::settings::{KeyBytes, Settings};
 
-/// Limits on single keys and values, from `[validation]` and `cache.paranoia`.
+/// Limits on single keys, values and replies, from `[validation]`, `cache.paranoia` and
+/// `server.output_buffer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Keys may be any bytes; otherwise UTF-8 without control characters.
@@ -18,6 +19,8 @@ pub struct Limits {
     pub max_value: usize,
     /// Longest time to live in milliseconds; `None` for no bound.
     pub max_ttl_ms: Option<u64>,
+    /// Bytes of one command's reply, or of all replies of a transaction.
+    pub max_reply: usize,
 }
 
 impl Limits {
@@ -33,6 +36,7 @@ impl Limits {
             max_ttl_ms: validation
                 .max_ttl
                 .map(|ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
+            max_reply: settings.server.output_buffer,
         }
     }
 
@@ -91,6 +95,21 @@ impl Limits {
             return Err(Refusal::other(format!(
                 "ERR value of {len} bytes exceeds validation.max_value ({})",
                 self.max_value
+            )));
+        }
+        Ok(())
+    }
+
+    /// Checks the length of a reply while it grows: a short request (MGET of one large value, many
+    /// times over) may ask for more than there is memory.
+    ///
+    /// # Errors
+    /// Names the limit.
+    pub fn check_reply(&self, len: usize) -> Result<(), Refusal> {
+        if len > self.max_reply {
+            return Err(Refusal::other(format!(
+                "ERR the reply would be larger than server.output_buffer ({}); ask for less at once",
+                self.max_reply
             )));
         }
         Ok(())

@@ -5,7 +5,7 @@
 use std::io::{BufReader, Cursor};
 
 use seawall::interchange::aof::{Commands, Next, Replay};
-use seawall::interchange::rdb::{Item, Reader};
+use seawall::interchange::rdb::Reader;
 
 /// Everything an RDB file holds, as text, read so many bytes at a time; and how that ended.
 fn rdb(input: &[u8], at_a_time: usize) -> Vec<String> {
@@ -17,7 +17,7 @@ fn rdb(input: &[u8], at_a_time: usize) -> Vec<String> {
     };
     loop {
         match reader.read() {
-            Ok(Some(item @ (Item::String { .. } | Item::Other(_)))) => {
+            Ok(Some(item)) => {
                 found.push(format!("{item:?}"));
             }
             Ok(None) => break,

@@ -80,6 +80,12 @@ points! {
     ReplayOpen, "replay.open", "the start is about to look for segments";
     ReplayRead, "replay.read", "it is about to read them";
     ReplayDone, "replay.done", "it has read them and made them durable";
+    LoadFilled, "load.filled", "the stores are ready and no shard has been told";
+    LoadTaken, "load.taken", "every shard has its store; clients are still told to wait";
+
+    ManifestWrite, "manifest.write", "a copy of the manifest is about to be written";
+    ManifestRename, "manifest.rename", "it is on disk, without its name";
+    ManifestNamed, "manifest.named", "it has its name; the one before still counts";
 
     SnapshotBegin, "snapshot.begin", "a snapshot's file is about to be made";
     SnapshotPiece, "snapshot.piece", "entries are about to be written to it";

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sd_notify::NotifyState;
 use seawall_actors::cache::store::Store;
 use seawall_actors::cache::{Cradle, ShardMsg};
+use seawall_actors::failpoint::{self, Point};
 use seawall_actors::snapshot::{Newest, SnapshotStatus};
 use seawall_actors::wal::{DataDir, Loaded, OpenError, Opened, ReplayReport, Snapshots};
 use tokio::sync::watch;
@@ -80,10 +81,12 @@ impl Load {
         for (cradle, store) in cradles.iter().zip(stores) {
             cradle.leave(Box::new(store), report.last_lsn);
         }
+        failpoint::hit(Point::LoadFilled);
         filled.send_replace(true);
         for shard in &shards {
             while shard.call(TAKEN_UP_WITHIN, ShardMsg::AwaitStore).await.is_err() {}
         }
+        failpoint::hit(Point::LoadTaken);
         loading.finish();
         Ok(())
     }

@@ -33,7 +33,9 @@ const BEFORE_ALL: UnixMs = 1;
 const MAX_VALUE: usize = 512 << 20;
 /// Names of commands that are counted apart; a file can make up as many as it likes.
 const MAX_NAMES: usize = 200;
-/// Commands that write a key whatever it held.
+/// Commands that give a key a time to live; Redis writes them for keys that are there.
+const GIVING_TIME: [&str; 5] = ["expire", "expireat", "getex", "pexpire", "pexpireat"];
+/// Commands that write a key whatever it held, SET with some options aside.
 const OVERWRITING: [&str; 10] =
     ["del", "getdel", "getset", "mset", "msetnx", "psetex", "set", "setex", "setnx", "unlink"];
 /// What the commands came to.
@@ -85,6 +87,7 @@ impl Replay {
             max_key_length: usize::MAX,
             max_value: MAX_VALUE,
             max_ttl_ms: None,
+            max_reply: usize::MAX,
         };
         Self {
             world: Embedded::new(1, config, KeyHasher::random(), limits),
@@ -138,6 +141,14 @@ impl Replay {
         let record = Record::Set { db, key, value, expires_at };
         let Some(store) = self.world.stores().next() else { return Ok(()) };
         store.apply(&record, hash, BEFORE_ALL).map_err(|refusal| Wrong(refusal.to_string()))
+    }
+
+    /// A key of the base that expires and holds no string. Should a string be written over it, it
+    /// may keep that time.
+    pub fn load_other(&mut self, db: u64, key: &[u8]) {
+        if let Ok(db) = database(db) {
+            self.unsure.add(db, key);
+        }
     }
 
     /// A command.
@@ -214,7 +225,10 @@ impl Replay {
             "swapdb" => self.unsure.swap(number(args.get(1))?, number(args.get(2))?),
             _ => {}
         }
-        if OVERWRITING.contains(&command.name) {
+        if GIVING_TIME.contains(&command.name) && !self.holds(db, args.get(1)) {
+            // What is there holds no string.
+            self.unsure.add(db, args.get(1));
+        } else if overwrites(command, args) {
             for key in keys(command, args) {
                 self.unsure.remove(db, key);
             }
@@ -329,6 +343,13 @@ impl Replay {
         }
         Ok(())
     }
+}
+
+/// Whether nothing of what was there matters any more. SET may keep the time to live, or depend on
+/// what it finds.
+fn overwrites(command: &Command, args: &Args<'_>) -> bool {
+    let depends = |i| args.is(i, "KEEPTTL") || args.is(i, "XX") || args.is(i, "IFEQ");
+    OVERWRITING.contains(&command.name) && !(command.name == "set" && (3..args.len()).any(depends))
 }
 
 fn keys<'a>(command: &Command, args: &Args<'a>) -> impl Iterator<Item = &'a [u8]> {

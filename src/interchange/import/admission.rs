@@ -44,6 +44,7 @@ impl Admission {
             max_key_length: MAX_VALUE,
             max_value: MAX_VALUE,
             max_ttl_ms: None,
+            max_reply: usize::MAX,
         };
         Self { databases: settings.server.databases, limits }
     }

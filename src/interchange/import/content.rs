@@ -136,7 +136,12 @@ fn part(
                 Some(Item::String { db, key, value, expires_at }) => replay
                     .load(db, key, value, expires_at)
                     .map_err(|wrong| ReadError::Unknown { offset, what: wrong.to_string() })?,
-                Some(Item::Other(kind)) => others.count_other(kind),
+                Some(Item::Other { kind, db, key, expires_at }) => {
+                    others.count_other(kind);
+                    if expires_at.is_some() {
+                        replay.load_other(db, key);
+                    }
+                }
                 None => break,
             }
             count += 1;

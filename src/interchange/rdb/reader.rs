@@ -61,7 +61,16 @@ pub enum Item<'a> {
         expires_at: Option<UnixMs>,
     },
     /// Something else, which was passed over.
-    Other(Kind),
+    Other {
+        /// What it is.
+        kind: Kind,
+        /// Database number.
+        db: u64,
+        /// Key bytes; empty for what has none.
+        key: &'a [u8],
+        /// Absolute expiry, which may have passed.
+        expires_at: Option<UnixMs>,
+    },
 }
 
 /// Reads a file from its beginning to its checksum; what is behind is left in the source.
@@ -145,12 +154,15 @@ impl<R: BufRead> Reader<R> {
     pub fn read(&mut self) -> Result<Option<Item<'_>>, ReadError> {
         let (number, expires_at) = match self.head()? {
             Head::Key { number, expires_at } => (number, expires_at),
-            Head::Other(kind) => return Ok(Some(Item::Other(kind))),
+            Head::Other(kind) => {
+                return Ok(Some(Item::Other { kind, db: self.db, key: &[], expires_at: None }));
+            }
             Head::End => return Ok(None),
         };
         self.input.string(&mut self.key)?;
         if number != STRING {
-            return Ok(Some(Item::Other(self.input.pass_value(number, self.valkey)?)));
+            let kind = self.input.pass_value(number, self.valkey)?;
+            return Ok(Some(Item::Other { kind, db: self.db, key: &self.key, expires_at }));
         }
         self.input.string(&mut self.value)?;
         let (db, key, value) = (self.db, &*self.key, &*self.value);

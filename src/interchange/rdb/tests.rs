@@ -29,7 +29,7 @@ fn read(bytes: &[u8]) -> Result<Vec<String>, ReadError> {
                 let at = expires_at.map_or_else(String::new, |at| format!(" until {at}"));
                 format!("{db} {key}={value}{at}")
             }
-            Item::Other(kind) => kind.name().to_owned(),
+            Item::Other { kind, .. } => kind.name().to_owned(),
         });
     }
     assert_eq!(reader.offset(), bytes.len() as u64);

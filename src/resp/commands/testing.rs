@@ -47,6 +47,7 @@ impl World {
             max_key_length: 1000,
             max_value: 512 << 20,
             max_ttl_ms: None,
+            max_reply: usize::MAX,
         };
         let mut embedded = Embedded::new(shards, config, KeyHasher::fixed(), limits);
         embedded.now = START;

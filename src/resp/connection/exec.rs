@@ -23,6 +23,8 @@ use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
 use seawall_actors::cache::store::Key;
 
+/// Stands for the reply of a command in a transaction whose replies pass `server.output_buffer`.
+const LEFT_OUT: &str = "ERR executed; the reply is left out, see server.output_buffer";
 /// Most keys that one connection may watch.
 const MAX_WATCHED: usize = 10_000;
 
@@ -218,6 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             borrowed.open_scope(now);
         }
         let mut answers: Vec<Option<Vec<u8>>> = Vec::with_capacity(queue.len());
+        let mut owed = 0;
         for (number, queued) in (1..).zip(queue) {
             let mut out = Vec::new();
             let done = self.run_queued(queued, &mut borrowed, now, &writable, &mut out);
@@ -227,6 +230,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 // Nothing was written, so there is nothing whose outcome could be unknown.
                 drop(borrowed.finish().await);
                 return Err(rollback::rolled_back(number, queued.command, &error));
+            }
+            owed += out.len();
+            if owed > self.bounds.output_buffer {
+                // It was executed, and so were those before it: only its reply has no room.
+                owed -= out.len();
+                out = Vec::new();
+                Reply::new(&mut out, self.session.proto).error(LEFT_OUT);
+                self.daemon.stats.failed(queued.command, "ERR");
             }
             answers.push(done.then_some(out));
         }

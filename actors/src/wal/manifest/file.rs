@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{MAX_LEN, Manifest, ManifestError};
 use crate::clock::Clock;
+use crate::failpoint::{self, Point};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::replay::{OpenError, io_error};
 
@@ -164,12 +165,15 @@ impl<F: Filesystem> ManifestFile<F> {
         next.written_ms = self.clock.unix_ms();
         let path = self.data.join(PATHS[(next.generation % 2) as usize]);
         let unnamed = unnamed(&path);
+        failpoint::hit(Point::ManifestWrite);
         self.fs.remove(&unnamed)?;
         let file = self.fs.create(&unnamed)?;
         file.write_at(&next.encode(), 0)?;
         file.sync()?;
+        failpoint::hit(Point::ManifestRename);
         self.fs.rename(&unnamed, &path)?;
         self.fs.sync_dir(&self.data)?;
+        failpoint::hit(Point::ManifestNamed);
         state.manifest = next;
         Ok(())
     }

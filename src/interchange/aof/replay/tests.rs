@@ -123,6 +123,18 @@ fn a_value_that_is_not_known_is_left_out_until_it_is_written() {
 }
 
 #[test]
+fn a_time_to_live_that_is_not_known_is_not_taken_for_none() {
+    leads_to("SET a 1 PXAT 99; SETBIT a 7 1; SET a 2 KEEPTTL; SET a 3 XX; APPEND a x", "");
+    leads_to("RPUSH l x; PEXPIREAT l 99; SET l 1 KEEPTTL", "");
+    leads_to("RPUSH l x; PEXPIREAT l 99; SET l 1 KEEPTTL; SET l 2; APPEND l x", "0 l=2x");
+    leads_to("RPUSH l x; PEXPIREAT l 99; RENAME l m; SET m 1 KEEPTTL; SET l 1 KEEPTTL", "0 l=1");
+    leads_to("SET a 1 KEEPTTL; SET b 1 PXAT 99; SET b 2 KEEPTTL", "0 a=1, 0 b=2@99");
+    let mut script = Script::new();
+    script.0.load_other(0, b"l");
+    assert_eq!(script.run("SET l 1 KEEPTTL; SET m 1").found(), "0 m=1");
+}
+
+#[test]
 fn what_is_not_held_here_is_counted_by_name() {
     let mut script = Script::new();
     script.run("RPUSH l x; rpush l y; SETBIT b 1 1; WHAT x; PUBLISH c m; SET a 1; INCRBY a 4");

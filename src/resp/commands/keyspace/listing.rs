@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::glob::Glob;
+use crate::glob::Glob;
 use crate::resp::args::Args;
 use crate::resp::integer;
 use crate::resp::keyspace::{Keyspace, Scope};
@@ -12,17 +12,18 @@ use crate::resp::reply::Reply;
 /// KEYS pattern
 pub fn keys(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let glob = Glob::new(args.get(1));
-    let Scope { db, now, .. } = ks.scope;
+    let Scope { db, now, limits, .. } = ks.scope;
     let (mut body, mut found) = (Vec::new(), 0);
     let mut items = Reply::new(&mut body, reply.proto());
     for store in ks.stores() {
         store.for_each_key(db, now, |key, _| {
-            if glob.matches(key) {
+            if items.len() <= limits.max_reply && glob.matches(key) {
                 found += 1;
                 items.bulk(key);
             }
         });
     }
+    limits.check_reply(items.len())?;
     reply.array(found);
     reply.raw(&body);
     Ok(())
@@ -40,7 +41,7 @@ const SHARD_BITS: u32 = 8;
 pub fn scan(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let cursor = cursor(args.get(1)).ok_or_else(|| Refusal::other("ERR invalid cursor"))?;
     let Filter { glob, count, only_other_types } = Filter::parse(args)?;
-    let Scope { db, now, .. } = ks.scope;
+    let Scope { db, now, limits, .. } = ks.scope;
     let (mut body, mut found, mut visited) = (Vec::new(), 0, 0);
     let mut items = Reply::new(&mut body, reply.proto());
     let first_shard = (cursor & ((1 << SHARD_BITS) - 1)) as usize;
@@ -54,7 +55,8 @@ pub fn scan(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Re
         }
         position = store.scan(db, position, count - visited, now, |key, _| {
             visited += 1;
-            if !only_other_types && glob.as_ref().is_none_or(|glob| glob.matches(key)) {
+            let has_room = items.len() <= limits.max_reply;
+            if has_room && !only_other_types && glob.as_ref().is_none_or(|glob| glob.matches(key)) {
                 found += 1;
                 items.bulk(key);
             }
@@ -65,6 +67,7 @@ pub fn scan(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Re
         }
     }
     drop(stores);
+    limits.check_reply(items.len())?;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
     reply.array(found);

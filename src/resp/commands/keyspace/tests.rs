@@ -145,3 +145,19 @@ fn a_tier_command_is_known_with_its_keys() {
     assert_eq!(keys(b"blpop", 4), Some(vec![1, 2]));
     assert_eq!(keys(b"eval", 5), Some(vec![]));
 }
+
+#[test]
+fn a_listing_larger_than_a_reply_may_be_is_refused() {
+    let mut world = World::new(2);
+    for i in 0..100 {
+        world.run(&format!("SET {}{i} v", "k".repeat(100)));
+    }
+    world.limits.max_reply = 5_000;
+    let refused = "-ERR the reply would be larger than server.output_buffer (5000); ask for less \
+                   at once\r\n";
+    for line in ["KEYS *", "SCAN 0 COUNT 1000"] {
+        assert_eq!(world.run(line), refused, "{line}");
+    }
+    assert!(world.run("KEYS *1").starts_with("*10\r\n"));
+    assert!(world.run("SCAN 0 COUNT 10").starts_with("*2\r\n"));
+}

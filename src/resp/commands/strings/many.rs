@@ -10,10 +10,12 @@ use crate::resp::reply::Reply;
 
 /// MGET key [key …]
 pub fn mget(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    let begin = reply.len();
     reply.array(args.len() - 1);
     for bytes in args.from(1) {
         let key = ks.key(bytes);
         reply.bulk_or_null(ks.get(key));
+        ks.scope.limits.check_reply(reply.len() - begin)?;
     }
     Ok(())
 }
