@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use seawall_actors::cache::ShardMsg;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::supervise::{Handle, Lifecycle, Tree};
-use seawall_actors::wal::WalMsg;
 use seawall_actors::watch::OnChange;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
@@ -105,7 +104,7 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         store_configs: wiring.store_configs.clone(),
         sweep_interval: wiring.sweep_interval.clone(),
         upkeep: wiring.upkeep.clone(),
-        wal: wiring.wal.clone(),
+        intake: wiring.intake.clone(),
     }));
 }
 
@@ -199,7 +198,7 @@ struct Actors {
     store_configs: Vec<watch::Sender<seawall_actors::cache::store::StoreConfig>>,
     sweep_interval: watch::Sender<std::time::Duration>,
     upkeep: watch::Sender<UpkeepSettings>,
-    wal: Handle<WalMsg>,
+    intake: Option<DaemonIntake>,
 }
 
 impl Applier for Actors {
@@ -215,7 +214,7 @@ impl Applier for Actors {
     ) -> Result<Commit, String> {
         let (daemon, new) = (Arc::clone(&self.daemon), Arc::clone(new));
         let (shards, configs) = (self.shards.clone(), self.store_configs.clone());
-        let (interval, wal) = (self.sweep_interval.clone(), self.wal.clone());
+        let (interval, intake) = (self.sweep_interval.clone(), self.intake.clone());
         let upkeep = self.upkeep.clone();
         let log_changes = touches(changes, &["wal."]);
         Ok(Box::new(move || {
@@ -231,8 +230,8 @@ impl Applier for Actors {
             }
             interval.send_replace(new.cache.sweep_interval);
             upkeep.send_replace(upkeep_settings(&new));
-            if log_changes {
-                let _ = wal.cast(WalMsg::Configure(wal_settings(&new)));
+            if let (true, Some(intake)) = (log_changes, &intake) {
+                intake.configure(&wal_settings(&new));
             }
             if let Some(tree) = daemon.tree.get() {
                 tree.set_watchdog(new.supervision.watchdog);

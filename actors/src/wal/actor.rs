@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use super::fs::OsFs;
 use super::intake::Intake;
 use super::replay::segments_dir;
-use super::settings::Settings;
 use super::writer::{self, End, Orders};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
@@ -19,8 +18,6 @@ use crate::supervise::{Failure, Label, Me, Worker};
 /// What the log's actor is told.
 #[derive(Debug)]
 pub enum WalMsg {
-    /// New settings; they hold from the next frame on.
-    Configure(Settings),
     /// The writer's thread has ended by itself. Only the thread sends this.
     Ended(String),
 }
@@ -28,7 +25,6 @@ pub enum WalMsg {
 impl Label for WalMsg {
     fn label(&self) -> &'static str {
         match self {
-            Self::Configure(_) => "configure",
             Self::Ended(_) => "ended",
         }
     }
@@ -106,15 +102,10 @@ impl<P: Release> Worker for WalActor<P> {
         &self,
         _me: &Me<WalMsg>,
         msg: WalMsg,
-        state: &mut WalState<P>,
+        _state: &mut WalState<P>,
     ) -> Result<(), Failure> {
-        match msg {
-            WalMsg::Configure(settings) => {
-                state.args.intake.configure(&settings);
-                Ok(())
-            }
-            WalMsg::Ended(why) => Err(Failure::new(why)),
-        }
+        let WalMsg::Ended(why) = msg;
+        Err(Failure::new(why))
     }
 
     /// Writes, syncs and seals what is left, and waits for the thread to end.

@@ -615,7 +615,9 @@ impl<P: Release> Intake<P> {
         }
     }
 
-    pub(super) fn configure(&self, settings: &Settings) {
+    /// New settings, from the next frame on. The queue carries them, so it does not matter
+    /// whether the writer is up.
+    pub fn configure(&self, settings: &Settings) {
         let fsync = match settings.fsync {
             FsyncMode::Always => 0,
             FsyncMode::EverySec => 1,

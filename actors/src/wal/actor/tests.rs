@@ -8,6 +8,7 @@ use ractor::{Actor, ActorStatus};
 use super::*;
 use crate::journal::{Journal, JournalError, Record, RecordBatch};
 use crate::supervise::{Drill, Envelope, Pulse, Shell};
+use crate::wal::Settings;
 use crate::wal::{DataDir, open, read_range};
 
 /// A reply, or one whose release panics on the writer's thread.
@@ -90,8 +91,7 @@ async fn it_survives_every_end_and_stops_in_order() {
 
     // A kill, and settings that change live.
     let (actor, ended) = start(&data, &intake).await;
-    let everysec = Settings::default();
-    actor.send_message(Envelope::Work(WalMsg::Configure(everysec))).unwrap();
+    intake.configure(&Settings::default());
     acknowledged(&intake, "e").await;
     actor.kill();
     ended.await.unwrap();

@@ -4,8 +4,10 @@
 //! `f64` would show: 10.5 + 0.1 prints as 10.59999999999999964 with seventeen decimals. Here a
 //! number is a sign, a 64-bit significand and a power of two; reading, adding and printing round
 //! to nearest, ties to even, as the processor and the C library do, so the replies are Redis' to
-//! the last digit. Numbers below 2^-16445, where x87 runs out of bits, count as zero: they lie
-//! far below the last digit that is ever printed.
+//! the last digit. Between 2^-16445, the smallest number of x87, and 2^-16382, where its bits run
+//! out, numbers keep all their bits here: they lie far below the last digit that is ever printed.
+
+use std::cmp::Ordering;
 
 use super::natural::{CHUNK, CHUNK_DIGITS, Natural};
 
@@ -134,6 +136,8 @@ fn round(bits: u128, sticky: bool, exponent: i32) -> Option<Extended> {
     }
     let drop = 64i32 - bits.leading_zeros().cast_signed();
     let exponent = exponent + drop;
+    // How what is rounded compares to what it is rounded to.
+    let mut side = if sticky { Ordering::Greater } else { Ordering::Equal };
     let (mut significand, mut exponent) = if drop <= 0 {
         ((bits << drop.unsigned_abs()) as u64, exponent)
     } else {
@@ -143,11 +147,20 @@ fn round(bits: u128, sticky: bool, exponent: i32) -> Option<Extended> {
         let rest = bits & ((1u128 << drop) - 1);
         let half = 1u128 << (drop - 1);
         let up = rest > half || (rest == half && (sticky || whole & 1 == 1));
+        side = match (up, rest) {
+            (true, _) => Ordering::Less,
+            (false, 0) => side,
+            (false, _) => Ordering::Greater,
+        };
         let whole = whole + u128::from(up);
         if whole >> 64 == 0 { (whole as u64, exponent) } else { (1u64 << 63, exponent + 1) }
     };
     if exponent < MIN_EXPONENT {
-        (significand, exponent) = (0, 0);
+        // The smallest number, or zero, which is even: a tie is zero.
+        let nearest_is_smallest =
+            exponent == MIN_EXPONENT - 1 && (significand, side) > (1 << 63, Ordering::Equal);
+        (significand, exponent) =
+            if nearest_is_smallest { (1 << 63, MIN_EXPONENT) } else { (0, 0) };
     }
     (exponent <= MAX_EXPONENT).then_some(Extended { negative: false, significand, exponent })
 }

@@ -47,6 +47,17 @@ fn refuses_what_strtold_does_not_read_whole_or_not_in_range() {
 }
 
 #[test]
+fn what_is_nearer_to_the_smallest_number_than_to_zero_is_read() {
+    for read in ["1.9e-4951", "0x1p-16445", "0x1.0000001p-16446", "0x0.fffffffffffffffffp-16445"] {
+        assert!(parse(read.as_bytes()).is_some(), "{read}");
+        assert_eq!(sum("0", read), "0");
+    }
+    for zero in ["1.8e-4951", "0x1p-16446", "0x0.fffffffffffffffffp-16446"] {
+        assert_eq!(parse(zero.as_bytes()), None, "{zero}");
+    }
+}
+
+#[test]
 fn a_sum_beyond_the_format_is_infinite() {
     assert_eq!(sum("1.1e4932", "1.1e4932"), "inf");
     assert!(sum("1e4932", "1").starts_with("1000000000000000000"));
