@@ -1,6 +1,7 @@
 //! The command line. One file per subcommand; completions and the manual page come from the same
 //! definitions.
 
+mod ask;
 mod check;
 mod completions;
 mod export;
@@ -8,6 +9,7 @@ mod import;
 mod man;
 mod query;
 mod run;
+mod snapshot;
 mod tree;
 mod version;
 mod wal;
@@ -54,6 +56,8 @@ pub enum Command {
     Check,
     /// Print the tree of actors of a running daemon
     Tree(tree::TreeArgs),
+    /// Let a running daemon take a snapshot, and wait until it is finished
+    Snapshot(snapshot::SnapshotArgs),
     /// Verify, dump or repair the log of a data directory, offline
     Wal(wal::WalArgs),
     /// Import what Redis or Valkey has saved (RDB, AOF) into a data directory, offline
@@ -81,6 +85,7 @@ fn dispatch(cli: Cli, daemon: impl FnOnce(RunArgs) -> ExitCode) -> ExitCode {
         Command::Run => run::run(cli.config, daemon),
         Command::Check => check::check(cli.config).into(),
         Command::Tree(args) => tree::tree(cli.config, &args).into(),
+        Command::Snapshot(args) => snapshot::snapshot(cli.config, &args).into(),
         Command::Wal(args) => wal::wal(cli.config, args).into(),
         Command::Import(args) => import::run(cli.config, args).into(),
         Command::Export(args) => export::run(cli.config, args).into(),

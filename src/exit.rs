@@ -77,7 +77,9 @@ impl Exit {
             Self::Input => {
                 "What `seawall import` was to read is damaged, or not known here; nothing was imported."
             }
-            Self::Unavailable => "`seawall tree` found no daemon that answers.",
+            Self::Unavailable => {
+                "`seawall tree` or `seawall snapshot` found no daemon that answers."
+            }
             Self::Internal => "A mistake in Seawall itself; the log says where. Please report it.",
             Self::System => {
                 "The system refused something, an address or a file; the message says what."

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -197,4 +198,37 @@ fn a_snapshot_in_the_background_ends() {
     assert_eq!(client.run("BGSAVE SCHEDULE"), Reply::Simple("Background saving started".into()));
     wait_for("the snapshot", || (info(&mut client, "rdb_saves") == "1").then_some(()));
     assert!(client.run("BGSAVE now").text().contains("syntax error"));
+}
+
+#[test]
+fn a_snapshot_is_taken_from_the_command_line() {
+    let daemon = Daemon::start();
+    let mut client = daemon.connect();
+    client.run("SET a 1");
+    let ask = |address: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .args(["snapshot", "--addr", address])
+            .current_dir(daemon.dir())
+            .output()
+            .expect("the binary runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).expect("UTF-8"))
+    };
+    let (code, text) = ask(&daemon.resp().to_string());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("snapshot taken"), "{text}");
+    assert_eq!((info(&mut client, "rdb_saves").as_str(), snapshots(&daemon).len()), ("1", 1));
+    assert_eq!(ask("./nothing").0, Some(69));
+}
+
+#[test]
+fn in_a_transaction_a_snapshot_is_said_to_be_scheduled() {
+    let daemon = Daemon::start();
+    let mut client = daemon.connect();
+    client.run("MULTI");
+    client.run("SET a 1");
+    assert_eq!(client.run("BGSAVE").text(), "QUEUED");
+    let scheduled = Reply::Simple("Background saving scheduled".into());
+    assert_eq!(client.run("EXEC"), Reply::Array(vec![Reply::ok(), scheduled]));
+    wait_for("the snapshot", || (info(&mut client, "rdb_saves") == "1").then_some(()));
 }

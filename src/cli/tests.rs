@@ -34,6 +34,7 @@ fn every_subcommand_is_there() {
     for words in [
         "check",
         "tree --addr a:1",
+        "snapshot --addr ./s",
         "wal verify --data d",
         "wal repair --yes",
         "import --from dump.rdb --data d --into-existing",

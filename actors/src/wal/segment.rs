@@ -37,7 +37,7 @@ use crate::journal::Lsn;
 pub(super) const HEADER_LEN: usize = 120;
 /// What this program writes. 2 may have packed frames; a reader of 1 reads all others, and refuses
 /// those by their flag.
-const FORMAT_VERSION: u16 = 2;
+pub(super) const FORMAT_VERSION: u16 = 2;
 /// What this program reads: anything whose minimum reader version is not above.
 const READER_VERSION: u16 = 1;
 const MAGIC: &[u8; 8] = b"SEAWALL\n";
@@ -47,6 +47,8 @@ pub(super) const UNNAMED: &str = ".new";
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
+    /// The version that it was written in. It is a part of what the frames' chain begins with.
+    pub(super) format: u16,
     pub(super) log: LogId,
     pub(super) sequence: u64,
     pub(super) first_lsn: Lsn,
@@ -87,7 +89,7 @@ impl SegmentHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0..8].copy_from_slice(MAGIC);
-        out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[8..10].copy_from_slice(&self.format.to_le_bytes());
         out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
         out[16..32].copy_from_slice(self.log.bytes());
         out[32..40].copy_from_slice(&self.sequence.to_le_bytes());
@@ -112,6 +114,7 @@ impl SegmentHeader {
         let mut link = [0; 32];
         link.copy_from_slice(&bytes[48..80]);
         Ok(Self {
+            format: le(&bytes[8..10]) as u16,
             log: LogId::new(log),
             sequence: le(&bytes[32..40]),
             first_lsn: le(&bytes[40..48]),

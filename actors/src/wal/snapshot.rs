@@ -72,6 +72,8 @@ pub struct Snapshots<F: Filesystem = OsFs> {
 /// What a snapshot says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Header {
+    /// The version that it was written in. It is a part of what the frames' chain begins with.
+    format: u16,
     log: LogId,
     begin: Lsn,
     created_ms: UnixMs,
@@ -81,7 +83,7 @@ impl Header {
     fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0..8].copy_from_slice(MAGIC);
-        out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[8..10].copy_from_slice(&self.format.to_le_bytes());
         out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
         out[16..32].copy_from_slice(self.log.bytes());
         out[32..40].copy_from_slice(&self.begin.to_le_bytes());
@@ -101,7 +103,13 @@ impl Header {
         }
         let mut log = [0; 16];
         log.copy_from_slice(&bytes[16..32]);
-        Ok(Self { log: LogId::new(log), begin: le(&bytes[32..40]), created_ms: le(&bytes[40..48]) })
+        let format = le(&bytes[8..10]) as u16;
+        Ok(Self {
+            format,
+            log: LogId::new(log),
+            begin: le(&bytes[32..40]),
+            created_ms: le(&bytes[40..48]),
+        })
     }
 
     /// The id that the frames' checksums start with.

@@ -8,7 +8,7 @@ use crate::journal::Lsn;
 use crate::wal::frame::{Digest, LogId};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::replay::{OpenError, io_error};
-use crate::wal::segment::{SegmentError, SegmentHeader};
+use crate::wal::segment::{FORMAT_VERSION, SegmentError, SegmentHeader};
 use crate::wal::writer::read_header;
 
 /// A file that is named like a segment.
@@ -32,6 +32,7 @@ impl Candidate {
     /// The header, or one made from the name that is good enough to look for frames.
     pub(super) fn presumed(&self, log: LogId) -> SegmentHeader {
         self.header.clone().unwrap_or(SegmentHeader {
+            format: FORMAT_VERSION,
             log,
             sequence: self.sequence,
             first_lsn: self.first_lsn,

@@ -145,6 +145,7 @@ fn clear_unnamed<F: Filesystem>(fs: &F, dir: &Path) -> Result<(), OpenError> {
 /// Makes the first segment of a new log.
 fn begin<F: Filesystem>(fs: &F, dir: &Path, clock: &Clock) -> Result<(), OpenError> {
     let header = SegmentHeader {
+        format: segment::FORMAT_VERSION,
         log: LogId::new(random_id().map_err(io_error("name the log in", dir))?),
         sequence: 1,
         first_lsn: 1,

@@ -277,3 +277,18 @@ fn a_look_at_nothing_begins_no_log() {
     assert!(matches!(looked(dir.path()), Err(OpenError::Io { .. })));
     assert!(files(dir.path()).is_empty());
 }
+
+#[test]
+fn a_log_of_an_earlier_format_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path()).unwrap();
+    open(&data, Clock::manual(1)).unwrap();
+    let (_, _, path) = segment::list(&OsFs, &segments_dir(data.path())).unwrap().remove(0);
+    let bytes = std::fs::read(&path).unwrap();
+    let new = SegmentHeader::decode(bytes[..segment::HEADER_LEN].try_into().unwrap()).unwrap();
+    std::fs::write(&path, SegmentHeader { format: 1, ..new }.encode()).unwrap();
+    two_frames(&data);
+    let opened = open(&data, Clock::manual(1)).unwrap();
+    let report = opened.replay(0, |_, _| {}, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(report.last_lsn, 6);
+}

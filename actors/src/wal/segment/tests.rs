@@ -7,6 +7,7 @@ use crate::wal::fs::OsFs;
 
 fn header(sequence: u64, first_lsn: Lsn) -> SegmentHeader {
     SegmentHeader {
+        format: FORMAT_VERSION,
         log: LogId::new([3; 16]),
         sequence,
         first_lsn,
@@ -26,6 +27,17 @@ proptest! {
         prop_assert_eq!(parse_name(&header.file_name()), Some((sequence, first_lsn)));
         bytes[bit / 8] ^= 1 << (bit % 8);
         prop_assert_eq!(SegmentHeader::decode(&bytes), Err(SegmentError::Damaged));
+    }
+}
+
+/// The digest of the header is what the chain of frames begins with.
+#[test]
+fn a_header_of_another_format_keeps_its_digest() {
+    for format in [1, 7] {
+        let written = SegmentHeader { format, ..header(1, 1) };
+        let read = SegmentHeader::decode(&written.encode()).unwrap();
+        assert_eq!(read.digest(), digest(&written.encode()));
+        assert_ne!(read.digest(), header(1, 1).digest());
     }
 }
 

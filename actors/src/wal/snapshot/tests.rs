@@ -202,3 +202,13 @@ fn a_damaged_snapshot_is_put_aside_and_kept() {
     assert_eq!(all.list().unwrap(), []);
     assert!(!fs.content(&aside).is_empty());
 }
+
+/// The digest of the header is what the chain of frames begins with.
+#[test]
+fn a_snapshot_of_an_earlier_format_is_read() {
+    let log = LogId::new([7; 16]);
+    let written = Header { format: 1, log, begin: 3, created_ms: 9 };
+    let read = Header::decode(&written.encode()).unwrap();
+    assert_eq!((read, read.digest()), (written, digest(&written.encode())));
+    assert_ne!(read.digest(), Header { format: FORMAT_VERSION, ..written }.digest());
+}

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use super::{Header, Loaded, Snapshots, UNNAMED};
+use super::{FORMAT_VERSION, Header, Loaded, Snapshots, UNNAMED};
 use crate::clock::UnixMs;
 use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
@@ -64,7 +64,8 @@ impl<F: Filesystem> Snapshots<F> {
         self.fs.sync_dir(&self.data)?;
         self.remove_unfinished()?;
         let path = dir.join(format!("{begin:020}{UNNAMED}"));
-        let header = Header { log: self.log, begin, created_ms: self.clock.unix_ms() };
+        let (format, created_ms) = (FORMAT_VERSION, self.clock.unix_ms());
+        let header = Header { format, log: self.log, begin, created_ms };
         let file = self.fs.create(&path)?;
         let bytes = header.encode();
         file.write_at(&bytes, 0)?;

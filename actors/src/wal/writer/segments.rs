@@ -88,6 +88,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 
     fn next_header(&self, first_lsn: Lsn, link: Digest) -> SegmentHeader {
         SegmentHeader {
+            format: segment::FORMAT_VERSION,
             log: self.log,
             sequence: self.sequence + 1,
             first_lsn,

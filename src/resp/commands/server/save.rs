@@ -29,7 +29,12 @@ pub(super) fn bgsave<'a>(
             return Err(Refusal::Syntax);
         }
         session.daemon.take_snapshot(false).await?;
-        reply.simple("Background saving started");
+        // Redis does not fork in the middle of a transaction. Here it is begun all the same, but
+        // who parses the answer expects this one.
+        reply.simple(match session.in_transaction() {
+            true => "Background saving scheduled",
+            false => "Background saving started",
+        });
         Ok(())
     })
 }
