@@ -3,9 +3,12 @@
 //!
 //! Snapshots that stand for what is taken out leave first. Segments behind the damage are moved
 //! next, the last one first, and each move is durable before the next one begins; then the damaged
-//! segment is cut, once a copy of its end is safe; last, the manifest is written anew from what
-//! stays. So at every moment the log is a shorter one with the same damage at its end, no byte is in
+//! segment is cut, once a copy of its end is safe; last, the LSNs that were taken out are filled with
+//! records that stand for nothing, so that nobody who has seen one of them mistakes a later record
+//! for it, and the manifest is written anew from what stays. So at every moment the log is a shorter one with the same damage at its end, no byte is in
 //! neither place, and what a crash interrupts is finished by another repair.
+
+mod void;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +32,8 @@ pub struct Plan {
     pub moved: Vec<PathBuf>,
     /// The last LSN that stays.
     pub keeps: Lsn,
+    /// The last LSN that anything speaks of: none up to here is given again.
+    pub last: Lsn,
     /// No segment stays: the next start begins a new log.
     pub empties: bool,
 }
@@ -57,7 +62,8 @@ impl Plan {
         }
         let moved = found.segments[stay..].iter().rev().map(|segment| segment.path.clone());
         let (keeps, empties) = (found.intact_lsn, stay == 0);
-        Some(Self { cut, moved: moved.collect(), keeps, empties })
+        let (moved, last) = (moved.collect(), found.last_lsn.max(keeps));
+        Some(Self { cut, moved, keeps, last, empties })
     }
 
     /// Does it. Returns the files in `quarantine/` that hold what was taken out. Blocks.
@@ -76,6 +82,7 @@ impl Plan {
         clock: &Clock,
     ) -> Result<Vec<PathBuf>, OpenError> {
         let now = clock.unix_ms();
+        let last = self.remember_last(fs, data, clock)?;
         let mut kept = self.move_snapshots(fs, data, now)?;
         for path in &self.moved {
             kept.push(quarantine::move_out(fs, data, path, now)?);
@@ -86,8 +93,28 @@ impl Plan {
             file.sync().map_err(io_error("sync", path))?;
             kept.push(copy);
         }
-        self.renew_manifest(fs, data, clock, &mut kept)?;
+        void::fill(fs, data, last, now)?;
+        self.renew_manifest(fs, data, clock, last, &mut kept)?;
         Ok(kept)
+    }
+
+    /// Writes down up to which LSN none may be given again: what tells it may be moved away next,
+    /// and a crash come then. Returns it.
+    fn remember_last<F: Filesystem>(
+        &self,
+        fs: &F,
+        data: &Path,
+        clock: &Clock,
+    ) -> Result<Lsn, OpenError> {
+        let dir = snapshot::directory(data);
+        let ends = snapshot::ends(fs, data).map_err(io_error("read the snapshots in", &dir))?;
+        let last = ends.iter().map(|(_, end)| *end).fold(self.last, Lsn::max);
+        if let Some(manifest) = manifest::read(fs, data)?.manifest.filter(|_| !self.empties) {
+            let file = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, true);
+            file.update(|manifest| manifest.durable = manifest.durable.max(last))
+                .map_err(io_error("write the manifest in", data))?;
+        }
+        Ok(last)
     }
 
     /// Moves snapshots out that no start would accept without what is taken out of the log.
@@ -112,6 +139,7 @@ impl Plan {
         fs: &F,
         data: &Path,
         clock: &Clock,
+        last: Lsn,
         kept: &mut Vec<PathBuf>,
     ) -> Result<(), OpenError> {
         let before = manifest::read(fs, data)?.manifest;
@@ -141,7 +169,7 @@ impl Plan {
         let fresh = || Manifest::new(header.log, Floor::at(&header));
         let mut manifest = before.filter(fits).unwrap_or_else(fresh);
         manifest.newest = *newest;
-        manifest.durable = self.keeps;
+        manifest.durable = last;
         manifest.snapshots.retain(|one| one.end <= self.keeps);
         let file = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, false);
         file.update_both(|_| {}).map_err(io_error("write the manifest in", data))
