@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exit;
+pub mod glob;
 pub mod http;
 pub mod interchange;
 pub mod loading;

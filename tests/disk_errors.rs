@@ -83,8 +83,9 @@ fn life(pairs: &[(&str, &str)], seed: u64, healed: &Mutex<Vec<(Duration, String)
     }
     // And once more, to die of it: what was acknowledged is there all the same.
     let (call, error) = pairs.choose(&mut rng).expect("some");
-    drill(&mut daemon.connect(), call, &format!("return({error})"));
+    // Before the fault: all clients may have met it a moment later.
     let before = load.counts();
+    drill(&mut daemon.connect(), call, &format!("return({error})"));
     wait_until("somebody notices", || {
         let now = load.counts();
         now.refused + now.unknown > before.refused + before.unknown || load.broken()
@@ -156,15 +157,16 @@ fn an_error_while_starting_ends_the_start_and_the_next_one_has_everything() {
 #[test]
 fn an_error_while_the_logs_actor_restarts_is_survived() {
     for call in ["fs.list", "fs.open", "fs.sync_dir"] {
-        let daemon = Setup::new().with("debug.drills", "true").start();
+        let daemon = Setup::new().with("debug.drills", "true").env("RUST_BACKTRACE", "0").start();
         let mut client = daemon.connect();
         assert_eq!(client.run("SET k v"), Reply::ok());
-        drill(&mut client, call, "1*return(EMFILE)");
+        // Others make such calls too, and may take one of the three.
+        drill(&mut client, call, "3*return(EMFILE)");
         assert_eq!(client.run("SW.DRILL panic wal"), Reply::ok());
         let restarting = r#""path":"wal","event":"restarting""#;
-        wait_until("two restarts", || daemon.log_text().matches(restarting).count() == 2);
+        wait_until("a restart that fails", || daemon.log_text().matches(restarting).count() >= 2);
         assert_eq!(client.run("SET k w"), Reply::ok(), "{call}");
-        assert_eq!(drill(&mut client, call, ""), 2, "refused once, then passed: {call}");
+        assert!(drill(&mut client, call, "") > 3, "refused, then passed: {call}");
     }
 }
 
@@ -178,8 +180,9 @@ fn an_error_while_a_snapshot_is_taken_fails_it_and_nothing_else() {
     for call in ["fs.create", "fs.write", "fs.half", "fs.sync", "fs.rename", "fs.sync_dir"] {
         assert!(!client.run("INCR n").is_error());
         let error = ERRORS[rng.random_range(0..ERRORS.len())];
-        drill(&mut client, call, &format!("1*return({error})"));
+        drill(&mut client, call, &format!("return({error})"));
         let failed = client.run("SAVE");
+        drill(&mut client, call, "");
         assert!(failed.is_error(), "{error} at {call}: {failed:?}");
         assert_eq!(client.run("SAVE"), Reply::ok(), "after {error} at {call}");
     }

@@ -37,7 +37,9 @@ impl Trigger {
             | Point::WriterOpened
             | Point::FsOpen
             | Point::FsList => Self::Crash("wal"),
-            Point::ShardRebuilt | Point::RebuildBegin | Point::RebuildEnd => Self::Commit,
+            Point::ShardRebuilt | Point::RebuildBegin | Point::RebuildEnd | Point::LoadApply => {
+                Self::Commit
+            }
             Point::ShardExport
             | Point::SnapshotBegin
             | Point::SnapshotPiece

@@ -153,10 +153,8 @@ fn a_record_that_crashes_twice_is_set_aside_and_the_start_goes_on() {
     let copy = daemon.dir().join(line["copy"].as_str().expect("a copy"));
     let copy: Value =
         serde_json::from_str(&fs::read_to_string(copy).expect("the copy")).expect("JSON");
-    assert_eq!(
-        (copy["key"].as_str(), copy["place"].as_str()),
-        (Some("key:5"), Some("record-00000000000000000006"),)
-    );
+    assert_eq!(copy["key"].as_str(), Some("key:5"));
+    assert!(copy["place"].as_str().is_some_and(|place| place.starts_with("record-")), "{copy}");
     wait_for("the metric", || {
         let (_, text) = http::get(daemon.admin(), "/metrics");
         text.contains("seawall_load_set_aside_total 1\n").then_some(())

@@ -10,7 +10,9 @@
 //! It owns nothing that lasts. When it restarts, the snapshot that was being taken is lost, and
 //! those that are finished are not.
 
+mod aside;
 mod disk;
+mod pace;
 mod take;
 pub mod upkeep;
 

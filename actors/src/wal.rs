@@ -21,6 +21,7 @@
 //! Architecture invariant: nothing here knows the cache; only [`actor`] knows the actor runtime.
 
 pub mod actor;
+mod ahead;
 mod appender;
 mod frame;
 mod fs;

@@ -130,7 +130,9 @@ pub(super) fn as_text(report: &Report, task: &Import) -> String {
     for (reason, left_out) in &tally.left_out {
         let advice = match reason {
             Reason::Database => "raise server.databases to import them",
-            Reason::Key | Reason::Value | Reason::TimeToLive => "--all-keys imports them",
+            Reason::Key | Reason::Value | Reason::TimeToLive => {
+                "--all-keys imports all but empty keys"
+            }
         };
         let (count, example, why) = (left_out.count, &left_out.example, &left_out.why);
         let _ = writeln!(out, "left out, refused: {count}, the first {example}: {why}; {advice}");

@@ -5,7 +5,6 @@
 //! methods that touch files block; call them where blocking is allowed
 //! (`tokio::task::spawn_blocking`).
 
-mod glob;
 mod redis_names;
 mod rewrite;
 
@@ -20,6 +19,7 @@ use super::load::{Input, Loaded, Loader};
 use super::problem::ConfigErrors;
 use super::settings::Settings;
 use super::sources::Overrides;
+use crate::glob::Glob;
 
 pub use rewrite::{RewriteError, Rewritten};
 
@@ -168,7 +168,10 @@ impl ConfigControl {
     #[must_use]
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(&'static str, String)> {
         let settings = self.settings();
-        let wanted = |name: &str| patterns.iter().any(|p| glob::matches(p, name.as_bytes()));
+        // Names are in lower case; patterns may be in any.
+        let globs: Vec<Glob> =
+            patterns.iter().map(|pattern| Glob::new(&pattern.to_ascii_lowercase())).collect();
+        let wanted = |name: &str| globs.iter().any(|glob| glob.matches(name.as_bytes()));
         redis_names::all(&settings).into_iter().filter(|(name, _)| wanted(name)).collect()
     }
 

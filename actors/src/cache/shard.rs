@@ -3,6 +3,9 @@
 //! When it restarts, the store survives if no commit was under way (the successor adopts it);
 //! otherwise it is rebuilt from the log while this shard alone answers [`Outcome::Loading`].
 
+mod job;
+mod message;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,176 +16,17 @@ use tracing::error;
 
 use super::cradle::Cradle;
 use super::loan::Loan;
-use super::store::{ExportLimits, Store, StoreConfig, StoreStats, WalkEnded};
-use crate::clock::{Clock, UnixMs};
+use super::store::{ExportLimits, Store, StoreConfig};
+use crate::clock::Clock;
 use crate::failpoint::{self, Point};
-use crate::journal::{Author, Journal, JournalError, Lsn, RecordBatch, Release};
-use crate::supervise::{Failure, Handle, Label, Me, Worker};
+use crate::journal::{Journal, Lsn, RecordBatch, Release};
+use crate::supervise::{Failure, Handle, Me, Worker};
+
+pub use job::{Job, Outcome, Parked};
+pub use message::{DatabaseStats, Exported, NotExported, ShardMsg, ShardStats};
 
 /// Entries that one sweep may expire, and evict, before others get their turn.
 const SWEEP_MAX: u32 = 512;
-
-/// A batch of commands for one shard.
-pub trait Job: Send + 'static {
-    /// Runs the batch. `writable` is `Err` while the log takes no writes: the job MUST refuse
-    /// its writes then, and may read.
-    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>);
-
-    /// Whose batch it is, for the log.
-    fn author(&self) -> Option<&Author> {
-        None
-    }
-}
-
-/// A job travels through a mailbox and back by moves: boxed, those are of one word.
-impl<J: Job> Job for Box<J> {
-    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
-        (**self).run(store, now, writable);
-    }
-
-    fn author(&self) -> Option<&Author> {
-        (**self).author()
-    }
-}
-
-/// What became of a job. The job comes back with its replies.
-#[derive(Debug)]
-pub enum Outcome<J> {
-    /// Executed, and settled in the log.
-    Done(J),
-    /// Executed in memory, but the log failed: its writes may not survive a restart.
-    Failed(J, JournalError),
-    /// Not executed: the shard is being rebuilt.
-    Loading(J),
-}
-
-/// A finished job that waits for the log.
-#[derive(Debug)]
-pub struct Parked<J> {
-    job: J,
-    reply: oneshot::Sender<Outcome<J>>,
-}
-
-impl<J> Parked<J> {
-    /// A finished job and who waits for it.
-    pub fn new(job: J, reply: oneshot::Sender<Outcome<J>>) -> Self {
-        Self { job, reply }
-    }
-}
-
-impl<J: Job> Release for Parked<J> {
-    fn release(self, outcome: Result<(), JournalError>) {
-        let outcome = match outcome {
-            Ok(()) => Outcome::Done(self.job),
-            Err(error) => Outcome::Failed(self.job, error),
-        };
-        // The client may have gone away meanwhile; its replies go with it.
-        let _ = self.reply.send(outcome);
-    }
-
-    fn author(&self) -> Option<&Author> {
-        self.job.author()
-    }
-}
-
-/// What a shard is told.
-#[derive(Debug)]
-pub enum ShardMsg<J> {
-    /// Apply a job and answer when the log has settled it.
-    Run(J, oneshot::Sender<Outcome<J>>),
-    /// Lend the store to a coordinator and wait for it; `None` while rebuilding.
-    Lend(oneshot::Sender<Option<Loan>>),
-    /// Expire what is due.
-    Sweep,
-    /// Expire on sweeps, or (a debugging aid) only when a key is asked for.
-    ActiveExpire(bool),
-    /// Begin a walk through the store, under a number of its own.
-    BeginExport(u64, oneshot::Sender<Result<(), NotExported>>),
-    /// One piece of the walk.
-    Export {
-        /// The walk's number.
-        walk: u64,
-        /// Where the piece begins; 0 at first.
-        cursor: u64,
-        /// Hears of it.
-        reply: oneshot::Sender<Result<Exported, NotExported>>,
-    },
-    /// Report counters and sizes.
-    Stats(oneshot::Sender<ShardStats>),
-    /// Set the counters back to zero.
-    ResetStats,
-    /// New limits or eviction.
-    Reconfigure(StoreConfig),
-    /// Answer once there is a store to work on.
-    AwaitStore(oneshot::Sender<()>),
-    /// A rebuild from the log has ended.
-    Rebuilt(Result<(Box<Store>, Lsn), String>),
-}
-
-impl<J> Label for ShardMsg<J> {
-    fn label(&self) -> &'static str {
-        match self {
-            Self::Run(..) => "run",
-            Self::Lend(_) => "lend",
-            Self::Sweep => "sweep",
-            Self::ActiveExpire(_) => "active-expire",
-            Self::BeginExport(..) => "begin-export",
-            Self::Export { .. } => "export",
-            Self::Stats(_) => "stats",
-            Self::ResetStats => "reset-stats",
-            Self::Reconfigure(_) => "reconfigure",
-            Self::AwaitStore(_) => "await-store",
-            Self::Rebuilt(_) => "rebuilt",
-        }
-    }
-}
-
-/// A piece of a store. Every effect on what is in it has its LSN.
-#[derive(Debug, Clone)]
-pub struct Exported {
-    /// Its entries, as SET records.
-    pub records: RecordBatch,
-    /// Where the next piece begins; `None`: this was the last.
-    pub next: Option<u64>,
-}
-
-/// Why a shard hands nothing of its store out now.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotExported {
-    /// It is being rebuilt.
-    #[error("the shard is being rebuilt")]
-    Loading,
-    /// It holds effects that the log does not take.
-    #[error("the log takes no writes: {0}")]
-    Log(#[from] JournalError),
-    /// The walk has to begin anew.
-    #[error(transparent)]
-    Ended(#[from] WalkEnded),
-}
-
-/// Sizes and counters of one shard.
-#[derive(Debug, Clone, Default)]
-pub struct ShardStats {
-    /// Keys, those included that expired and are not collected yet.
-    pub entries: u64,
-    /// Bytes allocated by the store.
-    pub bytes: u64,
-    /// Sizes per database.
-    pub databases: Vec<DatabaseStats>,
-    /// Event counters.
-    pub counters: StoreStats,
-}
-
-/// Sizes of one database in one shard.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DatabaseStats {
-    /// Keys.
-    pub keys: u64,
-    /// Keys with a time to live.
-    pub expires: u64,
-    /// Mean time to live of those, milliseconds.
-    pub avg_ttl_ms: u64,
-}
 
 /// Restores a shard's store from the log.
 #[async_trait]

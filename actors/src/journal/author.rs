@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::record::{RecordBatch, put_varint, take_varint};
+use super::record::{RecordBatch, put_varint, take_varint, varint_len};
 
 /// Bytes of each of the three texts that are kept; what is longer is cut.
 pub const MAX_TEXT: usize = 64;
@@ -97,6 +97,15 @@ impl Identity<'_> {
 }
 
 impl<'a> Note<'a> {
+    /// Bytes of the note's body.
+    pub(super) fn encoded_len(&self) -> usize {
+        let text = |text: &str| varint_len(text.len() as u64) + text.len();
+        let identity = self.identity.as_ref();
+        let texts =
+            identity.map_or(0, |who| text(&who.address) + text(&who.user) + text(&who.name));
+        varint_len(self.number) + texts
+    }
+
     /// Appends the note's body.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.number);

@@ -172,12 +172,9 @@ impl RecordBatch {
 
     /// Appends a note. It counts as a record: it has an LSN.
     pub fn push_note(&mut self, note: &Note<'_>) {
-        let mut body = Vec::new();
-        note.encode(&mut body);
         self.count += 1;
-        self.bytes.push(AUTHOR);
-        put_varint(&mut self.bytes, body.len() as u64);
-        self.bytes.extend_from_slice(&body);
+        put_head(&mut self.bytes, AUTHOR, note.encoded_len());
+        note.encode(&mut self.bytes);
     }
 
     fn head(&mut self, kind: u8, body_len: usize, db: u8) {
@@ -344,7 +341,7 @@ fn some_time(unix_ms: u64) -> Option<UnixMs> {
     (unix_ms != 0).then_some(unix_ms)
 }
 
-fn varint_len(value: u64) -> usize {
+pub(super) fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 

@@ -1,11 +1,13 @@
 //! One snapshot, from the first shard's first piece to the file's name.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::SnapshotArgs;
+use super::aside::Aside;
+use super::pace::Pace;
 use crate::cache::store::WalkEnded;
 use crate::cache::{Job, NotExported, ShardMsg};
 use crate::journal::{JournalError, RecordBatch};
@@ -20,8 +22,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SHARD_WITHIN: Duration = Duration::from_secs(10);
 /// How long the log may take to be on disk up to the snapshot's end.
 const LOG_WITHIN: Duration = Duration::from_secs(60);
-/// Bytes of records that are gathered for one frame.
-const FRAME: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+/// Bytes of records that are gathered for one frame. The thread that hashes and writes it holds a
+/// core for a tenth of a millisecond: the scheduler does not take it away for whoever wakes up.
+const FRAME: usize = if cfg!(test) { 4 << 10 } else { 64 << 10 };
 
 /// Why there is no snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -77,13 +80,14 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
     // ends the walk.
     let begin = args.intake.stats().lsn;
     let snapshots = args.snapshots.clone();
-    let writer = blocking(move || snapshots.create(begin)).await?;
-    let (writer, walked) = export(args, walk, writer).await;
+    let aside = Aside::start()?;
+    let writer = blocking(&aside, move || snapshots.create(begin)).await?;
+    let (writer, walked) = export(args, walk, &aside, writer).await;
     let finished = match (writer, walked) {
         (Some(writer), Ok(())) => {
             let end = args.intake.stats().lsn;
             let intake = args.intake.clone();
-            let (writer, done) = writing(writer, move |writer| {
+            let (writer, done) = writing(&aside, writer, move |writer| {
                 writer.finish(end)?;
                 Ok(intake.make_durable(end, LOG_WITHIN))
             })
@@ -94,9 +98,9 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
         untouched => untouched,
     };
     match finished {
-        (Some(writer), Ok(())) => blocking(move || writer.publish()).await,
+        (Some(writer), Ok(())) => blocking(&aside, move || writer.publish()).await,
         (Some(writer), Err(why)) => {
-            blocking(move || {
+            blocking(&aside, move || {
                 writer.discard();
                 Ok(())
             })
@@ -111,14 +115,16 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
 async fn export<J: Job>(
     args: &SnapshotArgs<J>,
     walk: u64,
+    aside: &Aside,
     writer: SnapshotWriter,
 ) -> (Option<SnapshotWriter>, Result<(), TakeError>) {
     let mut writer = writer;
-    let mut gathered = RecordBatch::new();
+    let (mut gathered, mut pace) = (RecordBatch::new(), Pace::default());
     let compress_above = args.intake.settings().compress_above;
     for shard in 0..args.shards.len() {
         let mut next = Some(0);
         while let Some(cursor) = next {
+            let begun = Instant::now();
             let asked = ask(args, shard, |reply| ShardMsg::Export { walk, cursor, reply }).await;
             let piece = match asked {
                 Ok(piece) => piece,
@@ -128,14 +134,19 @@ async fn export<J: Job>(
             gathered.extend(&piece.records);
             if gathered.as_bytes().len() >= FRAME {
                 let frame = std::mem::take(&mut gathered);
-                match writing(writer, move |writer| writer.append(&frame, compress_above)).await {
+                match writing(aside, writer, move |writer| writer.append(&frame, compress_above))
+                    .await
+                {
                     (Some(back), Ok(())) => writer = back,
                     failed => return failed,
                 }
             }
+            if let Some(nap) = pace.after(begun.elapsed()) {
+                tokio::time::sleep(nap).await;
+            }
         }
     }
-    writing(writer, move |writer| writer.append(&gathered, compress_above)).await
+    writing(aside, writer, move |writer| writer.append(&gathered, compress_above)).await
 }
 
 /// Asks a shard.
@@ -151,10 +162,11 @@ async fn ask<J: Job, R: Send + 'static>(
 
 /// Does something with the writer where blocking is allowed.
 async fn writing<R: Send + 'static>(
+    aside: &Aside,
     mut writer: SnapshotWriter,
     work: impl FnOnce(&mut SnapshotWriter) -> io::Result<R> + Send + 'static,
 ) -> (Option<SnapshotWriter>, Result<R, TakeError>) {
-    let done = blocking(move || {
+    let done = blocking(aside, move || {
         let done = work(&mut writer);
         Ok((writer, done))
     });
@@ -165,8 +177,8 @@ async fn writing<R: Send + 'static>(
 }
 
 async fn blocking<R: Send + 'static>(
+    aside: &Aside,
     work: impl FnOnce() -> io::Result<R> + Send + 'static,
 ) -> Result<R, TakeError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|died| io::Error::other(format!("the thread that wrote it died: {died}")))??)
+    Ok(aside.run(work).await??)
 }

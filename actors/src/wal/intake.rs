@@ -48,9 +48,11 @@ impl<P: Release> Clone for Intake<P> {
     }
 }
 
-/// How long callers may gather before a frame that is synced on its own: a fraction of what the
-/// sync takes.
-const GATHER_FOR_SYNC: Duration = Duration::from_micros(50);
+/// How long callers may gather before a frame that is synced on its own, at most: a fraction of
+/// what the sync takes.
+const GATHER_AT_MOST: Duration = Duration::from_micros(100);
+/// Fewer callers than this are all waited for: they are back long before a sync would end.
+const FEW: usize = 8;
 /// Frames with a single batch after which nobody else is expected any more.
 const CROWD_LASTS: u32 = 8;
 /// More than this is written by the writer's thread: the runtime has better things to do.
@@ -118,6 +120,10 @@ struct Queue<P> {
     turning: bool,
     /// Batches that wait.
     batches: usize,
+    /// When there are so many of them, a gathering writer goes on; 0: none is.
+    awaited: usize,
+    /// Writes whose replies went out last.
+    released: usize,
     /// Above 0: several callers append at a time, and it pays to wait for their company. Counts
     /// down with every frame that brought only one batch.
     crowded: u32,
@@ -171,6 +177,8 @@ impl<P: Release> Intake<P> {
                 sleeping: false,
                 turning: false,
                 batches: 0,
+                awaited: 0,
+                released: 0,
                 crowded: 0,
                 poked: false,
                 waiting: 0,
@@ -286,6 +294,9 @@ impl<P: Release> Journal<P> for Intake<P> {
         if wake && self.fsync() != FsyncMode::Always && self.begin_turn() {
             queue.turning = true;
         } else if wake {
+            self.shared.arrived.notify_one();
+        } else if queue.batches == queue.awaited {
+            queue.awaited = 0;
             self.shared.arrived.notify_one();
         } else if queue.turning && queue.pending.len() > TURN_MAX {
             // Too much for a turn: the thread may begin before the turn finds that out.
@@ -496,10 +507,31 @@ impl<P: Release> Intake<P> {
         // one wake of the runtime for all of them. A caller that appends alone never waits.
         match (gather, self.fsync()) {
             (false, _) => {}
-            // Every frame costs a sync here, so it pays to wait for those just released to return.
-            (true, FsyncMode::Always) => std::thread::sleep(GATHER_FOR_SYNC),
+            // Every frame costs a sync here, so it pays to wait for some who were just released.
+            (true, FsyncMode::Always) => self.gather(),
             (true, _) => std::thread::yield_now(),
         }
+    }
+
+    /// Waits until two thirds as many batches have come as replies went out last, for a short time.
+    ///
+    /// So callers fall into groups: while one is synced, another gets its replies and comes again.
+    /// To wait for all would leave everybody idle in turn; not to wait at all would sync for a few
+    /// at a time.
+    fn gather(&self) {
+        let until = Instant::now() + GATHER_AT_MOST;
+        let mut queue = self.queue();
+        loop {
+            let enough = (queue.released * 2 / 3).max(FEW);
+            let left = until.saturating_duration_since(Instant::now());
+            if queue.batches >= enough || left.is_zero() {
+                break;
+            }
+            queue.awaited = enough;
+            let woken = self.shared.arrived.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        queue.awaited = 0;
     }
 
     /// Makes the writer look around.
@@ -515,8 +547,14 @@ impl<P: Release> Intake<P> {
         let settled = if self.fsync() == FsyncMode::Always { durable } else { written };
         let settled = settled.max(self.shared.settled.fetch_max(settled, Ordering::AcqRel));
         let mut queue = self.queue();
+        let mut released = 0;
         while queue.parked.front().is_some_and(|parked| parked.lsn <= settled) {
-            due.extend(queue.parked.pop_front().map(|parked| parked.reply));
+            let Some(parked) = queue.parked.pop_front() else { break };
+            released += usize::from(parked.write);
+            due.push(parked.reply);
+        }
+        if released > 0 {
+            queue.released = released;
         }
         // Whoever missed the store above waits by now: this lock lies between.
         let awaited = queue.waiting > 0;

@@ -1,15 +1,24 @@
 //! Makes a damaged log one that a start accepts: what is intact stays, everything from the first
 //! damage on goes to `quarantine/`.
 //!
+//! Where a snapshot stands for what is damaged, the log begins behind the damage instead, if more of
+//! it stays that way: copies of the segments before are made, the manifest's floor is raised, and
+//! only then are they removed.
+//!
 //! Snapshots that stand for what is taken out leave first. Segments behind the damage are moved
 //! next, the last one first, and each move is durable before the next one begins; then the damaged
 //! segment is cut, once a copy of its end is safe; last, the LSNs that were taken out are filled with
 //! records that stand for nothing, so that nobody who has seen one of them mistakes a later record
-//! for it, and the manifest is written anew from what stays. So at every moment the log is a shorter one with the same damage at its end, no byte is in
-//! neither place, and what a crash interrupts is finished by another repair.
+//! for it, and the manifest is written anew from what stays. So at every moment the log is a shorter
+//! one with the same damage at its end, no byte is in neither place, and what a crash interrupts is
+//! finished by another repair.
 
+mod base;
 mod void;
 
+pub use base::Base;
+
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use super::fs::{Filesystem, LogFile, OsFs};
@@ -28,9 +37,13 @@ use crate::journal::Lsn;
 pub struct Plan {
     /// The segment that is cut, and where, in bytes.
     pub cut: Option<(PathBuf, u64)>,
-    /// Segments that leave the log whole, the last one first.
+    /// Segments that leave the log whole at its end, the last one first.
     pub moved: Vec<PathBuf>,
-    /// The last LSN that stays.
+    /// Segments that leave the log whole at its beginning, the first one first.
+    pub passed: Vec<PathBuf>,
+    /// The snapshot that stands for these.
+    pub base: Option<Base>,
+    /// The last LSN that stays; 0 if nothing does.
     pub keeps: Lsn,
     /// The last LSN that anything speaks of: none up to here is given again.
     pub last: Lsn,
@@ -39,31 +52,69 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What to do about what was found. `None` if nothing is wrong, or if a later version wrote
-    /// what this one takes for wrong.
+    /// What to do about what was found: whatever keeps most. `bases` are the snapshots that are
+    /// whole, see [`Base::all`]. `None` if nothing is wrong, or if a later version wrote what this
+    /// one takes for wrong.
     #[must_use]
-    pub fn new(found: &Inspection) -> Option<Self> {
+    pub fn new(found: &Inspection, bases: &[Base]) -> Option<Self> {
         let too_new = |finding: &Finding| finding.verdict == Verdict::TooNew;
         if found.findings.is_empty() || found.findings.iter().any(too_new) {
             return None;
         }
-        // The others are about the manifest, which is written anew whatever is wrong.
-        let place = found.findings.iter().find_map(|finding| {
-            let at = found.segments.iter().position(|segment| segment.path == finding.path)?;
-            Some((at, finding.offset))
-        });
+        let cut = Self::cut_behind(found, 0, found.intact_lsn);
+        let keeps = cut.keeps;
+        let passing = bases.iter().filter_map(|base| Self::pass_to(found, *base));
+        let best = passing.max_by_key(|plan| (plan.keeps, Reverse(plan.passed.len())));
+        if let Some(plan) = best.filter(|plan| plan.keeps > keeps) {
+            return Some(plan);
+        }
+        // A log that begins later is nothing without a snapshot that stands for what came before.
+        let begins = found.manifest.as_ref().map_or(0, |manifest| manifest.first_lsn);
+        let based = |base: &Base| base.begin.saturating_add(1) >= begins && base.end <= keeps;
+        if begins > 1 && !bases.iter().any(based) {
+            let moved = found.segments.iter().rev().map(|segment| segment.path.clone()).collect();
+            return Some(Self { cut: None, moved, keeps: 0, empties: true, ..cut });
+        }
+        Some(cut)
+    }
+
+    /// Takes out everything from the first damage on that lies in the segment at `from` or behind;
+    /// up to `keeps` nothing does.
+    fn cut_behind(found: &Inspection, from: usize, keeps: Lsn) -> Self {
+        let place = places(found).find(|(at, _)| *at >= from);
         let (mut cut, mut stay) = (None, found.segments.len());
-        if let Some((at, offset)) = place {
+        if let Some((at, Finding { offset, .. })) = place {
             // Without an intact header nothing of a segment can stay.
-            let whole = offset < HEADER_LEN as u64;
+            let whole = *offset < HEADER_LEN as u64;
             stay = if whole { at } else { at + 1 };
             let segment = &found.segments[at];
-            cut = (!whole && offset < segment.bytes).then(|| (segment.path.clone(), offset));
+            cut = (!whole && *offset < segment.bytes).then(|| (segment.path.clone(), *offset));
         }
         let moved = found.segments[stay..].iter().rev().map(|segment| segment.path.clone());
-        let (keeps, empties) = (found.intact_lsn, stay == 0);
-        let (moved, last) = (moved.collect(), found.last_lsn.max(keeps));
-        Some(Self { cut, moved, keeps, last, empties })
+        let (moved, empties) = (moved.collect(), stay == 0);
+        let last = found.last_lsn.max(keeps);
+        Self { cut, moved, passed: Vec::new(), base: None, keeps, last, empties }
+    }
+
+    /// Lets the log begin behind the last damage that `base` stands for. `None` if there is none, or
+    /// if the log does not reach from there to the base's end.
+    fn pass_to(found: &Inspection, base: Base) -> Option<Self> {
+        // What is not named might lie anywhere.
+        if found.more_findings > 0 {
+            return None;
+        }
+        let due = base.begin.saturating_add(1);
+        let last = found.segments.iter().rposition(|segment| segment.first_lsn <= due)?;
+        let first = places(found).map(|(at, _)| at + 1).filter(|at| *at <= last).max()?;
+        let end = places(found).find(|(at, _)| *at >= first);
+        let keeps = end.map_or(found.last_lsn, |(_, flaw)| flaw.first_lsn.saturating_sub(1));
+        let passed = found.segments[..first].iter().map(|segment| segment.path.clone()).collect();
+        let cut = Self::cut_behind(found, first, keeps);
+        (keeps >= base.end && !cut.moved.contains(&found.segments[first].path)).then_some(Self {
+            passed,
+            base: Some(base),
+            ..cut
+        })
     }
 
     /// Does it. Returns the files in `quarantine/` that hold what was taken out. Blocks.
@@ -94,7 +145,15 @@ impl Plan {
             kept.push(copy);
         }
         void::fill(fs, data, last, now)?;
+        for path in &self.passed {
+            kept.extend(quarantine::copy(fs, data, path, now)?);
+        }
         self.renew_manifest(fs, data, clock, last, &mut kept)?;
+        for path in &self.passed {
+            fs.remove(path).map_err(io_error("remove", path))?;
+        }
+        let dir = segments_dir(data);
+        fs.sync_dir(&dir).map_err(io_error("sync", &dir))?;
         Ok(kept)
     }
 
@@ -149,7 +208,7 @@ impl Plan {
         let floor = before.as_ref().map_or(0, |before| before.floor.sequence);
         let dir = segments_dir(data);
         let mut staying = segment::list(fs, &dir).map_err(io_error("list", &dir))?;
-        staying.retain(|(sequence, ..)| *sequence >= floor);
+        staying.retain(|(sequence, _, path)| *sequence >= floor && !self.passed.contains(path));
         let (Some((_, _, first)), Some((newest, ..))) = (staying.first(), staying.last()) else {
             for path in PATHS.map(|name| data.join(name)) {
                 fs.remove(&path).map_err(io_error("remove", &path))?;
@@ -168,10 +227,22 @@ impl Plan {
         let fits = |manifest: &Manifest| manifest.log == header.log;
         let fresh = || Manifest::new(header.log, Floor::at(&header));
         let mut manifest = before.filter(fits).unwrap_or_else(fresh);
+        if !self.passed.is_empty() {
+            manifest.floor = Floor::at(&header);
+        }
         manifest.newest = *newest;
         manifest.durable = last;
         manifest.snapshots.retain(|one| one.end <= self.keeps);
         let file = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, false);
         file.update_both(|_| {}).map_err(io_error("write the manifest in", data))
     }
+}
+
+/// The findings that are about a segment, in the order of the log, with the segment's index. The
+/// others are about the manifest, which is written anew whatever is wrong.
+fn places(found: &Inspection) -> impl Iterator<Item = (usize, &Finding)> {
+    found.findings.iter().filter_map(|finding| {
+        let at = found.segments.iter().position(|segment| segment.path == finding.path)?;
+        Some((at, finding))
+    })
 }

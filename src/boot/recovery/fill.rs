@@ -75,7 +75,15 @@ pub(super) fn fill<R, E: From<BrokenOff>>(
             limited = true;
         }
         target.apply(Place::Record(origin.lsn), &record);
-    })?;
+    });
+    let log = match log {
+        Ok(log) => log,
+        Err(error) => {
+            // Waits for its threads: the next attempt must not need memory beside this one's.
+            drop(target.finish());
+            return Err(error);
+        }
+    };
     if !limited {
         target.limit();
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use seawall_actors::clock::Clock;
 use seawall_actors::wal::inspect::{Verdict, inspect};
-use seawall_actors::wal::repair::Plan;
+use seawall_actors::wal::repair::{Base, Plan};
 use seawall_actors::wal::{DataDir, OpenError};
 use tracing::{error, warn};
 
@@ -20,7 +20,7 @@ pub(super) fn mend(data: &DataDir, clock: &Clock) -> Result<(), OpenError> {
     if found.verdict() != Verdict::Corrupt {
         return Ok(());
     }
-    let Some(plan) = Plan::new(&found) else { return Ok(()) };
+    let Some(plan) = Plan::new(&found, &Base::all(data.path(), &found)?) else { return Ok(()) };
     for finding in &found.findings {
         error!(
             file = %finding.path.display(),
@@ -43,11 +43,12 @@ pub(super) fn mend(data: &DataDir, clock: &Clock) -> Result<(), OpenError> {
     error!(
         keeps_up_to_lsn = plan.keeps,
         goes_on_behind_lsn = plan.last,
-        records_lost_at_least = found.records_behind(),
+        records_lost_at_least = found.last_lsn.saturating_sub(plan.keeps),
         of_these_readable = found.readable_behind,
         kept_in = kept.join(", "),
-        "the log was cut at its first damage, because wal.recovery is \"prefix\"; what was behind \
-         is lost to the cache, and kept"
+        stands_for_it = plan.base.map(|base| base.begin),
+        "a damaged log was mended, because wal.recovery is \"prefix\": it is cut at its first damage, \
+         or begins behind it where a snapshot stands for that; what was taken out is kept"
     );
     Ok(())
 }

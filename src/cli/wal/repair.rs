@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use seawall_actors::clock::Clock;
 use seawall_actors::wal::inspect::{Inspection, Verdict, inspect};
-use seawall_actors::wal::repair::Plan;
+use seawall_actors::wal::repair::{Base, Plan};
 use seawall_actors::wal::{DataDir, LockError, OpenError};
 
 use super::{Holder, exit_for, unreadable, verify};
@@ -29,7 +29,11 @@ pub(super) fn repair(data: &Path, args: &RepairArgs) -> Exit {
     };
     if !args.yes {
         let holder = Holder::of(data);
-        let said = match Plan::new(&found) {
+        let bases = match Base::all(data, &found) {
+            Ok(bases) => bases,
+            Err(error) => return unreadable(&error),
+        };
+        let said = match Plan::new(&found, &bases) {
             Some(plan) => print(&format!(
                 "{}{}nothing was changed; --yes does it\n",
                 verify::as_text(&found, holder),
@@ -69,7 +73,8 @@ fn look(data: &Path) -> Result<Inspection, OpenError> {
 fn under_lock(data: &DataDir) -> Result<Exit, OpenError> {
     // Again: a daemon may have written meanwhile.
     let found = look(data.path())?;
-    let Some(plan) = Plan::new(&found) else {
+    let bases = Base::all(data.path(), &found)?;
+    let Some(plan) = Plan::new(&found, &bases) else {
         let said = print(&verify::as_text(&found, None));
         return Ok(if said == Exit::Ok { exit_for(found.verdict(), None) } else { said });
     };
@@ -109,11 +114,23 @@ pub(super) fn as_text(plan: &Plan, found: &Inspection) -> String {
             path.display()
         ));
     }
-    out.push_str(&format!(
-        "  records up to LSN {} stay, at least {} are lost to the cache, {} of these readable\n",
-        plan.keeps,
-        found.records_behind(),
-        found.readable_behind,
-    ));
+    for path in &plan.passed {
+        out.push_str(&format!("  copy {} to quarantine/ and remove it\n", path.display()));
+    }
+    match plan.base {
+        Some(Base { begin, .. }) => out.push_str(&format!(
+            "  the log begins behind that: the snapshot of LSN {begin} is whole and stands for it; \
+             what happened to keys before is not known any more\n  the cache stays as it was at LSN \
+             {}, at least {} records behind are lost to it\n",
+            plan.keeps,
+            found.last_lsn.saturating_sub(plan.keeps),
+        )),
+        None => out.push_str(&format!(
+            "  records up to LSN {} stay, at least {} are lost to the cache, {} of these readable\n",
+            plan.keeps,
+            found.last_lsn.saturating_sub(plan.keeps),
+            found.readable_behind,
+        )),
+    }
     out
 }

@@ -366,3 +366,17 @@ fn without_a_file_there_is_nothing_to_rewrite() {
     let error = control.rewrite().expect_err("no file").to_string();
     assert_eq!(error, "ERR The server is running without a config file");
 }
+
+#[test]
+fn get_takes_patterns_in_any_case_and_names_each_setting_once() {
+    let place = Place::new("", &[]);
+    let names = |patterns: &[&[u8]]| -> Vec<&str> {
+        place.control.get(patterns).into_iter().map(|(name, _)| name).collect()
+    };
+    assert_eq!(names(&[b"MAXMEMORY*", b"max?emory"]), ["maxmemory", "maxmemory-policy"]);
+    assert_eq!(
+        names(&[b"[l-n]axmemory", b"cache.MAX_*"])[1..],
+        ["cache.max_entries", "cache.max_memory"]
+    );
+    assert!(names(&[b"nosuch", b""]).is_empty());
+}

@@ -1,7 +1,6 @@
 //! Keys, whatever their value.
 
 mod database;
-pub(super) mod glob;
 mod key;
 mod listing;
 mod memory;

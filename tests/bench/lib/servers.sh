@@ -63,7 +63,7 @@ answers_ping() {
 
 # start <server> <mode> [again]: a fresh server on a fresh folder, or `again` on the one that it
 # had; $started_ms is the time until it answered PING. Modes: default (Seawall as it comes), and
-# with the limits lifted: everysec, always, bare (without a log).
+# with the limits lifted and no snapshots by schedule: everysec, always, bare (without a log).
 start() {
     local server="$1" mode="$2" deadline=$((SECONDS + START_TIMEOUT_S)) began pause=0.001
     local settings=() logged=(--appendonly yes)
@@ -82,7 +82,8 @@ start() {
             SEAWALL__ADMIN__BIND=127.0.0.1:0 SEAWALL__DATA__DIR="$data/data"
             SEAWALL__LOG__FORMAT=json)
         [[ "$mode" == default ]] ||
-            settings+=(SEAWALL__CACHE__MAX_ENTRIES=0 SEAWALL__CACHE__MAX_MEMORY=0)
+            settings+=(SEAWALL__CACHE__MAX_ENTRIES=0 SEAWALL__CACHE__MAX_MEMORY=0
+                SEAWALL__SNAPSHOT__EVERY=0s SEAWALL__SNAPSHOT__AFTER_BYTES=0)
         case "$mode" in
             default) ;;
             bare) settings+=(SEAWALL__WAL__ENABLED=false) ;;

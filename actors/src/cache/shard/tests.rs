@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::super::store::{Expiry, Key, KeyHasher};
 use super::*;
+use crate::clock::UnixMs;
+use crate::journal::JournalError;
 use crate::journal::{Record, RecordBatch, Records};
 use crate::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec, Tree, TreeOptions};
 

@@ -96,6 +96,7 @@ fn a_note_of_another_shape_is_passed_over() {
     let identity = Identity { address: "a".into(), user: "b".into(), name: "c".into() };
     let note = Note { number: 300, identity: Some(identity) };
     note.encode(&mut more);
+    assert_eq!(more.len(), note.encoded_len());
     more.extend_from_slice(b"of a later version");
     assert_eq!(Note::decode(&more), Some(note));
 }

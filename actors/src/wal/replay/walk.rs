@@ -1,31 +1,15 @@
-//! The log, verified: read and checked on a thread of its own, a bounded way ahead of whoever
-//! uses what it finds.
-//!
-//! ```text
-//!   verifier thread: read, header checksum, SHA-256 chain ──blocks──▶ caller: decode, visit
-//!                          ▲────────────────emptied blocks───────────────┘
-//! ```
-//!
-//! The verifier fills only blocks that it got back, so [`BLOCKS`] of them is all there is. What
-//! the caller finds in a block lies before anything that the verifier finds later: the damage
-//! reported is the one with the lowest LSN.
+//! The log, verified on a thread of its own ([`crate::wal::ahead`]) and decoded here.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::headers::{Segment, damage};
 use super::report::{OpenError, Origin, io_error};
 use crate::journal::{DecodeError, Item, Lsn, Records};
+use crate::wal::ahead::{Block, HungUp, Supply, run_ahead};
 use crate::wal::frame::FrameHeader;
 use crate::wal::fs::Filesystem;
 use crate::wal::reader::{Next, SegmentReader};
-
-/// Blocks that go round: one is filled, one used, the rest evens out the pace.
-const BLOCKS: usize = 4;
-/// A block is handed over when its payloads reach this many bytes. A larger frame has a block
-/// to itself; a block that has grown for one is let go.
-const BLOCK_BYTES: usize = if cfg!(test) { 400 } else { 1 << 20 };
 
 /// The part of the log that is read.
 pub(super) struct Walk<'a, F> {
@@ -64,50 +48,13 @@ pub(super) struct Tally {
     pub(super) bytes: u64,
 }
 
-/// A verified frame in a block.
+/// A verified frame.
 #[derive(Debug, Clone, Copy)]
 struct Verified {
     header: FrameHeader,
-    /// End of its payload in the block.
-    end: usize,
     /// Its segment's index, and its offset there.
     segment: usize,
     offset: u64,
-}
-
-/// The payloads of verified frames, one behind the other.
-#[derive(Debug, Default)]
-struct Block {
-    payloads: Vec<u8>,
-    frames: Vec<Verified>,
-}
-
-/// Nobody wants blocks any more.
-struct HungUp;
-
-/// The verifier's end of the round.
-struct Supply {
-    emptied: Receiver<Block>,
-    filled: Sender<Block>,
-    block: Block,
-}
-
-impl Supply {
-    fn push(&mut self, frame: Verified, payload: &[u8]) -> Result<(), HungUp> {
-        if !self.block.frames.is_empty() && self.block.payloads.len() + payload.len() > BLOCK_BYTES
-        {
-            self.hand_over()?;
-        }
-        self.block.payloads.extend_from_slice(payload);
-        self.block.frames.push(Verified { end: self.block.payloads.len(), ..frame });
-        Ok(())
-    }
-
-    fn hand_over(&mut self) -> Result<(), HungUp> {
-        let next = self.emptied.recv().map_err(|_| HungUp)?;
-        let full = std::mem::replace(&mut self.block, next);
-        self.filled.send(full).map_err(|_| HungUp)
-    }
 }
 
 impl<F: Filesystem> Walk<'_, F> {
@@ -119,51 +66,28 @@ impl<F: Filesystem> Walk<'_, F> {
         mut visit: impl FnMut(Origin, Item<'_>) -> ControlFlow<()>,
         mut at_block: impl FnMut(&Tally) -> ControlFlow<()>,
     ) -> Result<Option<End>, OpenError> {
-        let (filled, blocks) = channel();
-        let (give_back, emptied) = channel();
-        for _ in 1..BLOCKS {
-            // Cannot fail: the other end is held here.
-            let _ = give_back.send(Block::default());
-        }
-        let supply = Supply { emptied, filled, block: Block::default() };
         let first = self.segments.first().map_or_else(PathBuf::new, |first| first.path.clone());
-        // It takes the channels along: whichever way it ends, the verifier waits for nobody.
-        std::thread::scope(move |scope| {
-            let verifier = std::thread::Builder::new()
-                .name("wal-verify".to_owned())
-                .spawn_scoped(scope, move || self.verify(supply))
-                .map_err(io_error("start a thread to read", &first))?;
-            let mut tally = Tally::default();
-            // Ends when the verifier does; a return before that hangs up on it.
-            for mut block in blocks {
-                if self.decode(&block, &mut tally, &mut visit)?.is_break()
-                    || at_block(&tally).is_break()
-                {
-                    return Ok(None);
+        let mut tally = Tally::default();
+        let done = run_ahead(
+            |supply| self.verify(supply),
+            |block| -> Result<_, OpenError> {
+                match self.decode(block, &mut tally, &mut visit)? {
+                    ControlFlow::Continue(()) => Ok(at_block(&tally)),
+                    broken_off => Ok(broken_off),
                 }
-                block.frames.clear();
-                block.payloads.clear();
-                block.payloads.shrink_to(2 * BLOCK_BYTES);
-                // A verifier that is done needs no more blocks.
-                let _ = give_back.send(block);
-            }
-            match verifier.join() {
-                Ok(end) => end,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+            },
+        );
+        let done = done.map_err(io_error("start a thread to read", &first))?;
+        done?.unwrap_or(Ok(None))
     }
 
     fn decode(
         &self,
-        block: &Block,
+        block: &Block<Verified>,
         tally: &mut Tally,
         visit: &mut impl FnMut(Origin, Item<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, OpenError> {
-        let mut start = 0;
-        for &Verified { header, end, segment, offset } in &block.frames {
-            let payload = &block.payloads[start..end];
-            start = end;
+        for (&Verified { header, segment, offset }, payload) in block.frames() {
             tally.frames += 1;
             tally.bytes += header.frame_len();
             if header.next_lsn() <= self.from.saturating_add(1) {
@@ -202,7 +126,7 @@ impl<F: Filesystem> Walk<'_, F> {
     }
 
     /// Verifies segment after segment. `None` if nobody wants the rest.
-    fn verify(&self, mut supply: Supply) -> Result<Option<End>, OpenError> {
+    fn verify(&self, mut supply: Supply<Verified>) -> Result<Option<End>, OpenError> {
         // Where the log may begin was checked by whoever chose the segments.
         let (first_lsn, mut link) =
             self.segments.first().map_or((1, [0; 32]), |s| (s.header.first_lsn, s.header.link));
@@ -221,15 +145,14 @@ impl<F: Filesystem> Walk<'_, F> {
                 }
             }
         }
-        let handed = supply.block.frames.is_empty() || supply.hand_over().is_ok();
-        Ok(handed.then_some(end))
+        Ok(supply.hand_over().is_ok().then_some(end))
     }
 
     fn segment(
         &self,
         index: usize,
         link: &mut [u8; 32],
-        supply: &mut Supply,
+        supply: &mut Supply<Verified>,
     ) -> Result<Result<End, HungUp>, OpenError> {
         let Segment { path, header, .. } = &self.segments[index];
         let limit =
@@ -248,7 +171,7 @@ impl<F: Filesystem> Walk<'_, F> {
             let offset = reader.offset();
             let flaw = match reader.next().map_err(read())? {
                 Next::Frame { header, payload, .. } => {
-                    let frame = Verified { header, end: 0, segment: index, offset };
+                    let frame = Verified { header, segment: index, offset };
                     if let Err(hung_up) = supply.push(frame, payload) {
                         return Ok(Err(hung_up));
                     }

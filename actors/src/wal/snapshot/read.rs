@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{HEADER_LEN, Header, READER_VERSION, Snapshots, begin_in};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
+use crate::wal::ahead::{HungUp, Supply, run_ahead};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::manifest::Listed;
@@ -107,58 +108,102 @@ impl<F: Filesystem> Snapshots<F> {
             let what = format!("it begins at LSN {}, which is not its name", header.begin);
             return Err(Flawed::Damaged { offset: 32, what });
         }
-        let start = HEADER_LEN as u64;
-        let mut reader =
-            SegmentReader::of_frames(&file, header.frames_id(), start, header.digest(), 1)?;
-        let mut end = None;
-        loop {
-            let offset = reader.offset();
-            let damaged = |what: String| Flawed::Damaged { offset, what };
-            match reader.next()? {
-                Next::Frame { .. } if end.is_some() => {
-                    return Err(damaged("there is more behind its end".to_owned()));
-                }
-                Next::Frame { header, .. } if header.count == 0 => {
-                    end = Some((header.durable_lsn, header.wall_ms));
-                }
-                Next::Frame { payload, header, .. } => {
-                    let mut records = Records::new(payload);
-                    for record in &mut records {
-                        match record {
-                            Ok(record @ Record::Set { .. }) => visit(record),
-                            Ok(_) => return Err(damaged("an entry is no SET".to_owned())),
-                            Err(error) => return Err(damaged(error.to_string())),
-                        }
-                    }
-                    if records.position() != u64::from(header.count) {
-                        let (found, says) = (records.position(), header.count);
-                        return Err(damaged(format!("entries: {found}; its header says {says}")));
-                    }
-                    if progress(reader.offset()).is_break() {
-                        return Err(Flawed::BrokenOff);
+        let done = run_ahead(
+            |supply| verify(&file, &header, supply),
+            |block| -> Result<_, Flawed> {
+                for (frame, payload) in block.frames() {
+                    decode(frame, payload, &mut visit)?;
+                    if progress(frame.offset + frame.header.frame_len()).is_break() {
+                        return Ok(ControlFlow::Break(()));
                     }
                 }
-                Next::End => break,
-                Next::Bad(flaw) => return Err(damaged(flaw.to_string())),
-            }
+                Ok(ControlFlow::Continue(()))
+            },
+        );
+        match done?? {
+            Some(loaded) => loaded,
+            None => Err(Flawed::BrokenOff),
         }
-        let offset = reader.offset();
-        let damaged = |what: &str| Flawed::Damaged { offset, what: what.to_owned() };
-        let (end, ended_ms) = end.ok_or_else(|| damaged("its end is missing"))?;
-        // In the log, zeros behind the last frame mean nothing; here nobody has written any.
-        if offset != file.size()? {
-            return Err(damaged("there is more behind its end"));
-        }
-        Ok(Loaded {
-            begin: header.begin,
-            end,
-            entries: reader.next_lsn() - 1,
-            bytes: offset,
-            created_ms: header.created_ms,
-            ended_ms,
-            digest: reader.chain(),
-        })
     }
+}
+
+/// A verified frame, and where it begins.
+struct Verified {
+    header: FrameHeader,
+    offset: u64,
+}
+
+/// Reads frame after frame up to the end.
+fn verify<L: LogFile>(
+    file: &L,
+    header: &Header,
+    mut supply: Supply<Verified>,
+) -> Result<Loaded, Flawed> {
+    let start = HEADER_LEN as u64;
+    let mut reader = SegmentReader::of_frames(file, header.frames_id(), start, header.digest(), 1)?;
+    let mut end = None;
+    let flaw = loop {
+        let offset = reader.offset();
+        match reader.next()? {
+            Next::Frame { .. } if end.is_some() => {
+                break Some("there is more behind its end".to_owned());
+            }
+            Next::Frame { header, .. } if header.count == 0 => {
+                end = Some((header.durable_lsn, header.wall_ms));
+            }
+            Next::Frame { payload, header, .. } => {
+                if let Err(HungUp) = supply.push(Verified { header, offset }, payload) {
+                    return Err(Flawed::BrokenOff);
+                }
+            }
+            Next::End => break None,
+            Next::Bad(flaw) => break Some(flaw.to_string()),
+        }
+    };
+    // What lies before a flaw may be damaged in itself, and that comes first.
+    if let Err(HungUp) = supply.hand_over() {
+        return Err(Flawed::BrokenOff);
+    }
+    let offset = reader.offset();
+    let damaged = |what: String| Flawed::Damaged { offset, what };
+    if let Some(what) = flaw {
+        return Err(damaged(what));
+    }
+    let (end, ended_ms) = end.ok_or_else(|| damaged("its end is missing".to_owned()))?;
+    // In the log, zeros behind the last frame mean nothing; here nobody has written any.
+    if offset != file.size()? {
+        return Err(damaged("there is more behind its end".to_owned()));
+    }
+    Ok(Loaded {
+        begin: header.begin,
+        end,
+        entries: reader.next_lsn() - 1,
+        bytes: offset,
+        created_ms: header.created_ms,
+        ended_ms,
+        digest: reader.chain(),
+    })
+}
+
+fn decode(
+    frame: &Verified,
+    payload: &[u8],
+    visit: &mut impl FnMut(Record<'_>),
+) -> Result<(), Flawed> {
+    let damaged = |what: String| Flawed::Damaged { offset: frame.offset, what };
+    let mut records = Records::new(payload);
+    for record in &mut records {
+        match record {
+            Ok(record @ Record::Set { .. }) => visit(record),
+            Ok(_) => return Err(damaged("an entry is no SET".to_owned())),
+            Err(error) => return Err(damaged(error.to_string())),
+        }
+    }
+    let (found, says) = (records.position(), frame.header.count);
+    if found != u64::from(says) {
+        return Err(damaged(format!("entries: {found}; its header says {says}")));
+    }
+    Ok(())
 }
 
 /// Finished snapshots in the data directory, of any log, and where each one ends. It is read from

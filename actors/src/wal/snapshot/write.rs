@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::{FORMAT_VERSION, Header, Loaded, Snapshots, UNNAMED};
 use crate::clock::UnixMs;
@@ -13,7 +14,12 @@ use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
 
 /// Bytes written between two syncs: one sync of it all at the end would hold up those of the log.
-const SYNC_EVERY: u64 = 16 << 20;
+const SYNC_EVERY: u64 = 4 << 20;
+/// While a snapshot is read back, others have their turn after every frame: for so many times as
+/// long as it took ...
+const REST: u32 = 3;
+/// ... and no longer than this.
+const LONGEST_REST: Duration = Duration::from_millis(2);
 
 /// A snapshot that is being written. Every call blocks.
 ///
@@ -122,10 +128,13 @@ impl<F: Filesystem> SnapshotWriter<F> {
         failpoint::hit(Point::SnapshotFinish);
         self.frame(&[], false, 0, end)?;
         self.file.sync()?;
-        let read_back = self
-            .snapshots
-            .load(&self.path, |_| {}, |_| ControlFlow::Continue(()))
-            .map_err(io::Error::other)?;
+        let mut begun = Instant::now();
+        let rest = |_| {
+            std::thread::sleep((begun.elapsed() * REST).min(LONGEST_REST));
+            begun = Instant::now();
+            ControlFlow::Continue(())
+        };
+        let read_back = self.snapshots.load(&self.path, |_| {}, rest).map_err(io::Error::other)?;
         let (entries, digest) = (self.entries, self.chain);
         if (read_back.entries, read_back.end, read_back.digest) != (entries, end, digest) {
             return Err(io::Error::other("what is read back is not what was written"));

@@ -57,7 +57,7 @@ fn look(fs: &FaultyFs) -> Inspection {
 }
 
 fn repair(fs: &FaultyFs) {
-    let plan = Plan::new(&look(fs)).unwrap();
+    let plan = Plan::new(&look(fs), &[]).unwrap();
     plan.carry_out_on(fs, Path::new(DATA), &Clock::manual(9)).unwrap();
     assert_eq!(look(fs).verdict(), Verdict::Clean);
 }
@@ -146,7 +146,7 @@ fn without_any_segment_no_new_log_is_begun() {
     let (fs, paths) = known();
     paths.iter().for_each(|path| fs.remove(path).unwrap());
     assert!(matches!(replay(&fs), Err(OpenError::Corrupt(_))));
-    let plan = Plan::new(&look(&fs)).unwrap();
+    let plan = Plan::new(&look(&fs), &[]).unwrap();
     assert!(plan.empties);
     plan.carry_out_on(&fs, Path::new(DATA), &Clock::manual(9)).unwrap();
     assert_eq!(replay(&fs).unwrap().last_lsn, 0);
@@ -161,14 +161,14 @@ fn a_damaged_manifest_is_refused_and_made_anew_from_the_segments() {
     assert!(matches!(replay_from(&fs, 150), Err(OpenError::Manifest { .. })));
     let found = look(&fs);
     assert_eq!((found.verdict(), found.intact_lsn), (Verdict::Corrupt, 200));
-    let plan = Plan::new(&found).unwrap();
+    let plan = Plan::new(&found, &[]).unwrap();
     assert_eq!((&plan.cut, plan.moved.len(), plan.keeps), (&None, 0, 200));
     for calls in 1..40 {
         let fs = fs.after_crash(None);
         fs.kill_after(calls);
         let _ = plan.carry_out_on(&fs, Path::new(DATA), &Clock::manual(9));
         let fs = fs.after_crash(None);
-        if let Some(plan) = Plan::new(&look(&fs)) {
+        if let Some(plan) = Plan::new(&look(&fs), &[]) {
             plan.carry_out_on(&fs, Path::new(DATA), &Clock::manual(9)).unwrap();
         }
         assert_eq!(replay_from(&fs, first - 1).unwrap().len() as Lsn, 201 - first);

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::glob::Glob;
+use crate::glob::Glob;
 use crate::resp::args::Args;
 use crate::resp::integer;
 use crate::resp::keyspace::{Keyspace, Scope};

@@ -1,9 +1,9 @@
 //! COMMAND: what the table says, in the shapes of Redis 7.
 
 use super::{docs, sub};
+use crate::glob::Glob;
 use crate::resp::args::Args;
 use crate::resp::commands;
-use crate::resp::commands::keyspace::glob::Glob;
 use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
