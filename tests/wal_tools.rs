@@ -145,7 +145,8 @@ fn damage_is_named_and_what_is_behind_it_can_be_read() {
     assert_eq!(code, 0, "{text}{error}");
     assert!(text.contains("done: the log ends with LSN 4"), "{text}");
     let copy = text.lines().find_map(|line| line.strip_prefix("kept in ")).expect("a copy");
-    let whole = [fs::read(&segment).expect("the rest"), fs::read(copy).expect("it is there")];
+    let stays = fs::read(&segment).expect("the rest")[..offset as usize].to_vec();
+    let whole = [stays, fs::read(copy).expect("it is there")];
     assert_eq!(whole.concat(), bytes, "no byte is lost");
     assert_eq!(wal(&data, &["verify"]).0, 0);
     daemon.restart();
@@ -176,4 +177,39 @@ fn a_directory_without_a_log_is_no_clean_log() {
         assert!(error.contains("--data"), "{error}");
     }
     assert_eq!(fs::read_dir(empty.path()).expect("readable").count(), 0, "nothing is made");
+}
+
+#[test]
+fn with_prefix_recovery_a_damaged_log_is_cut_and_no_lsn_is_given_again() {
+    let mut daemon = with_some_keys();
+    assert_eq!(daemon.connect().run("SAVE"), Reply::ok());
+    daemon.stop();
+    let data = daemon.dir().join("data");
+    let segment = only_segment(&data);
+    let mut bytes = fs::read(&segment).expect("a segment");
+    let at = bytes.windows(7).position(|w| w == b"value-4").expect("the fifth value");
+    bytes[at] ^= 1;
+    fs::write(&segment, &bytes).expect("the test's folder");
+    daemon.relaunch();
+    assert_eq!(daemon.wait_exit().code(), Some(83), "by default it refuses");
+    daemon.configure("wal.recovery", r#""prefix""#);
+    daemon.restart();
+    daemon.wait_log("what is lost", |line| {
+        line["level"] == "ERROR" && line["keeps_up_to_lsn"] == 4 && line["kept_in"].is_string()
+    });
+    let mut client = daemon.connect();
+    assert_eq!(client.run("GET key:3").text(), "value-3");
+    assert_eq!(client.run("DBSIZE"), Reply::Int(4));
+    assert_eq!(client.run("SET after 1"), Reply::ok());
+    daemon.stop();
+    let (code, text, _) = wal(&data, &["dump", "--json", "--key", "after"]);
+    assert_eq!(code, 0, "{text}");
+    let lsn = json(text.lines().last().expect("a record"))["lsn"].as_u64().expect("a number");
+    assert!(lsn > 13, "{lsn} was given before");
+    let aside = fs::read_dir(data.join("quarantine")).expect("quarantine");
+    let aside: Vec<_> = aside.map(|entry| entry.expect("an entry").file_name()).collect();
+    let snapshot = |name: &std::ffi::OsString| name.to_string_lossy().contains(".snap.");
+    assert!(aside.iter().any(snapshot), "the snapshot stands for what is lost: {aside:?}");
+    daemon.restart();
+    assert_eq!(daemon.connect().run("GET after").text(), "1");
 }

@@ -10,6 +10,7 @@ mod record;
 
 pub use author::{Author, Credits, Identity, Note};
 pub(crate) use record::packed;
+pub(crate) use record::voids;
 pub use record::{DecodeError, Item, Record, RecordBatch, Records};
 
 /// Log sequence number: counts records, from 1. 0 means "nothing yet".

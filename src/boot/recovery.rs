@@ -7,6 +7,7 @@ mod fanout;
 mod fill;
 mod load;
 mod poison;
+mod prefix;
 mod rebuild;
 mod routed;
 
@@ -22,7 +23,7 @@ use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Snapshots
 use tokio::sync::watch;
 
 use super::dependencies::{Failure, Kind};
-use crate::config::settings::{Eviction, Fsync, Settings};
+use crate::config::settings::{Eviction, Fsync, LogRecovery, Settings};
 use crate::daemon::{DaemonJournal, LogView, NoLog};
 use crate::exit::Exit;
 use crate::loading::Loading;
@@ -137,8 +138,14 @@ pub(super) async fn open(
         });
     };
     let opened = {
-        let (data, clock) = (Arc::clone(data), clock.clone());
-        tokio::task::spawn_blocking(move || wal::open(&data, clock)).await
+        let (data, clock, mends) = (Arc::clone(data), clock.clone(), settings.wal.recovery);
+        tokio::task::spawn_blocking(move || {
+            if mends == LogRecovery::Prefix {
+                prefix::mend(&data, &clock)?;
+            }
+            wal::open(&data, clock)
+        })
+        .await
     };
     let opened = opened.map_err(|died| failed(&died))?.map_err(|error| unreadable(&error))?;
     let snapshots = opened.snapshots();

@@ -149,6 +149,15 @@ pub enum Fsync {
     No,
 }
 
+/// What a start does with a log that was changed after it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogRecovery {
+    /// It ends, with a report.
+    Refuse,
+    /// It cuts the log at the first damage and serves what is before.
+    Prefix,
+}
+
 /// `[wal]`: the write-ahead log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wal {
@@ -164,6 +173,8 @@ pub struct Wal {
     pub compress_above: u64,
     /// How far back every moment can be restored.
     pub retention: Duration,
+    /// What a start does with a damaged log.
+    pub recovery: LogRecovery,
     /// Bytes on the disk above which retention gives way.
     pub max_size: Option<u64>,
 }

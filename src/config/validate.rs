@@ -9,8 +9,8 @@ use super::keys;
 use super::machine::Machine;
 use super::secret::Secret;
 use super::settings::{
-    Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, Server, Settings,
-    Snapshot, Startup, Supervision, Validation, Wal,
+    Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, LogRecovery, Server,
+    Settings, Snapshot, Startup, Supervision, Validation, Wal,
 };
 use super::sources::Values;
 use super::value::Value;
@@ -310,6 +310,10 @@ fn build(
             origin: flag(v, "wal.origin"),
             compress_above: size(v, "wal.compress_above"),
             retention: duration(v, "wal.retention"),
+            recovery: match text(v, "wal.recovery") {
+                "prefix" => LogRecovery::Prefix,
+                _ => LogRecovery::Refuse,
+            },
             max_size: nonzero(size(v, "wal.max_size")),
         },
         snapshot: Snapshot {

@@ -34,7 +34,14 @@ const PACKED_SET: u8 = 7;
 const FIRST_OPTIONAL: u8 = 128;
 /// A [`Note`].
 const AUTHOR: u8 = 128;
+/// An LSN that stands for nothing: its record was lost, and nobody shall have its number again.
+const VOID: u8 = 129;
 const EVERY_DB: u8 = 255;
+
+/// So many encoded records that stand for nothing. Every reader passes over them.
+pub(crate) fn voids(count: usize) -> Vec<u8> {
+    [VOID, 0].repeat(count)
+}
 
 /// One effect on the key space. Keys and values are borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

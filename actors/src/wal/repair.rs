@@ -7,11 +7,14 @@
 //!
 //! Snapshots that stand for what is taken out leave first. Segments behind the damage are moved
 //! next, the last one first, and each move is durable before the next one begins; then the damaged
-//! segment is cut, once a copy of its end is safe; last, the manifest is written anew from what
-//! stays. So at every moment the log is a shorter one with the same damage at its end, no byte is in
-//! neither place, and what a crash interrupts is finished by another repair.
+//! segment is cut, once a copy of its end is safe; last, the LSNs that were taken out are filled with
+//! records that stand for nothing, so that nobody who has seen one of them mistakes a later record
+//! for it, and the manifest is written anew from what stays. So at every moment the log is a shorter
+//! one with the same damage at its end, no byte is in neither place, and what a crash interrupts is
+//! finished by another repair.
 
 mod base;
+mod void;
 
 pub use base::Base;
 
@@ -42,6 +45,8 @@ pub struct Plan {
     pub base: Option<Base>,
     /// The last LSN that stays; 0 if nothing does.
     pub keeps: Lsn,
+    /// The last LSN that anything speaks of: none up to here is given again.
+    pub last: Lsn,
     /// No segment stays: the next start begins a new log.
     pub empties: bool,
 }
@@ -87,7 +92,8 @@ impl Plan {
         }
         let moved = found.segments[stay..].iter().rev().map(|segment| segment.path.clone());
         let (moved, empties) = (moved.collect(), stay == 0);
-        Self { cut, moved, passed: Vec::new(), base: None, keeps, empties }
+        let last = found.last_lsn.max(keeps);
+        Self { cut, moved, passed: Vec::new(), base: None, keeps, last, empties }
     }
 
     /// Lets the log begin behind the last damage that `base` stands for. `None` if there is none, or
@@ -127,6 +133,7 @@ impl Plan {
         clock: &Clock,
     ) -> Result<Vec<PathBuf>, OpenError> {
         let now = clock.unix_ms();
+        let last = self.remember_last(fs, data, clock)?;
         let mut kept = self.move_snapshots(fs, data, now)?;
         for path in &self.moved {
             kept.push(quarantine::move_out(fs, data, path, now)?);
@@ -137,16 +144,36 @@ impl Plan {
             file.sync().map_err(io_error("sync", path))?;
             kept.push(copy);
         }
+        void::fill(fs, data, last, now)?;
         for path in &self.passed {
             kept.extend(quarantine::copy(fs, data, path, now)?);
         }
-        self.renew_manifest(fs, data, clock, &mut kept)?;
+        self.renew_manifest(fs, data, clock, last, &mut kept)?;
         for path in &self.passed {
             fs.remove(path).map_err(io_error("remove", path))?;
         }
         let dir = segments_dir(data);
         fs.sync_dir(&dir).map_err(io_error("sync", &dir))?;
         Ok(kept)
+    }
+
+    /// Writes down up to which LSN none may be given again: what tells it may be moved away next,
+    /// and a crash come then. Returns it.
+    fn remember_last<F: Filesystem>(
+        &self,
+        fs: &F,
+        data: &Path,
+        clock: &Clock,
+    ) -> Result<Lsn, OpenError> {
+        let dir = snapshot::directory(data);
+        let ends = snapshot::ends(fs, data).map_err(io_error("read the snapshots in", &dir))?;
+        let last = ends.iter().map(|(_, end)| *end).fold(self.last, Lsn::max);
+        if let Some(manifest) = manifest::read(fs, data)?.manifest.filter(|_| !self.empties) {
+            let file = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, true);
+            file.update(|manifest| manifest.durable = manifest.durable.max(last))
+                .map_err(io_error("write the manifest in", data))?;
+        }
+        Ok(last)
     }
 
     /// Moves snapshots out that no start would accept without what is taken out of the log.
@@ -171,6 +198,7 @@ impl Plan {
         fs: &F,
         data: &Path,
         clock: &Clock,
+        last: Lsn,
         kept: &mut Vec<PathBuf>,
     ) -> Result<(), OpenError> {
         let before = manifest::read(fs, data)?.manifest;
@@ -203,7 +231,7 @@ impl Plan {
             manifest.floor = Floor::at(&header);
         }
         manifest.newest = *newest;
-        manifest.durable = self.keeps;
+        manifest.durable = last;
         manifest.snapshots.retain(|one| one.end <= self.keeps);
         let file = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, false);
         file.update_both(|_| {}).map_err(io_error("write the manifest in", data))

@@ -89,7 +89,11 @@ fn under_lock(data: &DataDir) -> Result<Exit, OpenError> {
         Verdict::Clean if plan.empties => {
             "done: nothing is left; a start begins a new log\n".to_owned()
         }
-        Verdict::Clean => format!("done: the log ends with LSN {}\n", after.last_lsn),
+        Verdict::Clean => format!(
+            "done: the log ends with LSN {}, and goes on with {}: no LSN that was lost is given again\n",
+            plan.keeps,
+            after.last_lsn.saturating_add(1)
+        ),
         _ => format!("{}run the repair again\n", verify::as_text(&after, None)),
     });
     Ok(match print(&said) {

@@ -72,6 +72,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "How far back every moment of the cache can be restored; older log is deleted, as far as two snapshots stand for it. 0s keeps what recovery needs.",
     },
     Key {
+        path: "wal.recovery",
+        kind: Kind::Enum(&["refuse", "prefix"]),
+        default: r#""refuse""#,
+        apply: Apply::NeedsRestart,
+        protected: false,
+        redis: &[],
+        doc: "What a start does with a log that was changed after it was written: refuse, or cut it at the first damage, with all that is taken out kept in quarantine/, and serve what is before. \"prefix\" reads the log twice at the start.",
+    },
+    Key {
         path: "wal.max_size",
         kind: Kind::Size { min: 256 << 10, max: 1 << 50, zero: true, percent: false },
         default: r#""10GB""#,

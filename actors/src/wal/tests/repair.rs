@@ -9,13 +9,13 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::inspect::{inspected, paths, several};
-use super::sim::{DATA, Sim, replay};
+use super::sim::{DATA, Sim, replay_with_voids};
 use crate::clock::Clock;
 use crate::journal::{Lsn, Record, RecordBatch};
 use crate::wal::Removal;
 use crate::wal::faulty::FaultyFs;
 use crate::wal::fs::Filesystem;
-use crate::wal::inspect::{Verdict, inspect_on};
+use crate::wal::inspect::{Entry, Verdict, inspect_on};
 use crate::wal::manifest::PATHS;
 use crate::wal::repair::{Base, Plan};
 use crate::wal::replay::open_on;
@@ -51,20 +51,25 @@ fn repair(fs: &FaultyFs) {
 
 fn inspected_or_empty(fs: &FaultyFs) -> Option<crate::wal::inspect::Inspection> {
     let manifest = PATHS.map(|name| fs.open(&Path::new(DATA).join(name), false).is_ok());
-    (!paths(fs).is_empty() || manifest.contains(&true)).then(|| inspected(fs).0)
+    let there = !paths(fs).is_empty() || manifest.contains(&true);
+    let look = |_: Entry<'_>| ControlFlow::Continue(());
+    there.then(|| inspect_on(fs, Path::new(DATA), look).unwrap())
 }
 
 /// Whether the bytes of `whole` are all in the log or in quarantine.
 fn is_somewhere(fs: &FaultyFs, path: &Path, whole: &[u8]) -> bool {
     let name = path.file_name().unwrap().to_str().unwrap();
     let now = fs.content(path);
-    if now == whole {
+    // Records that stand for nothing may follow.
+    if now.starts_with(whole) {
         return true;
     }
     let quarantine = PathBuf::from(DATA).join("quarantine");
     fs.list(&quarantine).unwrap().into_iter().filter(|copy| copy.starts_with(name)).any(|copy| {
         let copy = fs.content(&quarantine.join(copy));
-        copy == whole || [now.as_slice(), copy.as_slice()].concat() == whole
+        // What stays of it may be followed by records that stand for nothing.
+        let stays = whole.strip_suffix(copy.as_slice());
+        stays.is_some_and(|stays| stays.is_empty() || now.starts_with(stays))
     })
 }
 
@@ -79,7 +84,7 @@ fn a_repaired_log_starts_with_all_that_was_intact_whenever_it_crashed() {
         assert_eq!(found.verdict(), Verdict::Corrupt, "{what}");
         let before: Vec<_> =
             paths(&sound).into_iter().map(|path| (sound.content(&path), path)).collect();
-        for calls in 1..60 {
+        for calls in 1..90 {
             let fs = sound.after_crash(None);
             fs.kill_after(calls);
             let plan = Plan::new(&found, &[]).unwrap();
@@ -91,12 +96,16 @@ fn a_repaired_log_starts_with_all_that_was_intact_whenever_it_crashed() {
             }
             repair(&fs);
             assert!(inspected_or_empty(&fs).is_none_or(|now| now.verdict() == Verdict::Clean));
-            assert_eq!(replay(&fs).unwrap().last_lsn, found.intact_lsn, "{context}");
-            let mut sim = Sim::new(fs, FsyncMode::Always);
+            let (last, records) = replay_with_voids(&fs).unwrap();
+            assert_eq!(records, found.intact_lsn, "{context}");
+            // No LSN is given twice, unless nothing is left and another log begins.
+            assert!(last == found.last_lsn || plan.empties, "{context}: {last}");
+            let mut sim = Sim::at(fs, FsyncMode::Always, last);
             sim.append(3);
             sim.settle();
-            assert_eq!(replay(&sim.fs).unwrap().last_lsn, found.intact_lsn + 3, "{context}");
-            assert!(done || calls < 59, "{context}: more steps than are tried");
+            let (again, records) = replay_with_voids(&sim.fs).unwrap();
+            assert_eq!((again, records), (last + 3, found.intact_lsn + 3), "{context}");
+            assert!(done || calls < 89, "{context}: more steps than are tried");
         }
     }
 }
@@ -181,7 +190,8 @@ fn damage_before_and_behind_a_snapshot_costs_what_is_behind_the_second() {
     let plan = planned(&fs).unwrap();
     assert!(plan.keeps > 100 && plan.keeps < 200 && plan.base.is_some(), "{plan:?}");
     plan.carry_out_on(&fs, Path::new(DATA), &Clock::manual(9)).unwrap();
-    assert_eq!(start(&fs), (Some(100), plan.keeps));
+    // The LSNs that are lost are not given again.
+    assert_eq!(start(&fs), (Some(100), 200));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -60,7 +61,25 @@ pub(super) fn replay(fs: &FaultyFs) -> Result<ReplayReport, OpenError> {
     replay_behind(fs, 0)
 }
 
-/// The same from the LSN behind `from` on.
+/// Replays a log in which LSNs may stand for nothing: its last LSN, and how many records there are.
+pub(super) fn replay_with_voids(fs: &FaultyFs) -> Result<(Lsn, u64), OpenError> {
+    let opened = open_on(fs.clone(), Path::new(DATA), Clock::manual(5))?;
+    let mut before = 0;
+    let report = opened.replay(
+        0,
+        |origin, record| {
+            let (key, value) = (origin.lsn.to_string(), value(origin.lsn));
+            let due = Record::Set { db: 0, key: key.as_bytes(), value: &value, expires_at: None };
+            assert!(origin.lsn > before);
+            assert_eq!(record, due, "a wrong record is replayed");
+            before = origin.lsn;
+        },
+        |_| ControlFlow::Continue(()),
+    )?;
+    Ok((report.last_lsn, report.records))
+}
+
+/// [`replay`] from the LSN behind `from` on.
 pub(super) fn replay_behind(fs: &FaultyFs, from: Lsn) -> Result<ReplayReport, OpenError> {
     let opened = open_on(fs.clone(), Path::new(DATA), Clock::manual(5))?;
     let mut lsn = from;
@@ -86,18 +105,23 @@ impl Sim {
 
     /// Of a log that is replayed from the LSN behind `from` on.
     pub(super) fn behind(fs: FaultyFs, fsync: FsyncMode, from: Lsn) -> Self {
-        let report = replay_behind(&fs, from).unwrap();
+        let last_lsn = replay_behind(&fs, from).unwrap().last_lsn;
+        Self::at(fs, fsync, last_lsn)
+    }
+
+    /// Of a log that was replayed up to this LSN.
+    pub(super) fn at(fs: FaultyFs, fsync: FsyncMode, last_lsn: Lsn) -> Self {
         let settings =
             Settings { fsync, segment_size: 4096, origin: true, compress_above: PACKED_ABOVE };
         let mut sim = Self {
             fs,
-            intake: Intake::new(report.last_lsn, &settings),
+            intake: Intake::new(last_lsn, &settings),
             flight: Pending::default(),
             writer: None,
             job: None,
             now: Instant::now(),
             outcomes: Outcomes::default(),
-            batches: vec![report.last_lsn],
+            batches: vec![last_lsn],
         };
         sim.succeed().unwrap();
         sim
