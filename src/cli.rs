@@ -8,6 +8,7 @@ mod export;
 mod import;
 mod man;
 mod query;
+mod restore;
 mod run;
 mod snapshot;
 mod tree;
@@ -64,6 +65,8 @@ pub enum Command {
     Import(import::ImportArgs),
     /// Export a data directory as an RDB file or as commands; a daemon may be using it
     Export(export::ExportArgs),
+    /// Make a data directory of what another one held in the past, from its snapshots and its log
+    Restore(restore::RestoreArgs),
     /// Print the version
     Version,
     /// Print a completion script for a shell
@@ -89,6 +92,7 @@ fn dispatch(cli: Cli, daemon: impl FnOnce(RunArgs) -> ExitCode) -> ExitCode {
         Command::Wal(args) => wal::wal(cli.config, args).into(),
         Command::Import(args) => import::run(cli.config, args).into(),
         Command::Export(args) => export::run(cli.config, args).into(),
+        Command::Restore(args) => restore::run(cli.config, args).into(),
         Command::Version => version::version().into(),
         Command::Completions(args) => completions::completions(&args).into(),
         Command::Man => man::man().into(),

@@ -1,4 +1,5 @@
-//! Data from and to Redis: RDB files and append-only files, read and written offline.
+//! Whole datasets from one place to another, offline: from and to the files of Redis, and from
+//! the past.
 //!
 //! | module | knows |
 //! |---|---|
@@ -6,6 +7,7 @@
 //! | [`aof`] | append-only files, and what their commands lead to |
 //! | [`import`] | what of a file is taken, and how it gets into the log |
 //! | [`export`] | what a data directory holds, written as an RDB file or as commands |
+//! | [`restore`] | what a data directory held in the past, written as a new one |
 //!
 //! What is read was written by somebody else: a declared length allocates nothing before its
 //! bytes have arrived, and nothing is imported from a file that is damaged anywhere.
@@ -16,7 +18,9 @@ pub mod aof;
 mod dataset;
 pub mod export;
 pub mod import;
+mod log;
 pub mod rdb;
+pub mod restore;
 
 use std::io;
 

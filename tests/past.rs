@@ -411,3 +411,57 @@ fn the_dump_of_a_log_says_who_wrote() {
     assert_eq!(operations, ["AUTHOR", "SET", "SET"], "{text}");
     assert_eq!(words[0][5..], ["user=\"default\"", "name=\"web\""], "{text}");
 }
+
+/// Runs `seawall restore` on a daemon's directory; what it says.
+fn restore(daemon: &Daemon, data: &std::path::Path, at: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_seawall"))
+        .arg("restore")
+        .arg("--from")
+        .arg(daemon.dir().join("data"))
+        .arg("--data")
+        .arg(data)
+        .args(at)
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_directory_of_the_past_is_made_beside_a_running_daemon() {
+    let daemon = sharded().start();
+    let mut client = daemon.connect();
+    let due = |n: u32| format!("{n:0>100}");
+    for n in 0..2000 {
+        assert_eq!(client.run(&format!("SET key:{n} {}", due(n))), Reply::ok());
+        if n == 1000 {
+            assert_eq!(client.run("SAVE"), Reply::ok());
+        }
+    }
+    client.run("SET until x PXAT 9999999999999");
+    let lsn = last_lsn(&mut client, "until");
+    client.run("SET key:7 overwritten");
+    client.run("DEL key:8");
+    client.run("FLUSHALL");
+    client.run("SET after 1");
+
+    // A start of its own serves what was there before the mistakes, with the base of a snapshot.
+    let setup = Setup::new().with("validation.max_ttl", r#""0s""#);
+    let said = restore(&daemon, &setup.dir().join("data"), &["--to-lsn", &lsn.to_string()]);
+    assert!(said.starts_with("restored 2001 keys of "), "{said}");
+    let then = setup.start();
+    let mut past = then.connect();
+    assert_eq!(past.run("DBSIZE"), Reply::Int(2001));
+    for n in 0..2000 {
+        assert_eq!(past.run(&format!("GET key:{n}")), Reply::bulk(due(n)));
+    }
+    assert_eq!(past.run("PEXPIRETIME until"), Reply::Int(9_999_999_999_999));
+    assert_eq!(past.run("GET after"), Reply::Nil);
+
+    // Without a moment: as it is now. The source goes on meanwhile.
+    let setup = Setup::new();
+    restore(&daemon, &setup.dir().join("data"), &[]);
+    let now = setup.start();
+    assert_eq!(now.connect().run("KEYS *").items(), [Reply::bulk("after")]);
+    assert_eq!(client.run("SET after 2"), Reply::ok());
+}

@@ -39,6 +39,7 @@ fn every_subcommand_is_there() {
         "wal repair --yes",
         "import --from dump.rdb --data d --into-existing",
         "export --format rdb --to -",
+        "restore --from d --data e --to-lsn 7",
         "version",
         "completions bash",
         "man",

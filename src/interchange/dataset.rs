@@ -1,7 +1,11 @@
 //! Going through a store that nobody else uses.
 
-use seawall_actors::cache::store::Store;
+use seawall_actors::cache::store::{KeyHasher, Store};
 use seawall_actors::clock::UnixMs;
+use seawall_actors::journal::Record;
+
+/// As many as a record can name.
+pub(super) const DATABASES: u8 = u8::MAX;
 
 /// One entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,5 +42,16 @@ pub(super) fn each_in<E>(
         if cursor == 0 {
             return Ok(());
         }
+    }
+}
+
+/// The hash of a record's key, with which a store takes it; any will do where it has none.
+pub(super) fn hash_of(hasher: KeyHasher, record: &Record<'_>) -> u64 {
+    match *record {
+        Record::Set { key, .. }
+        | Record::Delete { key, .. }
+        | Record::Expire { key, .. }
+        | Record::Evict { key, .. } => hasher.hash(key),
+        Record::Flush { .. } | Record::SwapDb { .. } => 0,
     }
 }

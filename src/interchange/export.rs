@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::{KeyHasher, Refusal, Store, StoreConfig};
 use seawall_actors::clock::{Clock, UnixMs};
-use seawall_actors::journal::Record;
 use seawall_actors::wal::{self, DataDir, OpenError, Seen};
 
-use super::dataset::each_in;
+use super::dataset::{DATABASES, each_in, hash_of};
 pub use format::Format;
 
 use file::NewFile;
@@ -24,8 +23,6 @@ use format::Output;
 
 /// Bytes written at a time.
 const BUFFER: usize = 1 << 20;
-/// As many as a record can name.
-const DATABASES: u8 = u8::MAX;
 /// Beside a daemon the end of the log moves while it is read: what looks damaged is looked at again.
 const TRIES: usize = 3;
 
@@ -162,16 +159,6 @@ fn attempt(
     )?;
     applied?;
     Ok((store, seen))
-}
-
-fn hash_of(hasher: KeyHasher, record: &Record<'_>) -> u64 {
-    match *record {
-        Record::Set { key, .. }
-        | Record::Delete { key, .. }
-        | Record::Expire { key, .. }
-        | Record::Evict { key, .. } => hasher.hash(key),
-        Record::Flush { .. } | Record::SwapDb { .. } => 0,
-    }
 }
 
 /// Writes everything that has not expired; keys by database, and bytes.

@@ -8,7 +8,6 @@
 mod admission;
 mod content;
 mod files;
-mod log;
 mod tally;
 
 use std::path::PathBuf;
@@ -24,9 +23,9 @@ use super::rdb::Item;
 pub use admission::{Admission, Reason};
 pub use tally::{LeftOut, Tally};
 
+use super::log::{Log, NotOpened};
 use content::{Content, Went};
 use files::Files;
-use log::Log;
 
 /// What to import, and where to.
 #[derive(Debug, Clone)]
@@ -170,7 +169,11 @@ pub fn import(
     };
     let (mut tally, mut last_lsn) = (checked.tally, None);
     if !import.dry_run {
-        let log = Log::open(import, clock, progress)?;
+        let opening = |bytes, total_bytes| {
+            progress(Progress { stage: Stage::Opening, bytes, total_bytes });
+        };
+        let log = Log::open(&import.data, import.into_existing, import.log, clock, opening)
+            .map_err(|error| not_opened(import, error))?;
         let mut taken = Taken::new(import, now, &content, Some(log));
         let added = content
             .each(Stage::Adding, progress, |item| taken.take(item))
@@ -184,6 +187,16 @@ pub fn import(
     };
     let (bytes, took) = (files.bytes(), begun.elapsed());
     Ok(Report { tally, source, bytes, replayed, last_lsn, took })
+}
+
+fn not_opened(import: &Import, error: NotOpened) -> ImportError {
+    let data = import.data.clone();
+    match error {
+        NotOpened::Lock(error) => error.into(),
+        NotOpened::Log(error) => error.into(),
+        NotOpened::NotEmpty(last_lsn) => ImportError::NotEmpty { data, last_lsn },
+        NotOpened::Append(why) => ImportError::BrokenOff { data, added: 0, why: why.to_string() },
+    }
 }
 
 fn broken_off(import: &Import, taken: &Taken<'_>, why: &impl ToString) -> ImportError {

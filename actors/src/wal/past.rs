@@ -4,6 +4,8 @@
 //! It is read twice. The first time, [`survey`] finds out where the last value of each key asked
 //! for stands; the second time, [`Survey::visit`] hands out those values, in the order in which
 //! they were written. So what has to be kept in memory is names and places, not values.
+//!
+//! [`state`] reads it once, for a caller that keeps everything.
 
 mod places;
 
@@ -12,9 +14,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use self::places::{Place, Places, Stands};
-use super::replay::{OpenError, RangeError, read_range, starts};
+use super::replay::{OpenError, Progress, RangeError, read_range, starts, verify};
 use super::snapshot::{Flawed, Snapshots};
-use crate::clock::UnixMs;
+use crate::clock::{Clock, UnixMs};
 use crate::journal::{Lsn, Record};
 
 /// Which keys are asked for.
@@ -139,9 +141,56 @@ pub fn survey(
     wanted: Wanted,
     settled: Lsn,
 ) -> Result<Survey, PastError> {
+    let (places, base, lsn) = rebuild(
+        data,
+        snapshots,
+        wanted.at,
+        settled,
+        || Places::new(&wanted),
+        |places, stands, record| places.apply(stands, record),
+    )?;
+    let places = places.finish();
+    Ok(Survey { data: data.to_owned(), snapshots: snapshots.clone(), wanted, base, places, lsn })
+}
+
+/// Puts together what the log in `data` held at a moment; `None`: at its end. `fresh` makes what
+/// the records are put into by `apply`, anew for each snapshot that is tried. Returns it with
+/// the LSN it stands for. The whole log is verified first, of which `progress` hears; nothing on
+/// disk changes. Blocks.
+///
+/// Takes no lock. Beside a daemon that deletes a segment it may fail where another try does not.
+///
+/// # Errors
+/// [`PastError`]; the log is damaged anywhere, for one.
+pub fn state<T>(
+    data: &Path,
+    clock: Clock,
+    at: Option<Moment>,
+    fresh: impl FnMut() -> T,
+    mut apply: impl FnMut(&mut T, &Record<'_>),
+    progress: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<(T, Lsn), PastError> {
+    let (snapshots, last) = verify(data, clock, progress)?;
+    let at = at.unwrap_or(Moment::Lsn(last));
+    let apply = |state: &mut T, _, record: &Record<'_>| apply(state, record);
+    let (state, _, lsn) = rebuild(data, &snapshots, at, last, fresh, apply)?;
+    Ok((state, lsn))
+}
+
+/// What was put together, from which snapshot, and the LSN it stands for.
+type Rebuilt<T> = (T, Option<Base>, Lsn);
+
+fn rebuild<T>(
+    data: &Path,
+    snapshots: &Snapshots,
+    at: Moment,
+    settled: Lsn,
+    mut fresh: impl FnMut() -> T,
+    mut apply: impl FnMut(&mut T, Stands, &Record<'_>),
+) -> Result<Rebuilt<T>, PastError> {
     let starts = starts(data)?;
     let floor = starts.first().map_or(1, |(first, _)| *first);
-    let lsn = match wanted.at {
+    let lsn = match at {
         Moment::Lsn(asked) if asked > settled => {
             return Err(PastError::Future { asked, last: settled });
         }
@@ -149,7 +198,7 @@ pub fn survey(
         Moment::Time(time) => lsn_at(data, &starts, time, settled)?,
     };
     let mut earliest = None;
-    let mut places = Places::new(&wanted);
+    let mut state = fresh();
     let mut base = None;
     for (begin, path) in snapshots.list()? {
         // What is behind `begin` must be there.
@@ -159,7 +208,7 @@ pub fn survey(
         let mut number = 0;
         let each = |record: Record<'_>| {
             number += 1;
-            places.apply(Stands::InSnapshot(number), &record);
+            apply(&mut state, Stands::InSnapshot(number), &record);
         };
         let loaded = snapshots.load(&path, each, |_| ControlFlow::Continue(()));
         match loaded {
@@ -174,7 +223,7 @@ pub fn survey(
                 tracing::warn!(%file, why = %flaw, "a snapshot is passed over");
             }
         }
-        places = Places::new(&wanted);
+        state = fresh();
     }
     if base.is_none() && floor > 1 {
         let earliest = earliest.or_else(|| later_end(snapshots, lsn, floor));
@@ -185,11 +234,10 @@ pub fn survey(
     }
     let from = base.as_ref().map_or(0, |base| base.begin);
     read_range(data, from, lsn, |origin, record| {
-        places.apply(Stands::InLog(origin.lsn), &record);
+        apply(&mut state, Stands::InLog(origin.lsn), &record);
         ControlFlow::Continue(())
     })?;
-    let places = places.finish();
-    Ok(Survey { data: data.to_owned(), snapshots: snapshots.clone(), wanted, base, places, lsn })
+    Ok((state, base, lsn))
 }
 
 /// The end of the oldest snapshot that was begun behind `lsn` and that the log reaches back to.

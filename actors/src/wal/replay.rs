@@ -29,6 +29,7 @@ use walk::{Tally, TornEnd, Walk};
 pub use headers::open;
 #[cfg(test)]
 pub(super) use headers::open_on;
+pub(super) use look::verify;
 pub use look::{Seen, look};
 pub(super) use range::starts;
 pub use range::{read_items, read_range};

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use seawall_actors::journal::RecordBatch;
+use seawall_actors::journal::{Record, RecordBatch};
 use seawall_actors::wal::Appender;
 
 use super::*;

@@ -8,7 +8,7 @@ use super::report::{OpenError, Origin, Progress};
 use crate::clock::Clock;
 use crate::journal::{Lsn, Record};
 use crate::wal::fs::{Filesystem, OsFs};
-use crate::wal::snapshot::Flawed;
+use crate::wal::snapshot::{Flawed, Snapshots};
 
 /// What was gone through.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +40,20 @@ pub fn look<T>(
     progress: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<(T, Seen), OpenError> {
     look_on(OsFs, data, clock, fresh, apply, progress)
+}
+
+/// Verifies the whole log in `data` and changes nothing on disk; its snapshots, and its last LSN.
+///
+/// # Errors
+/// As [`look`].
+pub(in crate::wal) fn verify(
+    data: &Path,
+    clock: Clock,
+    progress: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<(Snapshots, Lsn), OpenError> {
+    let opened = find_on(OsFs, data, clock, Leftovers::Leave)?;
+    let (report, _) = opened.read(Lsn::MAX, |_, _| {}, progress)?;
+    Ok((opened.snapshots(), report.last_lsn))
 }
 
 pub(in crate::wal) fn look_on<F: Filesystem, T>(

@@ -1,12 +1,11 @@
-//! The log that is imported into.
+//! The log that records are brought into.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::{Lsn, Record, RecordBatch};
-use seawall_actors::wal::{self, AppendError, Appender, DataDir, OpenError};
-
-use super::{Import, ImportError, Progress, Stage};
+use seawall_actors::wal::{self, AppendError, Appender, DataDir, LockError, OpenError};
 
 /// Bytes of records that go to the log at once.
 const BATCH: usize = 256 << 10;
@@ -19,14 +18,48 @@ pub(super) struct Log {
     _data: DataDir,
 }
 
+/// Why nothing can be brought into a directory. Nothing in it was changed.
+pub(super) enum NotOpened {
+    /// It cannot be had.
+    Lock(LockError),
+    /// The log in it cannot be read, or is damaged.
+    Log(OpenError),
+    /// The log has records up to this LSN, and must be empty.
+    NotEmpty(Lsn),
+    /// It cannot be written.
+    Append(AppendError),
+}
+
+impl From<LockError> for NotOpened {
+    fn from(error: LockError) -> Self {
+        Self::Lock(error)
+    }
+}
+
+impl From<OpenError> for NotOpened {
+    fn from(error: OpenError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<AppendError> for NotOpened {
+    fn from(error: AppendError) -> Self {
+        Self::Append(error)
+    }
+}
+
 impl Log {
-    /// Takes the directory, and verifies the log in it as a start does.
+    /// Takes the directory, and verifies the log in it as a start does; `progress` hears how many
+    /// bytes of how many are verified.
     pub(super) fn open(
-        import: &Import,
+        data: &Path,
+        into_existing: bool,
+        settings: wal::Settings,
         clock: &Clock,
-        progress: &mut impl FnMut(Progress),
-    ) -> Result<Self, ImportError> {
-        let data = DataDir::lock(&import.data)?;
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Self, NotOpened> {
+        let path = data;
+        let data = DataDir::lock(path)?;
         let mut opened = wal::open(&data, clock.clone())?;
         let newest = opened.snapshots().load_newest(
             |_, _| (),
@@ -36,7 +69,7 @@ impl Log {
         );
         let newest = newest.map_err(|flaw| OpenError::Io {
             doing: "list the snapshots in",
-            path: import.data.clone(),
+            path: path.to_owned(),
             source: std::io::Error::other(flaw),
         })?;
         let (from, end) = newest.map_or((0, 0), |((), loaded)| (loaded.begin, loaded.end));
@@ -45,21 +78,14 @@ impl Log {
             from,
             |_, _| {},
             |so_far| {
-                let (bytes, total_bytes) = (so_far.bytes, so_far.total_bytes);
-                progress(Progress { stage: Stage::Opening, bytes, total_bytes });
+                progress(so_far.bytes, so_far.total_bytes);
                 ControlFlow::Continue(())
             },
         )?;
-        let last_lsn = replayed.last_lsn;
-        if last_lsn > 0 && !import.into_existing {
-            return Err(ImportError::NotEmpty { data: import.data.clone(), last_lsn });
+        if replayed.last_lsn > 0 && !into_existing {
+            return Err(NotOpened::NotEmpty(replayed.last_lsn));
         }
-        let started = Appender::start(&data, &replayed, import.log, clock.clone());
-        let appender = started.map_err(|error| ImportError::BrokenOff {
-            data: import.data.clone(),
-            added: 0,
-            why: error.to_string(),
-        })?;
+        let appender = Appender::start(&data, &replayed, settings, clock.clone())?;
         Ok(Self { batch: RecordBatch::new(), appender, _data: data })
     }
 
