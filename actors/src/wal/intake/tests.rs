@@ -2,6 +2,8 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use std::time::{Duration, Instant};
+
 use super::*;
 use crate::journal::Record;
 
