@@ -7,6 +7,7 @@ mod completions;
 mod export;
 mod import;
 mod man;
+mod progress;
 mod query;
 mod restore;
 mod run;

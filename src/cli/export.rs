@@ -2,20 +2,18 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use seawall_actors::clock::Clock;
 use seawall_actors::wal::OpenError;
 
+use super::progress::Progress;
 use super::{complain, print};
 use crate::config::Loader;
 use crate::config::units::{format_duration, format_size};
 use crate::exit::Exit;
 use crate::interchange::export::{Export, ExportError, Format, Report, To, export};
-
-/// Between two words on how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// What `seawall export` takes.
 #[derive(Debug, Args)]
@@ -45,13 +43,9 @@ pub(super) fn run(config: Option<PathBuf>, args: ExportArgs) -> Exit {
     };
     let to = if args.to.as_os_str() == "-" { To::Stdout } else { To::File(args.to) };
     let task = Export { data, format: args.format, to };
-    let mut said = Instant::now();
+    let mut told = Progress::begin();
     let exported = export(&task, &Clock::System, |bytes, total_bytes| {
-        if said.elapsed() >= TELL_EVERY {
-            said = Instant::now();
-            let percent = bytes.saturating_mul(100) / total_bytes.max(1);
-            complain(&format!("reading the log: {percent} % of {total_bytes} bytes"));
-        }
+        told.tell("reading the log", bytes, total_bytes);
     });
     match exported {
         Ok(report) => {

@@ -2,24 +2,21 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use seawall_actors::clock::Clock;
 use seawall_actors::wal::{LockError, OpenError};
 
-use super::{complain, print};
+use super::{complain, print, progress};
 use crate::boot::wal_settings;
 use crate::config::Loader;
 use crate::config::units::{format_duration, format_size};
 use crate::exit::Exit;
 use crate::interchange::ReadError;
 use crate::interchange::import::{
-    Admission, Import, ImportError, Progress, Reason, Report, Stage, Unreadable, import,
+    Admission, Import, ImportError, Reason, Report, Stage, Unreadable, import,
 };
-
-/// Between two words on how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// What `seawall import` takes.
 #[derive(Debug, Args)]
@@ -63,12 +60,9 @@ pub(super) fn run(config: Option<PathBuf>, args: ImportArgs) -> Exit {
         admission,
         log: wal_settings(&settings),
     };
-    let mut said = Instant::now();
-    let imported = import(&task, &Clock::System, |progress| {
-        if said.elapsed() >= TELL_EVERY {
-            said = Instant::now();
-            complain(&so_far(progress));
-        }
+    let mut told = progress::Progress::begin();
+    let imported = import(&task, &Clock::System, |so_far| {
+        told.tell(doing(so_far.stage), so_far.bytes, so_far.total_bytes);
     });
     match imported {
         Ok(report) => print(&as_text(&report, &task)),
@@ -92,15 +86,12 @@ fn exit_for(error: &ImportError) -> Exit {
     }
 }
 
-fn so_far(progress: Progress) -> String {
-    let Progress { stage, bytes, total_bytes } = progress;
-    let doing = match stage {
+const fn doing(stage: Stage) -> &'static str {
+    match stage {
         Stage::Checking => "checking the source",
         Stage::Opening => "verifying the log that is there",
         Stage::Adding => "importing",
-    };
-    let percent = bytes.saturating_mul(100) / total_bytes.max(1);
-    format!("{doing}: {percent} % of {} bytes", total_bytes)
+    }
 }
 
 /// The report for people.

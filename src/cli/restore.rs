@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use clap::Args;
 use seawall_actors::clock::{Clock, UnixMs};
@@ -10,15 +10,13 @@ use seawall_actors::journal::Lsn;
 use seawall_actors::wal::past::{Moment, PastError};
 use seawall_actors::wal::{LockError, OpenError, RangeError};
 
+use super::progress::Progress;
 use super::{complain, print};
 use crate::boot::wal_settings;
 use crate::config::Loader;
 use crate::config::units::format_duration;
 use crate::exit::Exit;
 use crate::interchange::restore::{Report, Restore, RestoreError, restore};
-
-/// Between two words on how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// What `seawall restore` takes.
 #[derive(Debug, Args)]
@@ -53,13 +51,9 @@ pub(super) fn run(config: Option<PathBuf>, args: RestoreArgs) -> Exit {
         at,
         log: wal_settings(&settings),
     };
-    let mut said = Instant::now();
-    let restored = restore(&task, &Clock::System, |progress| {
-        if said.elapsed() >= TELL_EVERY {
-            said = Instant::now();
-            let percent = progress.bytes.saturating_mul(100) / progress.total_bytes.max(1);
-            complain(&format!("reading the log: {percent} % of {} bytes", progress.total_bytes));
-        }
+    let mut told = Progress::begin();
+    let restored = restore(&task, &Clock::System, |bytes, total_bytes| {
+        told.tell("reading the log", bytes, total_bytes);
     });
     match restored {
         Ok(report) => print(&as_text(&report, &task)),

@@ -47,11 +47,5 @@ pub(super) fn each_in<E>(
 
 /// The hash of a record's key, with which a store takes it; any will do where it has none.
 pub(super) fn hash_of(hasher: KeyHasher, record: &Record<'_>) -> u64 {
-    match *record {
-        Record::Set { key, .. }
-        | Record::Delete { key, .. }
-        | Record::Expire { key, .. }
-        | Record::Evict { key, .. } => hasher.hash(key),
-        Record::Flush { .. } | Record::SwapDb { .. } => 0,
-    }
+    record.entry().map_or(0, |(_, key)| hasher.hash(key))
 }

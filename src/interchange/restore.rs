@@ -30,15 +30,6 @@ pub struct Restore {
     pub log: wal::Settings,
 }
 
-/// How far a restore is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes of the source's log that are verified.
-    pub bytes: u64,
-    /// Bytes there are.
-    pub total_bytes: u64,
-}
-
 /// What a restore came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
@@ -92,14 +83,15 @@ pub enum RestoreError {
     },
 }
 
-/// Restores. Blocks.
+/// Restores. Blocks. `progress` hears how many bytes of the source's log are verified, and how many
+/// there are.
 ///
 /// # Errors
 /// [`RestoreError`]: unless it was broken off, nothing was written.
 pub fn restore(
     task: &Restore,
     clock: &Clock,
-    mut progress: impl FnMut(Progress),
+    mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, RestoreError> {
     let begun = Instant::now();
     // A lock file that cannot be read says nothing about the log.
@@ -127,7 +119,7 @@ fn load(
     clock: &Clock,
     at: Option<Moment>,
     now: UnixMs,
-    progress: &mut impl FnMut(Progress),
+    progress: &mut impl FnMut(u64, u64),
 ) -> Result<(Store, Lsn), RestoreError> {
     let config = StoreConfig { databases: DATABASES, ..StoreConfig::default() };
     let hasher = KeyHasher::random();
@@ -142,7 +134,7 @@ fn load(
             }
         },
         |so_far| {
-            progress(Progress { bytes: so_far.bytes, total_bytes: so_far.total_bytes });
+            progress(so_far.bytes, so_far.total_bytes);
             ControlFlow::Continue(())
         },
     )?;

@@ -94,6 +94,20 @@ pub enum Record<'a> {
     },
 }
 
+impl<'a> Record<'a> {
+    /// Database and key of the one entry it concerns; `None` if it is about whole databases.
+    #[must_use]
+    pub const fn entry(&self) -> Option<(u8, &'a [u8])> {
+        match *self {
+            Self::Set { db, key, .. }
+            | Self::Delete { db, key }
+            | Self::Expire { db, key, .. }
+            | Self::Evict { db, key } => Some((db, key)),
+            Self::Flush { .. } | Self::SwapDb { .. } => None,
+        }
+    }
+}
+
 /// What stands in the log: an effect, or a note beside the effects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item<'a> {

@@ -18,7 +18,7 @@ use seawall_actors::cache::store::Store;
 use seawall_actors::journal::{Record, RecordBatch, Records};
 
 use super::poison::{Crashed, Place};
-use super::routed::{Plan, Routed, key_of};
+use super::routed::{Plan, Routed};
 
 /// Batches on their way to one thread.
 const BATCHES: usize = 4;
@@ -90,7 +90,7 @@ impl Target {
     }
 
     fn send(lanes: &mut [Lane], place: Place, record: &Record<'_>) {
-        let Some(key) = key_of(record) else {
+        let Some((_, key)) = record.entry() else {
             lanes.iter_mut().for_each(|lane| lane.push(place, record, 0));
             return;
         };

@@ -17,7 +17,6 @@ use seawall_actors::journal::{Lsn, Record, RecordBatch};
 use serde_json::json;
 use tracing::{error, warn};
 
-use super::routed::key_of;
 use crate::loading::Loading;
 
 /// More records than this in one load are no accident of one record, and each costs two attempts.
@@ -63,7 +62,7 @@ impl Crash {
         };
         let mut batch = RecordBatch::new();
         batch.push(record);
-        let key = key_of(record).map(<[u8]>::to_vec);
+        let key = record.entry().map(|(_, key)| key.to_vec());
         Self { place, key, record: batch, panic: text }
     }
 }

@@ -70,8 +70,8 @@ impl Routed {
 
     /// Routes a record to its store, or to every store if it has no key.
     pub(super) fn apply(&mut self, place: Place, record: &Record<'_>) {
-        match key_of(record) {
-            Some(key) => self.apply_hashed(place, record, self.plan.hasher.hash(key)),
+        match record.entry() {
+            Some((_, key)) => self.apply_hashed(place, record, self.plan.hasher.hash(key)),
             None => self.apply_hashed(place, record, 0),
         }
     }
@@ -83,12 +83,12 @@ impl Routed {
             return;
         }
         let left_out = !self.plan.aside.is_empty() && self.plan.aside.contains(&place);
-        let done = catch_unwind(AssertUnwindSafe(|| match key_of(record) {
-            Some(key) => {
+        let done = catch_unwind(AssertUnwindSafe(|| match record.entry() {
+            Some((db, key)) => {
                 let index = self.plan.index_of(hash);
                 let Some(store) = index.and_then(|i| self.stores.get_mut(i)) else { return };
                 failpoint::hit(Point::LoadApply);
-                let gone = Record::Delete { db: db_of(record), key };
+                let gone = Record::Delete { db, key };
                 apply_to(store, if left_out { &gone } else { record }, hash, self.plan.now);
             }
             None => {
@@ -113,28 +113,6 @@ impl Routed {
             store.expire_due(SETTLE_MAX, self.plan.now);
         }
         self.stores
-    }
-}
-
-/// The key of a record; `None` for one that concerns every shard.
-pub(super) fn key_of<'a>(record: &Record<'a>) -> Option<&'a [u8]> {
-    match *record {
-        Record::Set { key, .. }
-        | Record::Delete { key, .. }
-        | Record::Expire { key, .. }
-        | Record::Evict { key, .. } => Some(key),
-        Record::Flush { .. } | Record::SwapDb { .. } => None,
-    }
-}
-
-/// The database of a record that has a key.
-const fn db_of(record: &Record<'_>) -> u8 {
-    match *record {
-        Record::Set { db, .. }
-        | Record::Delete { db, .. }
-        | Record::Expire { db, .. }
-        | Record::Evict { db, .. } => db,
-        Record::Flush { .. } | Record::SwapDb { .. } => 0,
     }
 }
 

@@ -64,7 +64,7 @@ fn task(from: &Path, data: &Path, at: Option<Moment>) -> Restore {
 }
 
 fn run(task: &Restore) -> Result<Report, RestoreError> {
-    restore(task, &Clock::manual(NOW), |_| {})
+    restore(task, &Clock::manual(NOW), |_, _| {})
 }
 
 /// What a start would find in a directory.
