@@ -42,6 +42,30 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever a checksum fits: there are no two ways to write one header.
+    #[test]
+    fn what_is_read_as_a_header_is_written_as_the_same_bytes(
+        flags in 0..4u8,
+        varints in prop::collection::vec((prop::collection::vec(128u8.., 0..11), 0..128u8), 5),
+    ) {
+        let mut bytes = MARK.to_vec();
+        bytes.extend_from_slice(&[0, 0, 0, 0, flags]);
+        for (more, last) in varints {
+            bytes.extend_from_slice(&more);
+            bytes.push(last);
+        }
+        let bytes = checked(bytes);
+        match FrameHeader::decode(&bytes, &LOG) {
+            Ok(header) => prop_assert_eq!(encoded(&header), bytes),
+            Err(HeaderError::Unsupported { flags: unknown }) => {
+                prop_assert_eq!((unknown, unknown & !PACKED != 0), (flags, true));
+            }
+            Err(HeaderError::NotAFrame) => {}
+        }
+    }
+}
+
 #[test]
 fn a_frame_of_another_log_is_none() {
     let other = LogId::new([8; 16]);
