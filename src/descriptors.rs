@@ -96,6 +96,7 @@ mod tests {
     #[test]
     fn what_there_is_now_is_found_out() {
         assert_eq!(provide(1), 1);
+        assert_eq!(RESERVE, 128, "the manual says so");
         let why = shortage(2, 1);
         assert!(why.contains("room for 1 clients and not for 2"), "{why}");
     }
