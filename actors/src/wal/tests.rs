@@ -9,3 +9,4 @@ mod manifest;
 mod repair;
 mod retention;
 mod sim;
+mod snapshots;
