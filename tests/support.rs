@@ -4,6 +4,8 @@ pub mod daemon;
 pub mod http;
 pub mod linear;
 pub mod load;
+pub mod port;
+pub mod proxy;
 pub mod raw;
 pub mod redis;
 pub mod reply;
