@@ -105,6 +105,7 @@ impl Source for Reading {
                 ready: daemon.life.ready().is_ok(),
                 config_generation: daemon.config_generation(),
                 dropped_lines: self.telemetry.dropped_lines(),
+                max_clients: daemon.clients.max(),
                 loading: daemon.loading.is_on(),
                 load: daemon.loading.figures(),
             }),

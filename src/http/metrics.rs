@@ -164,6 +164,8 @@ pub struct DaemonFigures {
     pub config_generation: u64,
     /// Log lines dropped because stderr took none.
     pub dropped_lines: u64,
+    /// How many clients may be connected.
+    pub max_clients: usize,
     /// Whether the dataset is being loaded.
     pub loading: bool,
     /// How far it is loaded.
@@ -178,6 +180,7 @@ pub fn daemon(figures: DaemonFigures) -> Sample {
     s.flag(&m::READY, &[], figures.ready);
     s.count(&m::CONFIG_GENERATION, &[], figures.config_generation);
     s.count(&m::DROPPED_LINES, &[], figures.dropped_lines);
+    s.count(&m::CONNECTIONS_MAX, &[], figures.max_clients as u64);
     s.flag(&m::LOADING, &[], figures.loading);
     s.count(&m::LOAD_TOTAL, &[], figures.load.total_bytes);
     s.count(&m::LOAD_DONE, &[], figures.load.loaded_bytes);

@@ -47,7 +47,8 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::Live,
         protected: false,
         redis: &[RedisName { name: "maxclients", mapping: Mapping::Integer(1, 1_000_000) }],
-        doc: "How many clients may be connected at once; one more gets an error and is closed.",
+        doc: "How many clients may be connected at once; one more gets an error and is closed. Fewer, where the \
+              system does not allow as many file descriptors and 128 for the daemon itself.",
     },
     Key {
         path: "server.idle_timeout",

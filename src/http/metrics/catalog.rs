@@ -70,6 +70,8 @@ catalog! {
             "Error replies by their code; codes that are not known by name count as other";
         CONNECTIONS = "seawall_connections", Gauge, None, [],
             "Clients connected";
+        CONNECTIONS_MAX = "seawall_connections_max", Gauge, None, [],
+            "Clients that may be connected: server.max_clients, or fewer if the system allows no more descriptors";
         ACCEPTED = "seawall_connections_accepted", Counter, None, [],
             "Connections accepted";
         REJECTED = "seawall_connections_rejected", Counter, None, ["reason"],

@@ -16,7 +16,7 @@ use seawall_actors::wal::history::{Change, Event, History};
 use super::{AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers};
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
-use crate::config::{ConfigControl, Loader};
+use crate::config::{Applier, Commit, ConfigControl, Loader, Settings};
 use crate::resp::args::{Args, Span};
 use crate::resp::clients::{Clients, Endpoints, NewClient};
 use crate::resp::refusal::Refusal;
@@ -60,9 +60,12 @@ impl FakeBackend {
         };
         let machine = Machine { memory: Some(1 << 30), cores: 2 };
         let loader = Loader::from_parts(choice, env, machine);
+        let config = Arc::new(ConfigControl::start(loader).expect("valid settings"));
+        let clients = Clients::new(config.settings().server.max_clients);
+        config.add_applier(Arc::new(MaxClients(clients.clone())));
         Self {
-            config: Arc::new(ConfigControl::start(loader).expect("valid settings")),
-            clients: Clients::new(100),
+            config,
+            clients,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
@@ -81,6 +84,25 @@ impl FakeBackend {
     /// What commands asked for so far.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no test panics in here").clone()
+    }
+}
+
+/// Follows `server.max_clients` as the daemon does.
+struct MaxClients(Clients);
+
+impl Applier for MaxClients {
+    fn name(&self) -> &str {
+        "clients"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        _changes: &[crate::config::Change],
+    ) -> Result<Commit, String> {
+        let (clients, max) = (self.0.clone(), new.server.max_clients);
+        Ok(Box::new(move || clients.set_max(max)))
     }
 }
 

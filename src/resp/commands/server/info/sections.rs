@@ -74,7 +74,7 @@ pub(super) fn clients(r: &Report, out: &mut String) {
     lines!(out,
         "connected_clients" => r.connected,
         "cluster_connections" => 0,
-        "maxclients" => r.settings.server.max_clients,
+        "maxclients" => r.max_clients,
         "client_recent_max_input_buffer" => r.max_query_bytes,
         "client_recent_max_output_buffer" => r.max_output_bytes,
         "blocked_clients" => 0,
