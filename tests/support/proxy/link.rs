@@ -76,7 +76,7 @@ impl Link {
         }
     }
 
-    fn from_client(&mut self, mut bytes: &[u8], control: &mut Control, now: Instant) {
+    fn client_sent(&mut self, mut bytes: &[u8], control: &mut Control, now: Instant) {
         while !bytes.is_empty() && !self.opaque {
             let end = match self.requests.step(bytes) {
                 Step::More => bytes.len(),
@@ -119,7 +119,7 @@ impl Link {
         self.answer_scripted(control, now);
     }
 
-    fn from_server(&mut self, mut bytes: &[u8], control: &mut Control, now: Instant) {
+    fn server_sent(&mut self, mut bytes: &[u8], control: &mut Control, now: Instant) {
         let replacement = match control.replies {
             Flow::Replace(bytes) => Some(bytes),
             _ => None,
@@ -279,7 +279,7 @@ async fn run(
                 }
                 Ok(count) => {
                     let control = &mut locked(open.control);
-                    link.from_client(&buffer[..count], control, Instant::now());
+                    link.client_sent(&buffer[..count], control, Instant::now());
                     open.asked = link.slots.len() as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -289,7 +289,7 @@ async fn run(
                 Ok(0) => link.down.end(),
                 Ok(count) => {
                     let control = &mut locked(open.control);
-                    link.from_server(&buffer[..count], control, Instant::now());
+                    link.server_sent(&buffer[..count], control, Instant::now());
                     open.asked = link.slots.len() as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
