@@ -39,6 +39,7 @@ use crate::cli::RunArgs;
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{ConfigControl, Loader};
 use crate::daemon::{Daemon, Life, Past, Phase, Shards, StopMode};
+use crate::descriptors;
 use crate::exit::Exit;
 use crate::loading::Loading;
 use crate::resp::clients::Clients;
@@ -185,6 +186,7 @@ async fn start(
     let life = Life::new(&clock);
     // Before anything is read: a change from now on is a change.
     let seen = Seen::now(&config.files());
+    let max_clients = room_for_clients(settings)?;
     let mut dependencies = Dependencies::check(settings).await;
     // A data directory that is somebody else's is no missing dependency: to serve beside it
     // would be a second truth.
@@ -213,7 +215,8 @@ async fn start(
     let wiring = tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin);
     let daemon = Arc::new(Daemon {
         shards: Shards::new(wiring.shards.clone(), recovery.hasher, recovery.journal.clone()),
-        clients: Clients::new(settings.server.max_clients),
+        clients: Clients::new(max_clients),
+        pubsub: crate::pubsub::PubSub::new(&settings.server, Box::new(crate::pubsub::Local)),
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         slow: Slow::default(),
@@ -252,6 +255,26 @@ async fn start(
 
 fn internal(details: String) -> Failure {
     Failure { kind: Kind::Startup, dependency: "actors".to_owned(), details, exit: Exit::Internal }
+}
+
+/// How many clients there are descriptors for: `server.max_clients`, or fewer, which is said.
+fn room_for_clients(settings: &Settings) -> Result<usize, Failure> {
+    let wanted = settings.server.max_clients;
+    let room = descriptors::provide(wanted);
+    let why = descriptors::shortage(wanted, room);
+    match room {
+        0 => Err(Failure {
+            kind: Kind::Dependency,
+            dependency: "file descriptors".to_owned(),
+            details: why,
+            exit: Exit::System,
+        }),
+        room if room < wanted => {
+            warn!(max_clients = room, configured = wanted, "fewer clients are admitted: {why}");
+            Ok(room)
+        }
+        room => Ok(room),
+    }
 }
 
 /// Resolves once, when the load has ended; never, if there is none. Safe to cancel.

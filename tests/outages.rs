@@ -3,11 +3,14 @@
 
 use std::collections::VecDeque;
 use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Daemon, Raw, Reply, Setup, wait_until};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::support::{Daemon, Raw, Reply, Setup, http, wait_until};
 
 /// A value that fills segments of [`SEGMENT`] quickly.
 const VALUE: usize = 8 << 10;
@@ -103,10 +106,75 @@ fn a_full_disk_refuses_writes_answers_reads_and_heals_within_two_seconds() {
     assert_eq!(client.run("GET healed"), Reply::bulk("yes"));
 }
 
+/// Descriptors that are kept from clients.
+const RESERVE: usize = seawall::descriptors::RESERVE;
+
+/// A daemon that may have descriptors for so many clients, and has fewer at first.
+fn with_room_for(clients: usize) -> Setup {
+    let limits = format!(r#"ulimit -Sn 48 && ulimit -Hn {} && exec "$0" "$@""#, clients + RESERVE);
+    Setup::new()
+        .with("cache.shards", "2")
+        .with("wal.segment_size", SEGMENT)
+        .with("wal.compress_above", r#""0""#)
+        .within(&["sh", "-c", &limits])
+}
+
+#[test]
+fn clients_that_take_all_they_can_leave_the_log_its_descriptors() {
+    const ROOM: usize = 40;
+    let mut daemon = with_room_for(ROOM).start();
+    let mut all: Vec<Raw> = (0..3 * ROOM).map(|_| daemon.connect()).collect();
+    let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(daemon.admin())).collect();
+    let mut turned_away = all.split_off(ROOM);
+    for client in &mut all {
+        assert_eq!(client.run("PING"), Reply::Simple("PONG".into()));
+    }
+    for client in &mut turned_away {
+        let rest = client.rest();
+        assert!(rest.is_empty() || rest == "-ERR max number of clients reached\r\n", "{rest}");
+    }
+    let client = &mut all[ROOM - 1];
+    assert_eq!(client.run("CONFIG GET maxclients").items()[1], Reply::bulk(ROOM.to_string()));
+    let info = client.run("INFO clients").text();
+    assert!(info.contains(&format!("maxclients:{ROOM}\r\n")), "{info}");
+    let refused = client.run(&format!("CONFIG SET maxclients {}", ROOM + 1)).text();
+    assert!(refused.contains(&format!("room for {ROOM} clients")), "{refused}");
+    assert_eq!(client.run("CONFIG SET maxclients 7"), Reply::ok());
+    assert_eq!(client.run(&format!("CONFIG SET maxclients {ROOM}")), Reply::ok());
+
+    // Several segments, and two snapshots.
+    for _ in 0..2 {
+        for n in 0..40 {
+            let reply = client.call(&["SET", &format!("key:{n}"), &value(n)]);
+            assert_eq!(reply, Reply::ok());
+        }
+        assert_eq!(client.run("SAVE"), Reply::ok());
+    }
+    let log = daemon.log_text();
+    assert!(log.contains("fewer clients are admitted") && !log.contains("cannot"), "{log}");
+    drop(idle);
+    let (_, metrics) = http::get(daemon.admin(), "/metrics");
+    assert!(metrics.contains(&format!("seawall_connections_max {ROOM}\n")), "{metrics}");
+    daemon.kill();
+    daemon.restart();
+    check(&mut daemon.connect(), 40);
+}
+
+#[test]
+fn without_descriptors_for_a_single_client_the_start_ends_with_71() {
+    let (code, log) = with_room_for(0).fails();
+    assert_eq!(code, 71, "{log}");
+    assert!(log.contains("raise LimitNOFILE"), "{log}");
+}
+
+/// The limit is lowered behind the daemon's back: what it keeps for itself is gone, too.
 #[test]
 fn without_descriptors_the_connected_are_served_and_the_others_wait() {
-    let words = ["sh", "-c", r#"ulimit -n 48 && exec "$0" "$@""#];
-    let mut daemon = Setup::new().with("cache.shards", "2").within(&words).start();
+    let mut daemon = Setup::new().with("cache.shards", "2").start();
+    assert_eq!(daemon.connect().run("PING"), Reply::Simple("PONG".into()));
+    let pid = i32::try_from(daemon.pid()).ok().and_then(Pid::from_raw);
+    let limit = Rlimit { current: Some(48), maximum: Some(48) };
+    prlimit(pid, Resource::Nofile, limit).expect("our child");
     let mut clients: VecDeque<Raw> = (0..64).map(|_| daemon.connect()).collect();
     let complaint = "cannot accept connections";
     daemon.wait_log(complaint, |line| {

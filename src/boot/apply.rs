@@ -17,6 +17,7 @@ use super::tree::{WAL, Wiring};
 use crate::config::settings::Settings;
 use crate::config::{Applier, Change, Commit};
 use crate::daemon::{Daemon, ShardHandle};
+use crate::descriptors;
 use crate::resp::front::FrontMsg;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
@@ -252,9 +253,20 @@ impl Applier for Actors {
         let (interval, intake) = (self.sweep_interval.clone(), self.intake.clone());
         let upkeep = self.upkeep.clone();
         let log_changes = touches(changes, &["wal."]);
+        let max_clients = new.server.max_clients;
+        let more_or_fewer = touches(changes, &["server.max_clients"]);
+        if more_or_fewer {
+            let room = descriptors::provide(max_clients);
+            if room < max_clients {
+                return Err(descriptors::shortage(max_clients, room));
+            }
+        }
         Ok(Box::new(move || {
             daemon.generation.fetch_add(1, Ordering::Relaxed);
-            daemon.clients.set_max(new.server.max_clients);
+            if more_or_fewer {
+                daemon.clients.set_max(max_clients);
+            }
+            daemon.pubsub.configure(&new.server);
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
                 if *config.borrow() != fresh {

@@ -54,14 +54,19 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+impl Limits {
+    /// What a daemon uses.
+    pub const DEFAULT: Self = Self {
+        connections: 64,
+        head: Duration::from_secs(10),
+        lifetime: Duration::from_secs(60),
+        grace: Duration::from_secs(3),
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 64,
-            head: Duration::from_secs(10),
-            lifetime: Duration::from_secs(60),
-            grace: Duration::from_secs(3),
-        }
+        Self::DEFAULT
     }
 }
 

@@ -13,7 +13,7 @@ use seawall_actors::failpoint::{self, Point};
 use seawall_actors::supervise::{Failure, Label, Me, Worker};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
@@ -32,6 +32,8 @@ const REAP_EVERY: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A client that is turned away gets this long to take the reason.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// So many are given it at a time; others are closed without a word. Each holds a descriptor.
+pub const FAREWELLS: usize = 16;
 /// Left of the grace for closing those that did not finish.
 const KILL_MARGIN: Duration = Duration::from_millis(500);
 
@@ -74,6 +76,8 @@ pub struct FrontArgs {
 pub struct FrontState {
     args: FrontArgs,
     accepting: HashMap<String, (Arc<Socket>, JoinHandle<()>)>,
+    /// Permits to tell a client why it is turned away.
+    farewells: Arc<Semaphore>,
 }
 
 impl Drop for FrontState {
@@ -94,7 +98,8 @@ impl Worker for Front {
     type State = FrontState;
 
     async fn init(&self, _me: &Me<FrontMsg>, args: FrontArgs) -> Result<FrontState, Failure> {
-        Ok(FrontState { args, accepting: HashMap::new() })
+        let farewells = Arc::new(Semaphore::new(FAREWELLS));
+        Ok(FrontState { args, accepting: HashMap::new(), farewells })
     }
 
     async fn started(&self, me: &Me<FrontMsg>, state: &mut FrontState) -> Result<(), Failure> {
@@ -150,10 +155,11 @@ impl FrontState {
             info!(address = socket.bound(), "RESP listens");
             let (daemon, draining) =
                 (Arc::clone(&self.args.daemon), Arc::clone(&self.args.draining));
+            let farewells = Arc::clone(&self.farewells);
             let announce = Announce { me: me.clone(), name: name.clone() };
             let task = tokio::spawn(async move {
                 let _announce = announce;
-                accept(listener, daemon, draining).await;
+                accept(listener, daemon, draining, farewells).await;
             });
             self.accepting.insert(name, (socket, task));
         }
@@ -168,7 +174,8 @@ impl FrontState {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let now = daemon.life.steady_ms();
         for client in daemon.clients.all() {
-            if now.saturating_sub(client.last_interaction()) > limit {
+            // A subscriber has nothing to say.
+            if now.saturating_sub(client.last_interaction()) > limit && !client.is_subscriber() {
                 debug!(client = client.id, addr = client.addr, "idle for too long");
                 client.kill();
             }
@@ -258,11 +265,25 @@ impl Listener {
 }
 
 /// Accepts for ever.
-async fn accept(listener: Listener, daemon: Arc<Daemon>, draining: Arc<watch::Sender<bool>>) {
+async fn accept(
+    listener: Listener,
+    daemon: Arc<Daemon>,
+    draining: Arc<watch::Sender<bool>>,
+    farewells: Arc<Semaphore>,
+) {
     let mut complaints = Repeats::default();
     loop {
         match listener.accept().await {
-            Ok((stream, endpoints, fd)) => admit(stream, endpoints, fd, &daemon, &draining),
+            Ok((stream, endpoints, fd)) => {
+                if let Err((stream, why)) = admit(stream, endpoints, fd, &daemon, &draining)
+                    && let Ok(permit) = Arc::clone(&farewells).try_acquire_owned()
+                {
+                    tokio::spawn(async move {
+                        turn_away(stream, &why).await;
+                        drop(permit);
+                    });
+                }
+            }
             Err(error) => {
                 daemon.stats.rejected(Rejection::Accept);
                 if complaints.is_news(Instant::now()) {
@@ -279,29 +300,27 @@ async fn accept(listener: Listener, daemon: Arc<Daemon>, draining: Arc<watch::Se
     }
 }
 
-/// Starts a connection's task, or turns the client away with the reason.
+/// Starts a connection's task. `Err`: the client is to be turned away, and why.
 fn admit(
     stream: Stream,
     endpoints: Endpoints,
     fd: i32,
     daemon: &Arc<Daemon>,
     draining: &watch::Sender<bool>,
-) {
+) -> Result<(), (Stream, String)> {
     failpoint::hit(Point::FrontAccept);
     let settings = daemon.config.settings();
     let server = &settings.server;
     if !protected_mode_admits(server.protected_mode, server.password.is_some(), &endpoints) {
         daemon.stats.rejected(Rejection::ProtectedMode);
-        tokio::spawn(turn_away(stream, DENIED.to_owned()));
-        return;
+        return Err((stream, DENIED.to_owned()));
     }
     let new = NewClient { endpoints, fd, now: daemon.life.steady_ms() };
     let registration = match daemon.clients.register(new) {
         Ok(registration) => registration,
         Err(full) => {
             daemon.stats.rejected(Rejection::MaxClients);
-            tokio::spawn(turn_away(stream, full.to_string()));
-            return;
+            return Err((stream, full.to_string()));
         }
     };
     let connected = daemon.stats.connected();
@@ -320,6 +339,7 @@ fn admit(
             }
         }
     });
+    Ok(())
 }
 
 fn tune(stream: &TcpStream, keepalive: Option<Duration>) {
@@ -331,7 +351,7 @@ fn tune(stream: &TcpStream, keepalive: Option<Duration>) {
     }
 }
 
-async fn turn_away(stream: Stream, why: String) {
+async fn turn_away(stream: Stream, why: &str) {
     let line = format!("-{why}\r\n");
     let write = async {
         match stream {

@@ -47,7 +47,8 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::Live,
         protected: false,
         redis: &[RedisName { name: "maxclients", mapping: Mapping::Integer(1, 1_000_000) }],
-        doc: "How many clients may be connected at once; one more gets an error and is closed.",
+        doc: "How many clients may be connected at once; one more gets an error and is closed. Fewer, where the \
+              system does not allow as many file descriptors and 128 for the daemon itself.",
     },
     Key {
         path: "server.idle_timeout",
@@ -119,6 +120,33 @@ pub(super) static KEYS: &[Key] = &[
         protected: false,
         redis: &[RedisName { name: "client-output-buffer-limit", mapping: Mapping::OutputLimits }],
         doc: "The most bytes of replies that may wait for one client; a client that passes it is closed.",
+    },
+    Key {
+        path: "server.pubsub_buffer",
+        kind: Kind::Size { min: 1_000_000, max: 4 << 30, zero: false, percent: false },
+        default: r#""32MB""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "The most bytes of messages that may wait for one subscriber; one that passes it is closed.",
+    },
+    Key {
+        path: "server.max_subscriptions",
+        kind: Kind::Int { min: 1, max: 10_000_000 },
+        default: "100000",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "How many channels and patterns one client may subscribe to.",
+    },
+    Key {
+        path: "server.max_channels",
+        kind: Kind::Int { min: 1, max: 100_000_000 },
+        default: "1000000",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "How many different channels and patterns may be subscribed to in all.",
     },
     Key {
         path: "server.slowlog_slower_than",

@@ -70,6 +70,8 @@ catalog! {
             "Error replies by their code; codes that are not known by name count as other";
         CONNECTIONS = "seawall_connections", Gauge, None, [],
             "Clients connected";
+        CONNECTIONS_MAX = "seawall_connections_max", Gauge, None, [],
+            "Clients that may be connected: server.max_clients, or fewer if the system allows no more descriptors";
         ACCEPTED = "seawall_connections_accepted", Counter, None, [],
             "Connections accepted";
         REJECTED = "seawall_connections_rejected", Counter, None, ["reason"],
@@ -80,6 +82,24 @@ catalog! {
             "Data written to clients";
         PROTOCOL_ERRORS = "seawall_protocol_errors", Counter, None, [],
             "Clients cut off because they did not speak the protocol";
+    }
+    "Publish and subscribe": {
+        CHANNELS = "seawall_pubsub_channels", Gauge, None, ["kind"],
+            "Names that somebody has subscribed to: channel, pattern, shard";
+        SUBSCRIBERS = "seawall_pubsub_subscribers", Gauge, None, [],
+            "Clients with at least one subscription";
+        SUBSCRIPTIONS = "seawall_pubsub_subscriptions", Gauge, None, [],
+            "Subscriptions of all clients";
+        PUBSUB_TABLE = "seawall_pubsub_table", Gauge, Bytes, [],
+            "Memory that names and subscriptions take, about";
+        PUBSUB_PENDING = "seawall_pubsub_pending", Gauge, Bytes, [],
+            "Messages that wait for subscribers; one counts for each that it waits for";
+        PUBLISHED = "seawall_pubsub_published", Counter, None, [],
+            "Messages that clients published";
+        DELIVERED = "seawall_pubsub_delivered", Counter, None, [],
+            "Messages put into the inboxes of subscribers";
+        PUBSUB_OVERFLOWS = "seawall_pubsub_overflows", Counter, None, [],
+            "Subscribers closed because more than server.pubsub_buffer waited for them";
     }
     "Log": {
         LOG = "seawall_log", Info, None, ["fsync"],

@@ -48,11 +48,18 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         ..SnapshotStatus::default()
     };
     let load = Figures { total_bytes: 9, loaded_bytes: 5, records: 2, ..Figures::default() };
-    let figures =
-        DaemonFigures { ready: true, config_generation: 2, dropped_lines: 0, loading: false, load };
+    let figures = DaemonFigures {
+        ready: true,
+        config_generation: 2,
+        dropped_lines: 0,
+        max_clients: 9,
+        loading: false,
+        load,
+    };
     vec![
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
+        ("pubsub", pubsub(&crate::pubsub::Figures::default())),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
         ("tree", tree(&root, &[])),

@@ -16,7 +16,8 @@ use seawall_actors::wal::history::{Change, Event, History};
 use super::{AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers};
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
-use crate::config::{ConfigControl, Loader};
+use crate::config::{Applier, Commit, ConfigControl, Loader, Settings};
+use crate::pubsub::{Local, PubSub};
 use crate::resp::args::{Args, Span};
 use crate::resp::clients::{Clients, Endpoints, NewClient};
 use crate::resp::refusal::Refusal;
@@ -34,6 +35,7 @@ pub const NOW: UnixMs = 1_700_000_000_000;
 pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
+    pub pubsub: PubSub,
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
@@ -60,9 +62,14 @@ impl FakeBackend {
         };
         let machine = Machine { memory: Some(1 << 30), cores: 2 };
         let loader = Loader::from_parts(choice, env, machine);
+        let config = Arc::new(ConfigControl::start(loader).expect("valid settings"));
+        let clients = Clients::new(config.settings().server.max_clients);
+        config.add_applier(Arc::new(MaxClients(clients.clone())));
+        let pubsub = PubSub::new(&config.settings().server, Box::new(Local));
         Self {
-            config: Arc::new(ConfigControl::start(loader).expect("valid settings")),
-            clients: Clients::new(100),
+            config,
+            clients,
+            pubsub,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
@@ -84,6 +91,25 @@ impl FakeBackend {
     }
 }
 
+/// Follows `server.max_clients` as the daemon does.
+struct MaxClients(Clients);
+
+impl Applier for MaxClients {
+    fn name(&self) -> &str {
+        "clients"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        _changes: &[crate::config::Change],
+    ) -> Result<Commit, String> {
+        let (clients, max) = (self.0.clone(), new.server.max_clients);
+        Ok(Box::new(move || clients.set_max(max)))
+    }
+}
+
 #[async_trait]
 impl Backend for FakeBackend {
     fn config(&self) -> &Arc<ConfigControl> {
@@ -92,6 +118,10 @@ impl Backend for FakeBackend {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn pubsub(&self) -> &PubSub {
+        &self.pubsub
     }
 
     fn slow(&self) -> &Slow {

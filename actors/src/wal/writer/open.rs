@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Writer;
+use super::cached::Cached;
 use super::place::Place;
 use super::trust::Trust;
 use crate::clock::Clock;
@@ -127,6 +128,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             place: Place::new(now),
             trust: Trust::default(),
             packer: Packer::default(),
+            cached: Cached::default(),
             thread_only_until: None,
             due: Vec::new(),
         };

@@ -52,9 +52,12 @@ fn get(daemon: &dyn Backend, args: &Args<'_>, reply: &mut Reply<'_>) {
     let found = daemon.config().get(&patterns);
     reply.map(found.len());
     for (name, mut value) in found {
-        if name == "port" {
+        match name {
             // What is configured may be 0, or a socket that was handed over stands for it.
-            value = daemon.tcp_port().to_string();
+            "port" => value = daemon.tcp_port().to_string(),
+            // The system may not allow as many as are configured.
+            "maxclients" => value = daemon.clients().max().to_string(),
+            _ => {}
         }
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
