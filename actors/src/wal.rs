@@ -25,6 +25,7 @@ mod ahead;
 mod appender;
 mod frame;
 mod fs;
+mod ground;
 pub mod history;
 mod holds;
 pub mod inspect;
@@ -51,6 +52,7 @@ mod tests;
 
 pub use actor::{WalActor, WalArgs, WalMsg};
 pub use appender::{AppendError, Appender};
+pub use ground::Base;
 pub use holds::{Held, Hold, HoldError, Holds};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};

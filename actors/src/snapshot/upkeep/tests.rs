@@ -51,7 +51,7 @@ impl World {
 
     fn gauge(&self) -> Gauge {
         let segment = self.disk.segments.last().unwrap().sequence;
-        Gauge { lsn: self.lsn, bytes: self.bytes, segment }
+        Gauge { lsn: self.lsn, bytes: self.bytes, segment, baseless: false }
     }
 
     /// Records of a hundred bytes.
@@ -320,7 +320,7 @@ fn switched_off_none_is_due() {
 fn after_a_restart_the_age_of_the_newest_counts() {
     let now = Now { instant: Instant::now(), wall_ms: START_MS };
     let settings = only(Some(100), None);
-    let gauge = Gauge { lsn: 9, bytes: 1, segment: 1 };
+    let gauge = Gauge { lsn: 9, bytes: 1, segment: 1, baseless: false };
     let mut upkeep = Upkeep::new(settings, Some((5, START_MS - 90_000)), now);
     upkeep.on(Event::Beat(gauge), now);
     let later = Now { instant: now.instant + Duration::from_secs(9), ..now };
