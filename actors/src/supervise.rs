@@ -8,6 +8,8 @@
 //! joined (and, below a supervisor that died, everything under it), so that what the old state's
 //! `Drop` hands back is there for the new one.
 
+mod change;
+mod check;
 mod event;
 mod exit;
 mod handle;
@@ -26,6 +28,8 @@ mod tree;
 mod watchdog;
 mod worker;
 
+pub use change::{AddError, Added, NoSupervisor, RemoveError};
+pub use check::{MAX_CHILDREN, SpecError};
 pub use event::{StopHow, StoppedChild, TreeEvent};
 pub use exit::{Exit, panic_text};
 pub use handle::{CallError, Handle, NotExecuted, Unknown};

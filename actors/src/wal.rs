@@ -23,6 +23,7 @@
 pub mod actor;
 mod ahead;
 mod appender;
+mod format;
 mod frame;
 mod fs;
 mod ground;

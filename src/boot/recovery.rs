@@ -200,7 +200,7 @@ fn unreadable(error: &OpenError) -> Failure {
         OpenError::Corrupt(_)
         | OpenError::Manifest { .. }
         | OpenError::Baseless { .. }
-        | OpenError::TooNew { .. } => (Kind::Corrupt, Exit::Corrupt),
+        | OpenError::OtherVersion { .. } => (Kind::Corrupt, Exit::Corrupt),
     };
     Failure { kind, dependency: "log".to_owned(), details: error.to_string(), exit }
 }

@@ -81,7 +81,7 @@ fn exit_for(verdict: Verdict, holder: Option<Holder>) -> Exit {
         Verdict::Clean => Exit::Ok,
         Verdict::Torn if holder.is_some() => Exit::Ok,
         Verdict::Torn => Exit::Torn,
-        Verdict::TooNew | Verdict::Corrupt => Exit::Corrupt,
+        Verdict::OtherVersion | Verdict::Corrupt => Exit::Corrupt,
     }
 }
 
@@ -95,7 +95,7 @@ const fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Clean => "clean",
         Verdict::Torn => "torn",
-        Verdict::TooNew => "too new",
+        Verdict::OtherVersion => "other version",
         Verdict::Corrupt => "corrupt",
     }
 }

@@ -41,6 +41,7 @@ struct Disk {
     /// Writes say OK and leave something else.
     lying: bool,
     capacity: Option<usize>,
+    forgotten: Vec<PathBuf>,
     resynced: bool,
 }
 
@@ -117,6 +118,11 @@ impl FaultyFs {
     /// Whether there is any file under this directory.
     pub(super) fn has_any(&self, dir: &Path) -> bool {
         self.disk().names.keys().any(|path| path.starts_with(dir))
+    }
+
+    /// What nobody wants to find in memory any more.
+    pub(super) fn forgotten(&self) -> Vec<PathBuf> {
+        self.disk().forgotten.clone()
     }
 
     pub(super) fn used(&self) -> usize {
@@ -316,6 +322,11 @@ impl Filesystem for FaultyFs {
         synced_names.retain(|path, _| path.parent() != Some(dir));
         let here = names.iter().filter(|(path, _)| path.parent() == Some(dir));
         synced_names.extend(here.map(|(path, &id)| (path.clone(), id)));
+        Ok(())
+    }
+
+    fn forget(&self, path: &Path) -> io::Result<()> {
+        self.disk().forgotten.push(path.to_owned());
         Ok(())
     }
 }

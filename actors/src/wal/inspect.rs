@@ -35,8 +35,8 @@ pub enum Verdict {
     Clean,
     /// The end is what a crash leaves: the next start cuts it off and serves the rest.
     Torn,
-    /// Written by a later version: this program cannot judge it.
-    TooNew,
+    /// Written by another version: this program cannot judge it.
+    OtherVersion,
     /// Changed after it was written: a start refuses.
     Corrupt,
 }

@@ -6,13 +6,13 @@
 //!
 //! offset  size  field                                        (integers little-endian)
 //!      0     8  magic "SWSNAP1\n"
-//!      8     2  format version (2)
-//!     10     2  minimum reader version (1)
+//!      8     2  format version (3)
+//!     10     2  minimum reader version (3)
 //!     12     4  reserved, 0
 //!     16    16  log id
 //!     32     8  begin: the log's last LSN before the first entry was read
 //!     40     8  wall clock at creation, Unix milliseconds
-//!     48    32  SHA-256 of bytes 0..48: the previous digest of the first frame
+//!     48    32  SHA-256 of bytes 0..48; its second half is the previous digest of the first frame
 //!     80        frames of SET records, as in the log
 //!               a frame without records, whose durable LSN is *end*; then the file ends
 //! ```
@@ -38,7 +38,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::frame::{Digest, LogId, le};
+use super::format::Versions;
+use super::frame::{Digest, LogId, halves, le};
 use super::fs::{Filesystem, OsFs};
 use super::holds::Holds;
 use super::manifest::ManifestFile;
@@ -48,11 +49,8 @@ use crate::journal::Lsn;
 
 /// Bytes of a snapshot's header.
 const HEADER_LEN: usize = 80;
-/// What this program writes. 2 may have packed frames; a reader of 1 reads all others, and refuses
-/// those by their flag.
-const FORMAT_VERSION: u16 = 2;
-/// What this program reads: anything whose minimum reader version is not above.
-const READER_VERSION: u16 = 1;
+/// Before format 3 a frame's header had a fixed length.
+const VERSIONS: Versions = Versions { format: 3, reader: 3, oldest: 3 };
 const MAGIC: &[u8; 8] = b"SWSNAP1\n";
 const ENDING: &str = ".snap";
 /// The ending of a snapshot that is not finished.
@@ -83,8 +81,7 @@ impl Header {
     fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0..8].copy_from_slice(MAGIC);
-        out[8..10].copy_from_slice(&self.format.to_le_bytes());
-        out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
+        out[Versions::AT].copy_from_slice(&VERSIONS.encode(self.format));
         out[16..32].copy_from_slice(self.log.bytes());
         out[32..40].copy_from_slice(&self.begin.to_le_bytes());
         out[40..48].copy_from_slice(&self.created_ms.to_le_bytes());
@@ -97,13 +94,9 @@ impl Header {
         if &bytes[..8] != MAGIC || bytes[48..] != digest(bytes) {
             return Err(Flawed::Damaged { offset: 0, what: "the header is damaged".to_owned() });
         }
-        let needs = le(&bytes[10..12]) as u16;
-        if needs > READER_VERSION {
-            return Err(Flawed::TooNew(needs));
-        }
+        let format = VERSIONS.decode(&bytes[Versions::AT])?;
         let mut log = [0; 16];
         log.copy_from_slice(&bytes[16..32]);
-        let format = le(&bytes[8..10]) as u16;
         Ok(Self {
             format,
             log: LogId::new(log),
@@ -118,19 +111,18 @@ impl Header {
         sha.update(b"seawall snapshot");
         sha.update(self.log.bytes());
         sha.update(self.begin.to_le_bytes());
-        let digest: Digest = sha.finalize().into();
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest[..16]);
-        LogId::new(id)
+        let [first, _] = halves(&sha.finalize().into());
+        LogId::new(first)
     }
 
     /// The previous digest of the first frame.
     fn digest(&self) -> Digest {
-        digest(&self.encode())
+        let [_, second] = halves(&digest(&self.encode()));
+        second
     }
 }
 
-fn digest(header: &[u8; HEADER_LEN]) -> Digest {
+fn digest(header: &[u8; HEADER_LEN]) -> [u8; 32] {
     Sha256::digest(&header[..48]).into()
 }
 

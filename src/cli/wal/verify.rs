@@ -125,7 +125,10 @@ fn conclusion(report: &Inspection) -> String {
             "torn: a crash left an unfinished end. The next start cuts it off, keeps a copy in \
              quarantine/ and serves everything up to LSN {intact}\n"
         ),
-        Verdict::TooNew => "too new: a later version wrote this log; use that one\n".to_owned(),
+        Verdict::OtherVersion => {
+            "other version: this program cannot judge the log; use the version that wrote it\n"
+                .to_owned()
+        }
         Verdict::Corrupt => {
             let behind = report.records_behind();
             let readable = report.readable_behind;

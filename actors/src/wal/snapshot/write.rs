@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{FORMAT_VERSION, Header, Loaded, Snapshots, UNNAMED};
+use super::{Header, Loaded, Snapshots, UNNAMED, VERSIONS};
 use crate::clock::UnixMs;
 use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
@@ -72,7 +72,7 @@ impl<F: Filesystem> Snapshots<F> {
         self.fs.sync_dir(&self.data)?;
         self.remove_unfinished()?;
         let path = dir.join(format!("{begin:020}{UNNAMED}"));
-        let (format, created_ms) = (FORMAT_VERSION, self.clock.unix_ms());
+        let (format, created_ms) = (VERSIONS.format, self.clock.unix_ms());
         let header = Header { format, log: self.log, begin, created_ms };
         let file = self.fs.create(&path)?;
         let bytes = header.encode();

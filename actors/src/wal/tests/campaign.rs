@@ -133,14 +133,14 @@ impl Log {
                 if report.torn.is_some() { Verdict::Torn } else { Verdict::Clean }
             }
             Err(OpenError::Corrupt(_)) => Verdict::Corrupt,
-            Err(OpenError::TooNew { .. }) => Verdict::TooNew,
+            Err(OpenError::OtherVersion { .. }) => Verdict::OtherVersion,
             Err(error) => panic!("{what}: {error}"),
         };
         assert_eq!(inspection.verdict(), verdict, "{what}: {:?}", inspection.findings);
         match verdict {
             Verdict::Clean => score.unharmed += 1,
             Verdict::Torn => score.torn += 1,
-            Verdict::Corrupt | Verdict::TooNew => score.refused += 1,
+            Verdict::Corrupt | Verdict::OtherVersion => score.refused += 1,
         }
     }
 

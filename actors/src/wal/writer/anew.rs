@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{Trouble, Writer, trouble};
 use crate::clock::Clock;
 use crate::journal::Release;
-use crate::wal::frame::LogId;
+use crate::wal::frame::{self, LogId};
 use crate::wal::fs::Filesystem;
 use crate::wal::intake::Intake;
 use crate::wal::manifest::Floor;
@@ -60,7 +60,7 @@ pub(super) fn begin<F: Filesystem, P: Release>(
         log,
         sequence,
         first_lsn: waiting.unwrap_or_else(|| intake.first_waiting()),
-        link: [0; 32],
+        link: [0; frame::DIGEST_LEN],
         created_ms: clock.unix_ms(),
     };
     segment::create(fs, dir, &header, &[]).map_err(|error| error.source)?;

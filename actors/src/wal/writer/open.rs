@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::cached::Cached;
 use super::place::Place;
 use super::trust::Trust;
 use super::{Writer, anew};
@@ -142,6 +143,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             place: Place::new(now),
             trust: Trust::default(),
             packer: Packer::default(),
+            cached: Cached::default(),
             thread_only_until: None,
             due: Vec::new(),
         };
