@@ -216,6 +216,7 @@ async fn start(
     let daemon = Arc::new(Daemon {
         shards: Shards::new(wiring.shards.clone(), recovery.hasher, recovery.journal.clone()),
         clients: Clients::new(max_clients),
+        pubsub: crate::pubsub::PubSub::new(&settings.server, Box::new(crate::pubsub::Local)),
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         slow: Slow::default(),

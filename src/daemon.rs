@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use crate::config::ConfigControl;
 use crate::loading::Loading;
+use crate::pubsub::PubSub;
 use crate::resp::clients::Clients;
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::Sockets;
@@ -43,6 +44,8 @@ pub struct Daemon {
     pub shards: Shards,
     /// The connections.
     pub clients: Clients,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
     /// Where clients come in.
     pub sockets: Sockets,
     /// Server-wide numbers.

@@ -10,6 +10,7 @@ pub mod glob;
 pub mod http;
 pub mod interchange;
 pub mod loading;
+pub mod pubsub;
 pub mod resp;
 pub mod slow;
 pub mod stats;

@@ -231,6 +231,7 @@ impl Applier for Actors {
             if more_or_fewer {
                 daemon.clients.set_max(max_clients);
             }
+            daemon.pubsub.configure(&new.server);
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
                 if *config.borrow() != fresh {

@@ -62,6 +62,12 @@ pub struct Server {
     pub query_buffer: usize,
     /// Bytes of replies that may wait for one client.
     pub output_buffer: usize,
+    /// Bytes of messages that may wait for one subscriber.
+    pub pubsub_buffer: usize,
+    /// Channels and patterns that one client may subscribe to.
+    pub max_subscriptions: usize,
+    /// Channels and patterns that may be subscribed to in all.
+    pub max_channels: usize,
     /// From when on a command goes into the slow log.
     pub slowlog_slower_than: Option<Duration>,
     /// How many commands the slow log keeps.
