@@ -266,7 +266,8 @@ impl<J: Job> SnapshotState<J> {
 
     fn gauge(&self) -> Gauge {
         let stats = self.args.intake.stats();
-        Gauge { lsn: stats.lsn, bytes: stats.bytes, segment: stats.segment }
+        let baseless = self.args.intake.base_wanted().is_some();
+        Gauge { lsn: stats.lsn, bytes: stats.bytes, segment: stats.segment, baseless }
     }
 
     fn beat(&mut self, me: &Me<SnapshotMsg>) {

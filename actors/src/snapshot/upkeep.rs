@@ -76,6 +76,8 @@ pub struct Gauge {
     pub bytes: u64,
     /// The segment that is being written.
     pub segment: u64,
+    /// Its files were removed, and it waits for a snapshot to begin anew.
+    pub baseless: bool,
 }
 
 /// What time it is.
@@ -227,6 +229,11 @@ impl Upkeep {
 
     fn is_due(&self, gauge: Gauge, now: Instant) -> bool {
         let UpkeepSettings { every, after_bytes, .. } = self.settings;
+        if gauge.baseless {
+            // Nothing is taken until then, so this does not wait for ever longer.
+            let soon = self.last_at + RETRY_SOON;
+            return self.retry_at.is_none_or(|at| now >= at.min(soon));
+        }
         if gauge.lsn <= self.newest_end || (every.is_none() && after_bytes.is_none()) {
             return false;
         }

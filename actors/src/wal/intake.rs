@@ -21,6 +21,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
+use super::ground::Ground;
 use super::pending::Pending;
 use super::settings::{FsyncMode, MAX_PENDING, Settings};
 use super::stats::{Counters, Stats};
@@ -79,6 +80,8 @@ struct Shared<P> {
     compress_above: AtomicU64,
     /// The segment whose sync failed, which must not be synced again; 0 for none.
     tainted: AtomicU64,
+    /// Whether the log's files are there.
+    ground: Ground,
     counters: Counters,
 }
 
@@ -172,6 +175,7 @@ impl<P: Release> Intake<P> {
             origin: AtomicBool::new(true),
             compress_above: AtomicU64::new(0),
             tainted: AtomicU64::new(0),
+            ground: Ground::default(),
             counters: Counters::default(),
         };
         let intake = Self { shared: Arc::new(shared) };
@@ -219,6 +223,7 @@ impl<P: Release> Intake<P> {
             pending_bytes: queue.pending.len() as u64,
             parked: queue.parked.len() as u64,
             blocked: queue.blocked.as_deref().map(str::to_owned),
+            baseless: !self.shared.ground.is_sound(),
             ..self.shared.counters.read()
         }
     }

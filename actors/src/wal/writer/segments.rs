@@ -113,7 +113,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         };
         failpoint::hit(Point::WriterRotated);
         self.file = Arc::new(file);
-        self.path = path;
+        self.cached.push(std::mem::replace(&mut self.path, path), self.len);
         self.sequence = header.sequence;
         self.len = segment::HEADER_LEN as u64;
         self.zeroed = 0;
