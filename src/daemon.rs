@@ -31,6 +31,7 @@ use crate::resp::round::ShardJob;
 use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
+use crate::tier::Tier;
 
 /// The address of one shard actor.
 pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
@@ -63,6 +64,8 @@ pub struct Daemon {
     pub past: Past,
     /// The metrics aggregator's newest snapshot.
     pub metrics: Published,
+    /// The second tier, if there is one.
+    pub tier: Option<Tier>,
     /// The supervision tree; set once it stands.
     pub tree: OnceLock<TreeHandle>,
     /// What could not be started and is done without (`startup.fail_fast = false`).

@@ -15,3 +15,4 @@ pub mod resp;
 pub mod slow;
 pub mod stats;
 pub mod telemetry;
+pub mod tier;
