@@ -10,3 +10,4 @@ mod removed;
 mod repair;
 mod retention;
 mod sim;
+mod snapshots;
