@@ -212,7 +212,8 @@ async fn start(
     let load = recovery.load.take();
 
     let past = Past::new(recovery.past());
-    let wiring = tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin);
+    let wiring =
+        tree::Wiring::new(settings, &recovery, &clock, dependencies.sockets, dependencies.admin);
     let daemon = Arc::new(Daemon {
         shards: Shards::new(wiring.shards.clone(), recovery.hasher, recovery.journal.clone()),
         clients: Clients::new(max_clients),

@@ -9,7 +9,7 @@ pub mod sweeper;
 pub use cradle::Cradle;
 pub use loan::{Loan, LoanSlip};
 pub use shard::{
-    DatabaseStats, Exported, Job, NotExported, Outcome, Parked, Rebuild, Shard, ShardArgs,
-    ShardMsg, ShardStats,
+    DatabaseStats, Exported, Heard, Job, NotExported, Outcome, Parked, Rebuild, Shard, ShardArgs,
+    ShardMsg, ShardStats, TierArgs, TierNews,
 };
 pub use sweeper::{SweepTarget, Sweeper, SweeperArgs};

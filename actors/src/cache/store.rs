@@ -25,6 +25,7 @@ mod expiry;
 mod export;
 mod key;
 mod keyspace;
+mod near;
 mod read;
 mod replay;
 mod slab;
@@ -42,6 +43,7 @@ pub use entry::{EntryView, Garbage, OwnedEntry};
 pub use expiry::Round;
 pub use export::{ExportLimits, WalkEnded};
 pub use key::{Key, KeyHasher};
+pub use near::{MAX_PENDING, NearStats, Standing, TIERED, Ticket};
 pub use stats::StoreStats;
 pub use watches::MAX_WATCHES;
 
@@ -51,6 +53,7 @@ use std::sync::atomic::AtomicBool;
 use crate::clock::UnixMs;
 use crate::journal::RecordBatch;
 use eviction::{EvictionPolicy, Lru, Policy};
+use near::Near;
 use slab::Slab;
 use slot::STAMP_SHIFT;
 use table::Table;
@@ -93,6 +96,8 @@ pub struct Store {
     /// Whether mutations leave no effects: during replay, and in all but one store of a
     /// mutation that concerns every shard.
     muted: bool,
+    /// What concerns the tier behind the first database, if there is one.
+    near: Option<Box<Near>>,
     /// The walk that is under way, [`Store::begin_export`]; 0: none.
     export: u64,
 }
@@ -123,6 +128,7 @@ impl Store {
             stamp: 0,
             committing: false,
             muted: false,
+            near: None,
             export: 0,
         }
     }
@@ -164,8 +170,9 @@ impl Store {
 impl Store {
     /// Bytes allocated for entries and their indexes, to the byte as requested from the
     /// allocator: blocks, slab, tables, wheel, watches. Not counted: the store's own struct,
-    /// the effects (on their way to the log), the watchers' flags (their owners'), and what a
-    /// scope keeps to be taken back (gone when it closes).
+    /// the effects (on their way to the log), the watchers' flags (their owners'), what a
+    /// scope keeps to be taken back (gone when it closes), and what is remembered for the sake of
+    /// a tier (bounded, see [`MAX_PENDING`]).
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.block_bytes
