@@ -22,6 +22,7 @@ use seawall_actors::supervise::{CallError, Handle, Reason, TreeHandle, Unknown};
 use seawall_actors::wal;
 use tokio::sync::watch;
 
+use self::snapshots::Wanting;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
 use crate::pubsub::PubSub;
@@ -84,11 +85,9 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// What the daemon does without, in words: since its start, or because of what
-    /// became of snapshots and of the room for the log.
-    pub fn missing(&self) -> impl Iterator<Item = String> {
-        let missing = self.missing.iter().cloned();
-        missing.chain(self.snapshots.current().into_iter().flat_map(snapshots::wanting))
+    /// What is wrong with snapshots and with the room for the log.
+    fn wanting(&self) -> impl Iterator<Item = Wanting> {
+        self.snapshots.current().into_iter().flat_map(snapshots::wanting)
     }
 
     /// Parts of the tree that gave up and are left down.
