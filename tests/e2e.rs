@@ -36,5 +36,6 @@ mod statistics;
 mod supervision;
 mod tier_faults;
 mod tier_links;
+mod tier_reads;
 mod transactions;
 mod wal_tools;

@@ -37,7 +37,7 @@ const SUSPECT: u8 = 2;
 /// Epochs are counted up to here; then every entry is tagged anew.
 const LAST_EPOCH: u8 = 250;
 /// Writes that may be pending one by one. Beyond, everything up to the newest counts as pending.
-pub const MAX_PENDING: usize = 1 << 18;
+pub const MAX_PENDING: usize = if cfg!(test) { 1 << 10 } else { 1 << 18 };
 /// Changes that are remembered for answers under way.
 const MAX_RECENT: usize = 1 << 14;
 /// Keys that are remembered as absent.

@@ -308,6 +308,7 @@ fn too_many_pending_writes_make_everything_wait_for_the_newest() {
 fn entries_come_due_group_by_group_then_suspect_and_the_epochs_never_run_out() {
     let mut world = World::new();
     world.run(&Step::Theirs(0, false));
+    world.settle();
     world.run(&Step::Ask(0));
     world.settle();
     assert_eq!(world.standing(0), Standing::Fresh);
