@@ -12,12 +12,14 @@ mod cached;
 mod open;
 mod place;
 mod segments;
+mod successor;
 mod syncer;
 mod thread;
 mod trust;
 mod turn;
 
 pub(super) use open::read_header;
+pub(super) use syncer::{SyncJob, Synced};
 pub(super) use thread::{End, Orders, spawn};
 
 use std::io;
@@ -32,6 +34,7 @@ use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
 use super::intake::Intake;
 use super::pending::{Chunk, Pending};
+use super::segment::SegmentHeader;
 use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
 use super::stats::add;
 use crate::clock::Clock;
@@ -39,6 +42,9 @@ use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, Release};
 
+/// The next segment is prepared when no more than this is to be synced with it, bytes: until that
+/// has ended everything is written twice.
+const PREPARE_WITH: usize = 1 << 20;
 /// How long the log must be quiet before a seal records that all of it is durable.
 const SEAL_AFTER: Duration = Duration::from_secs(1);
 
@@ -71,6 +77,10 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     last_write: Instant,
     /// The segment must not be written or synced any more.
     broken: bool,
+    /// The segment's name is not durable yet: the next sync is of the directory too.
+    name_due: bool,
+    /// The next segment could not be prepared; no next try before this time.
+    prepare_at: Option<Instant>,
     /// A segment whose making failed half way; it has to go before anything else is written.
     leftover: Option<PathBuf>,
     /// No next try before this time.
@@ -94,13 +104,8 @@ struct Syncing {
     chain: Digest,
     since: Instant,
     said_slow: bool,
-}
-
-/// A sync to run beside the writing; its outcome goes to [`Writer::synced`].
-#[derive(Debug)]
-pub(super) struct SyncJob<L> {
-    pub(super) file: Arc<L>,
-    pub(super) sequence: u64,
+    /// The segment that is prepared behind it.
+    next: Option<SegmentHeader>,
 }
 
 /// What to do after a step.
@@ -336,7 +341,12 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     }
 
     fn begin_sync(&mut self, now: Instant) -> Option<SyncJob<F::File>> {
-        if self.broken || self.syncing.is_some() || self.written == self.durable {
+        if self.broken || self.syncing.is_some() {
+            return None;
+        }
+        let full = self.wants_successor(now);
+        let next = (full && self.newer.len() <= PREPARE_WITH).then(|| self.successor());
+        if self.written == self.durable && next.is_none() && !self.name_due {
             return None;
         }
         let due = match self.intake.fsync() {
@@ -345,30 +355,34 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             FsyncMode::Always | FsyncMode::No => false,
         };
         let wanted = self.intake.sync_wanted() > self.durable;
-        let soon =
-            wanted || self.unsynced() >= UNSYNCED_SOON || self.len >= self.intake.segment_size();
+        let soon = wanted || full || self.name_due || self.unsynced() >= UNSYNCED_SOON;
         if !due && !soon {
             return None;
         }
         std::mem::swap(&mut self.older, &mut self.newer);
         self.sync_begun = now;
-        self.syncing =
-            Some(Syncing { upto: self.written, chain: self.chain, since: now, said_slow: false });
-        Some(SyncJob { file: Arc::clone(&self.file), sequence: self.sequence })
+        let (upto, chain) = (self.written, self.chain);
+        self.syncing = Some(Syncing { upto, chain, since: now, said_slow: false, next });
+        let (file, sequence, name) = (Arc::clone(&self.file), self.sequence, self.name_due);
+        Some(SyncJob { file, sequence, name, next })
     }
 
     /// The end of the sync that [`Plan::sync`] asked for.
-    pub(super) fn synced(&mut self, outcome: io::Result<()>, now: Instant) {
+    pub(super) fn synced(&mut self, outcome: Synced<F::File>, now: Instant) {
         let Some(sync) = self.syncing.take() else { return };
         failpoint::hit(Point::WriterSynced);
-        match outcome {
+        match outcome.sync {
             Ok(()) => {
                 self.intake.counters().synced(now.saturating_duration_since(sync.since));
                 self.older.clear();
                 self.older.shrink_to(UNSYNCED_SOON);
                 self.durable = sync.upto;
                 self.durable_chain = sync.chain;
+                self.name_due = false;
                 self.publish();
+                if let (Some(header), Some(prepared)) = (sync.next, outcome.next) {
+                    self.succeed(&header, prepared, now);
+                }
             }
             Err(error) => {
                 let trouble = self.sync_failed(error);
@@ -382,9 +396,12 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let begun = Instant::now();
         self.sync_begun = now;
         failpoint::hit(Point::WriterSync);
-        if let Err(error) = self.file.sync() {
+        let file = Arc::clone(&self.file);
+        let job = SyncJob { file, sequence: self.sequence, name: self.name_due, next: None };
+        if let Err(error) = job.run(&self.fs, &self.dir).sync {
             return Err(self.sync_failed(error));
         }
+        self.name_due = false;
         self.intake.counters().synced(begun.elapsed());
         self.all_durable();
         Ok(())
@@ -438,6 +455,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             }
         } else if self.recorded < self.durable {
             look(self.last_write + SEAL_AFTER);
+        }
+        // Later than now: what did not begin at its time is not wanted any more.
+        if let Some(at) = self.prepare_at.filter(|at| *at > now) {
+            look(at);
         }
         until
     }

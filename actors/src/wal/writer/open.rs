@@ -59,7 +59,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let header = read_header(&file)
             .map_err(io(&path))?
             .map_err(|why| SeatError::Segment { path: path.clone(), why: why.to_string() })?;
-        // A predecessor may have died between naming this segment and the directory's sync.
+        // A predecessor may have died with the next segment prepared, or between naming this one and
+        // the directory's sync.
+        segment::clear_unnamed(&fs, dir)
+            .map_err(|(path, source)| SeatError::Io { path, source })?;
         fs.sync_dir(dir).map_err(io(dir))?;
 
         let (published, durable) = (intake.written(), intake.durable());
@@ -122,6 +125,8 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             sync_begun: now,
             last_write: now,
             broken,
+            name_due: false,
+            prepare_at: None,
             leftover: None,
             retry_at: None,
             path,
