@@ -240,6 +240,12 @@ fn fill(sim: &mut Sim) {
     assert!(sim.intake.stats().segment_bytes >= 4096);
 }
 
+/// Files of segments that have no name.
+fn unnamed(sim: &Sim) -> usize {
+    let names = sim.fs.list(&std::path::Path::new(super::sim::DATA).join("wal")).unwrap();
+    names.into_iter().filter(|name| name.ends_with(".new")).count()
+}
+
 #[test]
 fn the_next_segment_is_prepared_while_the_full_one_takes_writes() {
     for mode in [FsyncMode::EverySec, FsyncMode::No] {
@@ -269,6 +275,7 @@ fn a_disk_too_full_for_the_next_segment_fails_no_write_until_this_one_is_twice_f
     fill(&mut sim);
     sim.finish_sync();
     assert_eq!((sim.intake.stats().segment, sim.intake.stats().write_errors), (1, 1));
+    assert_eq!(unnamed(&sim), 0);
     let last = loop {
         let lsn = sim.append(1);
         sim.step();
@@ -326,10 +333,6 @@ fn a_segment_that_was_prepared_for_nothing_is_removed_by_the_next_writer() {
     let mut sim = sim(FsyncMode::EverySec);
     fill(&mut sim);
     let wal = std::path::Path::new(super::sim::DATA).join("wal");
-    let unnamed = |sim: &Sim| {
-        let names = sim.fs.list(&wal).unwrap();
-        names.into_iter().filter(|name| name.ends_with(".new")).count()
-    };
     let job = sim.job.take().unwrap();
     assert!(job.run(&sim.fs, &wal).sync.is_ok());
     assert_eq!(unnamed(&sim), 1);

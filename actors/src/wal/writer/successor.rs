@@ -18,6 +18,7 @@ use std::io;
 use std::time::Instant;
 
 use super::{Trouble, Writer, is_full};
+use crate::failpoint::{self, Point};
 use crate::journal::Release;
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::segment::{self, CreateError, SegmentHeader};
@@ -35,6 +36,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 
     /// The header of the segment that begins behind everything written.
     pub(super) fn successor(&self) -> SegmentHeader {
+        failpoint::hit(Point::WriterRotate);
         self.next_header(self.written + 1, self.chain)
     }
 
@@ -54,6 +56,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             Err(error) => Err(self.not_made(error)),
         };
         if let Err(trouble) = moved {
+            if self.leftover.is_none() {
+                // Without a name it is nothing to anybody: if it stays, it goes when the log is opened.
+                let _: io::Result<()> = self.fs.remove(&header.unnamed(&self.dir));
+            }
             self.not_prepared(&trouble, now);
         }
     }
@@ -98,16 +104,4 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             self.suffer(trouble, now);
         }
     }
-}
-
-/// Makes the segment `header` describes, without a name; what failed half way is removed.
-pub(super) fn prepare<F: Filesystem>(
-    fs: &F,
-    dir: &std::path::Path,
-    header: &SegmentHeader,
-) -> Result<F::File, CreateError> {
-    segment::prepare(fs, dir, header, &[]).inspect_err(|_| {
-        // Without a name it is nothing to anybody; what stays goes at the next start.
-        let _: io::Result<()> = fs.remove(&header.unnamed(dir));
-    })
 }

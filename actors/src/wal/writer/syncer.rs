@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-use super::successor;
 use crate::failpoint::{self, Point};
 use crate::journal::Release;
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::Intake;
-use crate::wal::segment::{CreateError, SegmentHeader};
+use crate::wal::segment::{self, CreateError, SegmentHeader};
 
 /// A sync to run beside the writing; its outcome goes to [`super::Writer::synced`].
 #[derive(Debug)]
@@ -37,7 +36,7 @@ impl<L: LogFile> SyncJob<L> {
     pub(in crate::wal) fn run<F: Filesystem<File = L>>(&self, fs: &F, dir: &Path) -> Synced<L> {
         let sync = self.sync(fs, dir);
         let next = self.next.as_ref().filter(|_| sync.is_ok());
-        Synced { sync, next: next.map(|header| successor::prepare(fs, dir, header)) }
+        Synced { sync, next: next.map(|header| segment::prepare(fs, dir, header, &[])) }
     }
 
     fn sync<F: Filesystem<File = L>>(&self, fs: &F, dir: &Path) -> io::Result<()> {
