@@ -8,4 +8,5 @@ mod inspect;
 mod manifest;
 mod repair;
 mod retention;
+mod segments;
 mod sim;

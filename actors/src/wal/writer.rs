@@ -14,6 +14,7 @@ mod place;
 mod segments;
 mod successor;
 mod syncer;
+mod syncing;
 mod thread;
 mod trust;
 mod turn;
@@ -29,22 +30,19 @@ use std::time::{Duration, Instant};
 
 use self::cached::Cached;
 use self::place::Place;
+use self::syncing::Syncing;
 use self::trust::{FAILURES, PROOFS, Trust, WINDOW, probe};
 use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
 use super::intake::Intake;
 use super::pending::{Chunk, Pending};
-use super::segment::SegmentHeader;
-use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
+use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW};
 use super::stats::add;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, Release};
 
-/// The next segment is prepared when no more than this is to be synced with it, bytes: until that
-/// has ended everything is written twice.
-const PREPARE_WITH: usize = 1 << 20;
 /// How long the log must be quiet before a seal records that all of it is durable.
 const SEAL_AFTER: Duration = Duration::from_secs(1);
 
@@ -95,17 +93,6 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     /// Before this time the thread writes alone: a write was slow.
     thread_only_until: Option<Instant>,
     due: Vec<P>,
-}
-
-/// A sync that runs beside the writing.
-#[derive(Debug)]
-struct Syncing {
-    upto: Lsn,
-    chain: Digest,
-    since: Instant,
-    said_slow: bool,
-    /// The segment that is prepared behind it.
-    next: Option<SegmentHeader>,
 }
 
 /// What to do after a step.
@@ -322,105 +309,6 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             tracing::info!(path = "wal", event = "trusted", "the disk has proven good");
         }
         won
-    }
-
-    // === syncing ===
-
-    fn unsynced(&self) -> usize {
-        self.older.len() + self.newer.len()
-    }
-
-    /// Whether writing has to wait for the running sync.
-    fn stalled(&self, now: Instant) -> bool {
-        let slow = self.intake.fsync() == FsyncMode::EverySec
-            && self
-                .syncing
-                .as_ref()
-                .is_some_and(|sync| now.saturating_duration_since(sync.since) >= SYNC_SLOW);
-        slow || (self.unsynced() >= UNSYNCED_MAX && self.written > self.durable)
-    }
-
-    fn begin_sync(&mut self, now: Instant) -> Option<SyncJob<F::File>> {
-        if self.broken || self.syncing.is_some() {
-            return None;
-        }
-        let full = self.wants_successor(now);
-        let next = (full && self.newer.len() <= PREPARE_WITH).then(|| self.successor());
-        if self.written == self.durable && next.is_none() && !self.name_due {
-            return None;
-        }
-        let due = match self.intake.fsync() {
-            FsyncMode::EverySec => now >= self.sync_begun + SYNC_EVERY,
-            // `always` syncs where it writes.
-            FsyncMode::Always | FsyncMode::No => false,
-        };
-        let wanted = self.intake.sync_wanted() > self.durable;
-        let soon = wanted || full || self.name_due || self.unsynced() >= UNSYNCED_SOON;
-        if !due && !soon {
-            return None;
-        }
-        std::mem::swap(&mut self.older, &mut self.newer);
-        self.sync_begun = now;
-        let (upto, chain) = (self.written, self.chain);
-        self.syncing = Some(Syncing { upto, chain, since: now, said_slow: false, next });
-        let (file, sequence, name) = (Arc::clone(&self.file), self.sequence, self.name_due);
-        Some(SyncJob { file, sequence, name, next })
-    }
-
-    /// The end of the sync that [`Plan::sync`] asked for.
-    pub(super) fn synced(&mut self, outcome: Synced<F::File>, now: Instant) {
-        let Some(sync) = self.syncing.take() else { return };
-        failpoint::hit(Point::WriterSynced);
-        match outcome.sync {
-            Ok(()) => {
-                self.intake.counters().synced(now.saturating_duration_since(sync.since));
-                self.older.clear();
-                self.older.shrink_to(UNSYNCED_SOON);
-                self.durable = sync.upto;
-                self.durable_chain = sync.chain;
-                self.name_due = false;
-                self.publish();
-                if let (Some(header), Some(prepared)) = (sync.next, outcome.next) {
-                    self.succeed(&header, prepared, now);
-                }
-            }
-            Err(error) => {
-                let trouble = self.sync_failed(error);
-                self.suffer(&trouble, now);
-            }
-        }
-    }
-
-    /// Syncs here and now, everything that is written.
-    fn sync_now(&mut self, now: Instant) -> Result<(), Trouble> {
-        let begun = Instant::now();
-        self.sync_begun = now;
-        failpoint::hit(Point::WriterSync);
-        let file = Arc::clone(&self.file);
-        let job = SyncJob { file, sequence: self.sequence, name: self.name_due, next: None };
-        if let Err(error) = job.run(&self.fs, &self.dir).sync {
-            return Err(self.sync_failed(error));
-        }
-        self.name_due = false;
-        self.intake.counters().synced(begun.elapsed());
-        self.all_durable();
-        Ok(())
-    }
-
-    fn all_durable(&mut self) {
-        self.older.clear();
-        self.newer.clear();
-        self.newer.shrink_to(UNSYNCED_SOON);
-        self.durable = self.written;
-        self.durable_chain = self.chain;
-        self.publish();
-    }
-
-    fn sync_failed(&mut self, error: io::Error) -> Trouble {
-        add(&self.intake.counters().sync_errors, 1);
-        self.intake.taint(self.sequence);
-        self.broken = true;
-        Trouble { doing: "sync the log", source: error, in_sync: true }
     }
 
     // === waiting ===
