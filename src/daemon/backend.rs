@@ -13,6 +13,7 @@ use seawall_actors::wal::history::History;
 use super::{Daemon, Phase, StopMode};
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
+use crate::pubsub::PubSub;
 use crate::resp::backend::{
     AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers,
 };
@@ -29,6 +30,10 @@ impl Backend for Daemon {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn pubsub(&self) -> &PubSub {
+        &self.pubsub
     }
 
     fn slow(&self) -> &Slow {
@@ -127,7 +132,8 @@ impl Backend for Daemon {
             Some(cause) => format!("{} gave up: {cause}", reason.path),
             None => format!("{} gave up", reason.path),
         });
-        self.missing().chain(given_up).collect()
+        let wanting = self.wanting().map(|wanting| wanting.what);
+        self.missing.iter().cloned().chain(wanting).chain(given_up).collect()
     }
 
     async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {

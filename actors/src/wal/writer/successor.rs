@@ -51,8 +51,12 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             // Whatever is not durable goes to a new segment, which takes this one's place.
             return;
         }
+        if let Err(trouble) = self.look(now) {
+            // The full one is no place to go on in either.
+            return self.suffer(&trouble, now);
+        }
         let moved = match prepared {
-            Ok(file) => self.move_on(header, file, now),
+            Ok(file) => self.move_on(header, file),
             Err(error) => Err(self.not_made(error)),
         };
         if let Err(trouble) = moved {
@@ -64,13 +68,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         }
     }
 
-    fn move_on(
-        &mut self,
-        header: &SegmentHeader,
-        file: F::File,
-        now: Instant,
-    ) -> Result<(), Trouble> {
-        self.look(now)?;
+    fn move_on(&mut self, header: &SegmentHeader, file: F::File) -> Result<(), Trouble> {
         let mut frames = Vec::with_capacity(self.newer.len());
         let chain = self.relink(&self.newer, header.digest(), &mut frames);
         if !frames.is_empty() {
