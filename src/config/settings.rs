@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::events::EventClasses;
 use super::secret::Secret;
 use super::sources::Values;
 
@@ -68,6 +69,8 @@ pub struct Server {
     pub max_subscriptions: usize,
     /// Channels and patterns that may be subscribed to in all.
     pub max_channels: usize,
+    /// Which keyspace events are published.
+    pub notify_keyspace_events: EventClasses,
     /// From when on a command goes into the slow log.
     pub slowlog_slower_than: Option<Duration>,
     /// How many commands the slow log keeps.
