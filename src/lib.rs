@@ -16,3 +16,4 @@ pub mod resp;
 pub mod slow;
 pub mod stats;
 pub mod telemetry;
+pub mod tier;

@@ -35,5 +35,6 @@ mod rollback;
 mod snapshots;
 mod statistics;
 mod supervision;
+mod tier_faults;
 mod transactions;
 mod wal_tools;

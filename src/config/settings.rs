@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use seawall_actors::redis::LinkSettings;
+
 use super::address::Address;
 use super::events::EventClasses;
 use super::secret::Secret;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub wal: Wal,
     /// `[snapshot]`
     pub snapshot: Snapshot,
+    /// `[redis]`; `None` without a `url`.
+    pub redis: Option<Redis>,
     /// `[log]`
     pub log: Log,
     /// `[supervision]`
@@ -77,6 +81,21 @@ pub struct Server {
     pub slowlog_max_len: usize,
     /// From when on a command is sampled by LATENCY.
     pub latency_threshold: Option<Duration>,
+}
+
+/// `[redis]`: the second tier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Redis {
+    /// Where it is, and how the connections are kept.
+    pub link: LinkSettings,
+    /// How many connections.
+    pub links: usize,
+    /// So many failed connections in a row open the breaker.
+    pub breaker_failures: u32,
+    /// Its first wait.
+    pub breaker_cool_down: Duration,
+    /// Its longest wait.
+    pub breaker_max_cool_down: Duration,
 }
 
 /// `[admin]`: the HTTP listener.
