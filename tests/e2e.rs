@@ -36,5 +36,6 @@ mod snapshots;
 mod statistics;
 mod supervision;
 mod tier_faults;
+mod tier_links;
 mod transactions;
 mod wal_tools;

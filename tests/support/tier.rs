@@ -5,7 +5,7 @@ use super::redis::RedisServer;
 use super::{Daemon, Setup, wait_until};
 
 /// How many links it has.
-const LINKS: u64 = 2;
+pub const LINKS: u64 = 2;
 
 /// The link that tries alone while there is none.
 pub const LEAD: &str = "links/redis-link-0";
