@@ -14,6 +14,7 @@ mod aside;
 mod disk;
 mod pace;
 mod take;
+mod troubles;
 pub mod upkeep;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use tokio::task::AbortHandle;
 use tracing::{error, info};
 
 use self::disk::Work;
+pub use self::troubles::Troubles;
 use self::upkeep::{Effect, Event, Gauge, Now, Pressure, Upkeep, UpkeepSettings};
 use crate::cache::{Job, Parked, ShardMsg};
 use crate::clock::{Clock, UnixMs};
@@ -133,6 +135,8 @@ pub struct SnapshotArgs<J: Job> {
     pub intake: Intake<Parked<J>>,
     /// Told how it goes.
     pub status: Arc<watch::Sender<SnapshotStatus>>,
+    /// Told what is wrong, for everyone who asks how the daemon is.
+    pub troubles: Arc<Troubles>,
     /// What it goes by now.
     pub settings: watch::Receiver<UpkeepSettings>,
     /// For ages of files.
@@ -146,6 +150,7 @@ impl<J: Job> Clone for SnapshotArgs<J> {
             snapshots: self.snapshots.clone(),
             intake: self.intake.clone(),
             status: Arc::clone(&self.status),
+            troubles: Arc::clone(&self.troubles),
             settings: self.settings.clone(),
             clock: self.clock.clone(),
         }
@@ -202,6 +207,7 @@ impl<J: Job> Worker for Snapshotter<J> {
     ) -> Result<SnapshotState<J>, Failure> {
         let retention = Some(args.snapshots.retention());
         args.status.send_modify(|status| status.disk.pressure = None);
+        args.troubles.pressure(None);
         Ok(SnapshotState { args, running: None, upkeep: None, retention })
     }
 
@@ -331,6 +337,7 @@ impl<J: Job> SnapshotState<J> {
                     (status.since, status.took, status.failure) = (None, Some(took), None);
                     status.taken += 1;
                 });
+                self.args.troubles.snapshot(None);
                 Ok(written.path)
             }
             Err(why) => {
@@ -343,6 +350,7 @@ impl<J: Job> SnapshotState<J> {
                     (status.since, status.failure) = (None, Some(Arc::clone(&why)));
                     status.failures += 1;
                 });
+                self.args.troubles.snapshot(Some(&why));
                 Err(why)
             }
         };

@@ -12,24 +12,6 @@ use crate::resp::refusal::Refusal;
 /// How long the snapshotter may take to say that it has begun.
 const BEGIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is wrong with snapshots or the room for the log, in words.
-pub(super) fn wanting(status: SnapshotStatus) -> impl Iterator<Item = String> {
-    let failed = status.failure.map(|why| format!("the last snapshot failed: {why}"));
-    let stuck = status.disk.failure;
-    let stuck = stuck.map(|why| format!("old log and snapshots cannot be deleted: {why}"));
-    let bytes = status.disk.log_bytes;
-    let large = status.disk.pressure.map(|pressure| {
-        let held = pressure.held.map_or_else(String::new, |held| {
-            format!("; {} needs what is behind LSN {}", held.who, held.behind)
-        });
-        format!(
-            "the log has {bytes} bytes, wal.max_size is {}: wal.retention gives way{held}",
-            pressure.max
-        )
-    });
-    failed.into_iter().chain(stuck).chain(large)
-}
-
 /// The snapshotter's address, and how its snapshots went. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SnapshotHandle {

@@ -25,13 +25,7 @@ impl View for Daemon {
     }
 
     fn degraded(&self) -> Vec<Degraded> {
-        let missing = self.missing().map(|what| Degraded {
-            path: "startup".to_owned(),
-            cause: Some(what),
-            age_seconds: self.life.started.elapsed().as_secs_f64(),
-        });
-        let given_up = self.given_up().map(|reason| Degraded::from(&reason));
-        missing.chain(given_up).collect()
+        Self::degraded(self).iter().map(Degraded::from).collect()
     }
 
     fn tree(&self) -> Option<TreeView> {

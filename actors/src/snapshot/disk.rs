@@ -90,6 +90,11 @@ impl<J: Job> SnapshotState<J> {
                 (disk.first_lsn, disk.oldest_ms) = (first.first_lsn, first.created_ms);
             }
         });
+        let pressure = self.args.status.borrow().disk.pressure.clone();
+        if let Some(pressure) = pressure {
+            // As large as it is now.
+            self.args.troubles.pressure(Some(&Pressure { bytes: survey.bytes(), ..pressure }));
+        }
         self.failed_with(None);
     }
 
@@ -113,6 +118,7 @@ impl<J: Job> SnapshotState<J> {
             _ => {}
         }
         if before != failure {
+            self.args.troubles.disk(failure.as_deref());
             self.args.status.send_modify(|status| status.disk.failure = failure);
         }
     }
@@ -131,6 +137,7 @@ impl<J: Job> SnapshotState<J> {
             ),
             None => info!(path = "snapshots", "the log is smaller than wal.max_size again"),
         }
+        self.args.troubles.pressure(pressure.as_ref());
         self.args.status.send_modify(|status| status.disk.pressure = pressure);
     }
 }
