@@ -218,6 +218,13 @@ fn a_log_that_was_moved_away_refuses_writes_within_seconds_and_takes_them_when_i
         "{refused}"
     );
     assert!(refused.contains("was not applied"), "{refused}");
+    // Everybody who looks after it is told, and reads go on.
+    wait_until("the log to be called impaired", || {
+        let (status, body) = http::get(daemon.admin(), "/readyz");
+        status == 200 && body.contains("writes_refused")
+    });
+    assert!(client.run("INFO seawall").text().contains("degraded_reason_0:wal: "));
+    assert!(client.run("SW.TREE").text().contains("writes_refused: "));
     assert_eq!(
         client.run("MGET early meanwhile late").items()[..2],
         [Reply::bulk("v"), Reply::bulk("v")]
@@ -228,6 +235,9 @@ fn a_log_that_was_moved_away_refuses_writes_within_seconds_and_takes_them_when_i
     fs::remove_dir(&wal).expect("it is empty");
     fs::rename(&away, &wal).expect("the log's folder");
     heals(&mut client);
+    wait_until("the log to be called well", || {
+        http::get(daemon.admin(), "/readyz").1.contains("\"degraded\":[]")
+    });
     daemon.kill();
     daemon.restart();
     let values = daemon.connect().run("MGET early meanwhile late healed");
