@@ -26,11 +26,13 @@ use tokio::sync::watch;
 
 use crate::config::ConfigControl;
 use crate::loading::Loading;
+use crate::pubsub::PubSub;
 use crate::resp::clients::Clients;
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
+use crate::tier::Tier;
 
 /// The address of one shard actor.
 pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
@@ -45,6 +47,8 @@ pub struct Daemon {
     pub shards: Shards,
     /// The connections.
     pub clients: Clients,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
     /// Where clients come in.
     pub sockets: Sockets,
     /// Server-wide numbers.
@@ -61,6 +65,8 @@ pub struct Daemon {
     pub past: Past,
     /// The metrics aggregator's newest snapshot.
     pub metrics: Published,
+    /// The second tier, if there is one.
+    pub tier: Option<Tier>,
     /// The supervision tree; set once it stands.
     pub tree: OnceLock<TreeHandle>,
     /// What its parts declare about themselves.

@@ -272,7 +272,8 @@ impl<J: Job> SnapshotState<J> {
 
     fn gauge(&self) -> Gauge {
         let stats = self.args.intake.stats();
-        Gauge { lsn: stats.lsn, bytes: stats.bytes, segment: stats.segment }
+        let baseless = self.args.intake.base_wanted().is_some();
+        Gauge { lsn: stats.lsn, bytes: stats.bytes, segment: stats.segment, baseless }
     }
 
     fn beat(&mut self, me: &Me<SnapshotMsg>) {
@@ -311,6 +312,7 @@ impl<J: Job> SnapshotState<J> {
                     // Nobody waits for this one; one that runs already is as good.
                     let _ = self.begin(me);
                 }
+                Effect::Mark => self.args.intake.mark(),
                 Effect::Pressed(pressure) => self.pressed(pressure),
             }
         }

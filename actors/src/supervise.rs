@@ -34,7 +34,7 @@ pub use check::{MAX_CHILDREN, SpecError};
 pub use conditions::{Condition, ConditionSnapshot, Conditions, MAX_CONDITIONS};
 pub use event::{StopHow, StoppedChild, TreeEvent};
 pub use exit::{Exit, panic_text};
-pub use handle::{CallError, Handle, NotExecuted, Unknown};
+pub use handle::{CallError, Changes, Handle, NotExecuted, Unknown};
 pub use node::{ChildState, Kind};
 pub use pulse::Pulse;
 pub use shell::{Drill, Envelope, Shell};

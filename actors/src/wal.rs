@@ -26,6 +26,7 @@ mod appender;
 mod format;
 mod frame;
 mod fs;
+mod ground;
 pub mod history;
 mod holds;
 pub mod inspect;
@@ -52,6 +53,7 @@ mod tests;
 
 pub use actor::{WalActor, WalArgs, WalMsg};
 pub use appender::{AppendError, Appender};
+pub use ground::Base;
 pub use holds::{Held, Hold, HoldError, Holds};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};

@@ -150,6 +150,7 @@ pub(super) async fn open(
     let opened = opened.map_err(|died| failed(&died))?.map_err(|error| unreadable(&error))?;
     let snapshots = opened.snapshots();
     let intake = DaemonIntake::unread(&wal_settings(settings));
+    intake.keep(Arc::clone(data));
     let cradles: Vec<Arc<Cradle>> = configs.iter().map(|_| Arc::default()).collect();
     let poison = Arc::new(Poison::new(data.path(), Arc::clone(loading)));
     let filled = watch::Sender::new(false);

@@ -13,6 +13,7 @@ use seawall_actors::wal::history::History;
 use super::{Daemon, Phase, StopMode};
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
+use crate::pubsub::PubSub;
 use crate::resp::backend::{
     AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers,
 };
@@ -29,6 +30,10 @@ impl Backend for Daemon {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn pubsub(&self) -> &PubSub {
+        &self.pubsub
     }
 
     fn slow(&self) -> &Slow {

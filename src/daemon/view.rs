@@ -42,6 +42,7 @@ impl View for Daemon {
 enum Part {
     Cache,
     Server,
+    PubSub,
     Log,
     Snapshots,
     Tree,
@@ -58,7 +59,17 @@ struct Reading {
 /// Everything the aggregator reads of this daemon.
 #[must_use]
 pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn Source>> {
-    [Part::Cache, Part::Server, Part::Log, Part::Snapshots, Part::Tree, Part::Daemon, Part::Process]
+    let parts = [
+        Part::Cache,
+        Part::Server,
+        Part::PubSub,
+        Part::Log,
+        Part::Snapshots,
+        Part::Tree,
+        Part::Daemon,
+        Part::Process,
+    ];
+    parts
         .map(|part| {
             let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
             Arc::new(Reading { part, daemon, telemetry }) as Arc<dyn Source>
@@ -72,6 +83,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => "cache",
             Part::Server => "server",
+            Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
             Part::Tree => "tree",
@@ -85,6 +97,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
+            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
             Part::Log => daemon
                 .log
                 .status()

@@ -24,6 +24,7 @@ use super::clients::Clients;
 use super::refusal::Refusal;
 use crate::config::ConfigControl;
 use crate::loading::Figures;
+use crate::pubsub::PubSub;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
 
@@ -114,6 +115,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn config(&self) -> &Arc<ConfigControl>;
     /// The registry of connections.
     fn clients(&self) -> &Clients;
+    /// Who listens to which channel.
+    fn pubsub(&self) -> &PubSub;
     /// What was slow.
     fn slow(&self) -> &Slow;
     /// Wall time now.

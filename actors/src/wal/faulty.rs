@@ -93,6 +93,33 @@ impl FaultyFs {
         self.disk().resynced
     }
 
+    /// Everything under this directory is gone, whoever has it open.
+    pub(super) fn remove_all(&self, dir: &Path) {
+        let mut disk = self.disk();
+        disk.names.retain(|path, _| !path.starts_with(dir));
+        disk.synced_names.retain(|path, _| !path.starts_with(dir));
+    }
+
+    /// A directory with all that is in it has another name.
+    pub(super) fn rename_all(&self, from: &Path, to: &Path) {
+        let mut disk = self.disk();
+        let Disk { names, synced_names, .. } = &mut *disk;
+        for names in [names, synced_names] {
+            *names = std::mem::take(names)
+                .into_iter()
+                .map(|(path, id)| match path.strip_prefix(from) {
+                    Ok(rest) => (to.join(rest), id),
+                    Err(_) => (path, id),
+                })
+                .collect();
+        }
+    }
+
+    /// Whether there is any file under this directory.
+    pub(super) fn has_any(&self, dir: &Path) -> bool {
+        self.disk().names.keys().any(|path| path.starts_with(dir))
+    }
+
     /// What nobody wants to find in memory any more.
     pub(super) fn forgotten(&self) -> Vec<PathBuf> {
         self.disk().forgotten.clone()

@@ -143,6 +143,14 @@ impl Manifest {
         self.durable = self.durable.max(snapshot.end);
     }
 
+    /// The log begins with the segment at `floor`, and this snapshot stands for what was before.
+    pub(super) fn begin_anew(&mut self, floor: Floor, snapshot: Listed) {
+        self.floor = floor;
+        self.newest = self.newest.max(floor.sequence);
+        self.snapshots.clear();
+        self.list(snapshot);
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(MAX_LEN);
         out.extend_from_slice(MAGIC);

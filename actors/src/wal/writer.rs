@@ -8,6 +8,7 @@
 //! kernel would report success the next time. The buffers are bounded: at [`UNSYNCED_SOON`] a
 //! sync is asked for before it is due, at [`UNSYNCED_MAX`] writing waits for it.
 
+mod anew;
 mod cached;
 mod open;
 mod place;
@@ -140,7 +141,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 self.retry_at = self.trust.probe_at();
             } else if let Err(trouble) = self.advance(now, flight) {
                 self.suffer(&trouble, now);
-            } else if !self.broken && flight.is_empty() && self.intake.unblock() {
+            } else if self.is_well() && flight.is_empty() && self.intake.unblock() {
                 tracing::info!(path = "wal", event = "healed", "the log can be written again");
             }
         }
@@ -150,6 +151,11 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let until = self.next_look(now, for_work && !flight.is_empty());
         let forget = std::iter::from_fn(|| self.cached.pop()).collect();
         Plan { sync, forget, until, for_work }
+    }
+
+    /// Whether nothing but records that wait stands against new ones.
+    fn is_well(&self) -> bool {
+        !self.broken && self.intake.ground().is_sound()
     }
 
     fn advance(&mut self, now: Instant, flight: &mut Pending) -> Result<(), Trouble> {

@@ -15,7 +15,8 @@ impl Kind {
     }
 
     pub(super) fn unfit(&self, raw: &Raw) -> String {
-        let got = if matches!(self, Self::Secret) { type_of(raw).to_owned() } else { show(raw) };
+        let hidden = matches!(self, Self::Secret | Self::RedisUrl);
+        let got = if hidden { type_of(raw).to_owned() } else { show(raw) };
         format!("{got} is not {}; write for example {}", self.noun(), self.example())
     }
 
@@ -35,6 +36,8 @@ impl Kind {
             Self::Address => "an address".to_owned(),
             Self::Path { .. } => "a path".to_owned(),
             Self::Secret => "a password".to_owned(),
+            Self::RedisUrl => "the address of a Redis".to_owned(),
+            Self::Name { .. } => "a name".to_owned(),
         }
     }
 
@@ -65,6 +68,13 @@ impl Kind {
             Self::Path { empty: true } => "a path, or \"\"".to_owned(),
             Self::Path { empty: false } => "a path".to_owned(),
             Self::Secret => "any text, or \"\"".to_owned(),
+            Self::RedisUrl => "redis://[user:password@]host[:port][/database], rediss:// for TLS, \
+                               unix:///path, or \"\""
+                .to_owned(),
+            Self::Name { empty } => {
+                let or = if *empty { ", or \"\"" } else { "" };
+                format!("up to 64 letters, digits and .:_-{or}")
+            }
         }
     }
 
@@ -87,6 +97,8 @@ impl Kind {
             Self::Address => "\"127.0.0.1:6381\"".to_owned(),
             Self::Path { .. } => "\"/var/lib/seawall\"".to_owned(),
             Self::Secret => "\"a long random text\"".to_owned(),
+            Self::RedisUrl => "\"redis://10.0.0.7:6379/0\"".to_owned(),
+            Self::Name { .. } => "\"seawall-1\"".to_owned(),
         }
     }
 }

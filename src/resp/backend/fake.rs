@@ -17,6 +17,7 @@ use super::{AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, S
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{Applier, Commit, ConfigControl, Loader, Settings};
+use crate::pubsub::{Local, PubSub};
 use crate::resp::args::{Args, Span};
 use crate::resp::clients::{Clients, Endpoints, NewClient};
 use crate::resp::refusal::Refusal;
@@ -34,6 +35,7 @@ pub const NOW: UnixMs = 1_700_000_000_000;
 pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
+    pub pubsub: PubSub,
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
@@ -63,9 +65,11 @@ impl FakeBackend {
         let config = Arc::new(ConfigControl::start(loader).expect("valid settings"));
         let clients = Clients::new(config.settings().server.max_clients);
         config.add_applier(Arc::new(MaxClients(clients.clone())));
+        let pubsub = PubSub::new(&config.settings().server, Box::new(Local));
         Self {
             config,
             clients,
+            pubsub,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
@@ -114,6 +118,10 @@ impl Backend for FakeBackend {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn pubsub(&self) -> &PubSub {
+        &self.pubsub
     }
 
     fn slow(&self) -> &Slow {

@@ -127,11 +127,12 @@ fn categories(command: &Command, reply: &mut Reply<'_>) {
 }
 
 /// The categories that [`acl_categories`] tells apart.
-pub(super) const CATEGORIES: [&str; 10] = [
+pub(super) const CATEGORIES: [&str; 11] = [
     "keyspace",
     "read",
     "write",
     "string",
+    "pubsub",
     "admin",
     "fast",
     "slow",
@@ -148,6 +149,7 @@ pub(super) fn acl_categories(command: &Command) -> impl Iterator<Item = &'static
         Family::Keyspace | Family::Expiry => Some("keyspace"),
         Family::Transaction => Some("transaction"),
         Family::Connection => Some("connection"),
+        Family::PubSub => flags.has(Flags::PUBSUB).then_some("pubsub"),
         Family::Server | Family::Tier => None,
     };
     let fast = flags.has(Flags::FAST);
@@ -201,6 +203,7 @@ fn key_specs(command: &Command, reply: &mut Reply<'_>) {
 /// What is done with the keys: the table tells reading from writing.
 fn key_flags(command: &Command, reply: &mut Reply<'_>) {
     let flags: &[&str] = match () {
+        () if command.family == Family::PubSub => &["not_key"],
         () if !command.flags.has(Flags::WRITE) => &["RO", "access"],
         () if matches!(command.name, "del" | "unlink") => &["RM", "delete"],
         () if matches!(command.name, "mset" | "msetnx" | "setex" | "psetex" | "setnx") => {

@@ -64,7 +64,7 @@ async fn commands_about_what_is_not_here_are_known_and_refused() {
     .await;
     let mut client = Client::alone();
     assert!(client.run("monitor").await.starts_with("-ERR MONITOR is not supported: "));
-    assert!(client.run("acl cat").await.starts_with("*10 $8 keyspace $4 read "));
+    assert!(client.run("acl cat").await.starts_with("*11 $8 keyspace $4 read "));
     let members = client.run("acl cat Transaction").await;
     assert!(members.contains(" $5 multi ") && !members.contains(" $3 get "), "{members}");
     let unknown = client.run("acl cat foo").await;
