@@ -34,5 +34,7 @@ mod rollback;
 mod snapshots;
 mod statistics;
 mod supervision;
+mod tier_faults;
+mod tier_links;
 mod transactions;
 mod wal_tools;
