@@ -15,6 +15,9 @@ pub const MAX_CONDITIONS: usize = 256;
 /// The longest reason that is kept, in characters.
 const REASON_LEN: usize = 500;
 
+/// A path and a name: what labels of metrics are made of.
+type Key = (Arc<str>, Arc<str>);
+
 /// All conditions of one daemon. Cheap to clone; a clone shares them.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions(Arc<Shared>);
@@ -22,8 +25,7 @@ pub struct Conditions(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     declared: AtomicU64,
-    /// By path and name, which labels of metrics are made of.
-    holding: Mutex<BTreeMap<(Arc<str>, Arc<str>), Holding>>,
+    holding: Mutex<BTreeMap<Key, Holding>>,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Conditions {
             .collect()
     }
 
-    fn holding(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, Arc<str>), Holding>> {
+    fn holding(&self) -> MutexGuard<'_, BTreeMap<Key, Holding>> {
         self.0.holding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,7 +95,7 @@ impl Conditions {
 pub struct Condition {
     all: Conditions,
     owner: u64,
-    key: (Arc<str>, Arc<str>),
+    key: Key,
     quiet: bool,
     holds: AtomicBool,
 }
