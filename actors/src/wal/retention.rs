@@ -178,7 +178,9 @@ impl<F: Filesystem> Retention<F> {
         survey.unlisted =
             found.into_iter().map(|(begin, _)| begin).filter(|begin| !listed(*begin)).collect();
         if let Some(newest) = last.filter(|last| *last > manifest.newest) {
-            // A segment has its name only when the one before is durable.
+            // A segment has its name only when the one before is durable. What the manifest says is
+            // there, the directory must say too.
+            self.fs.sync_dir(&segments_dir(&self.data))?;
             self.manifest.update(|manifest| {
                 manifest.newest = newest;
                 manifest.durable = manifest.durable.max(durable);
