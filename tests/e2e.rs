@@ -23,6 +23,7 @@ mod limits;
 mod linearizability;
 mod loading;
 mod migration;
+mod notifications;
 mod outages;
 mod packing;
 mod past;

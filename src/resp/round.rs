@@ -8,8 +8,8 @@ mod near;
 
 use std::sync::Arc;
 
-use seawall_actors::cache::Job;
 use seawall_actors::cache::store::{KeyHasher, Store};
+use seawall_actors::cache::{Audience, Job};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, JournalError};
 
@@ -269,7 +269,14 @@ impl DataJob {
 }
 
 impl Job for DataJob {
-    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
+    fn run(
+        &mut self,
+        store: &mut Store,
+        now: UnixMs,
+        writable: &Result<(), JournalError>,
+        audience: &dyn Audience,
+    ) {
+        let by = self.author().map_or(0, Author::number);
         let Some(Source { input, view }) = &self.source else { return };
         warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
         if let Some(near) = view.near {
@@ -311,6 +318,9 @@ impl Job for DataJob {
                 if let Err(code) = execute(command, run, &args, &mut keyspace, &mut reply, writable)
                 {
                     self.failures.push(Failure { request: index, code });
+                }
+                if !store.notices().is_empty() {
+                    audience.hear(store.notices_mut(), by);
                 }
             }
             self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));

@@ -26,6 +26,7 @@ mod export;
 mod key;
 mod keyspace;
 mod near;
+mod notices;
 mod read;
 mod replay;
 mod slab;
@@ -44,6 +45,7 @@ pub use expiry::Round;
 pub use export::{ExportLimits, WalkEnded};
 pub use key::{Key, KeyHasher};
 pub use near::{MAX_PENDING, NearStats, Standing, TIERED, Ticket};
+pub use notices::{Event, Kinds, Notice, Notices};
 pub use stats::StoreStats;
 pub use watches::MAX_WATCHES;
 
@@ -79,6 +81,8 @@ pub struct Store {
     wheel: Wheel,
     policy: Policy,
     watches: Watches,
+    /// What is told of the keys.
+    notices: Notices,
     /// An open scope.
     undo: Option<Box<Undo>>,
     effects: RecordBatch,
@@ -119,6 +123,7 @@ impl Store {
             wheel: Wheel::new(),
             policy,
             watches: Watches::new(),
+            notices: Notices::default(),
             undo: None,
             effects: RecordBatch::new(),
             stats: StoreStats::default(),
@@ -265,6 +270,34 @@ impl Store {
         let result = change(self);
         self.muted = was;
         result
+    }
+}
+
+// === notices ===
+
+impl Store {
+    /// What happened to keys since it was last taken.
+    #[inline]
+    #[must_use]
+    pub const fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// The notices, for whoever takes them, or says what is wanted. A store that is new wants
+    /// nothing.
+    #[inline]
+    pub const fn notices_mut(&mut self) -> &mut Notices {
+        &mut self.notices
+    }
+
+    /// Tells what happened to the key in `slot`, if that is wanted.
+    #[inline]
+    fn tell(&mut self, event: Event, slot: u32) {
+        if self.notices.wants(event.kind) {
+            let place = self.slab.at(slot);
+            let db = self.logical[usize::from(place.db)];
+            self.notices.add(event, db, Some(place.key()));
+        }
     }
 }
 

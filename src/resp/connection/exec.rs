@@ -303,6 +303,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         let done =
                             execute(command, run, &args, &mut keyspace, &mut reply, writable);
                         discard(keyspace.take_discarded());
+                        let notices = keyspace.take_notices();
+                        borrowed.note(notices);
                         done
                     }
                 };
