@@ -35,6 +35,7 @@ pub(crate) use self::recovery::wal_settings;
 
 use self::dependencies::{Dependencies, Failure, Kind};
 use self::signals::{Asked, Signals};
+use crate::acl::Gate;
 use crate::cli::RunArgs;
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{ConfigControl, Loader};
@@ -218,6 +219,7 @@ async fn start(
         clients: Clients::new(max_clients),
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
+        gate: Gate::default(),
         slow: Slow::default(),
         loading,
         log: Arc::clone(&recovery.log),

@@ -22,6 +22,7 @@ use seawall_actors::supervise::{CallError, Handle, Reason, TreeHandle, Unknown};
 use seawall_actors::wal;
 use tokio::sync::watch;
 
+use crate::acl::Gate;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
 use crate::resp::clients::Clients;
@@ -47,6 +48,8 @@ pub struct Daemon {
     pub sockets: Sockets,
     /// Server-wide numbers.
     pub stats: Arc<Stats>,
+    /// What came of logins and checks.
+    pub gate: Gate,
     /// What was slow.
     pub slow: Slow,
     /// How far the dataset is loaded.

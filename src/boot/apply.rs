@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use super::format;
 use super::recovery::{DaemonIntake, store_config, upkeep_settings, wal_settings};
 use super::tree::{WAL, Wiring};
+use crate::acl::Users;
 use crate::config::settings::Settings;
 use crate::config::{Applier, Change, Commit};
 use crate::daemon::{Daemon, ShardHandle};
@@ -218,6 +219,7 @@ impl Applier for Actors {
         let (interval, intake) = (self.sweep_interval.clone(), self.intake.clone());
         let upkeep = self.upkeep.clone();
         let log_changes = touches(changes, &["wal."]);
+        let users_change = touches(changes, &["users"]);
         let max_clients = new.server.max_clients;
         let more_or_fewer = touches(changes, &["server.max_clients"]);
         if more_or_fewer {
@@ -230,6 +232,9 @@ impl Applier for Actors {
             daemon.generation.fetch_add(1, Ordering::Relaxed);
             if more_or_fewer {
                 daemon.clients.set_max(max_clients);
+            }
+            if users_change {
+                close_the_gone(&daemon, &new.users);
             }
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
@@ -248,5 +253,16 @@ impl Applier for Actors {
                 tree.set_watchdog(new.supervision.watchdog);
             }
         }))
+    }
+}
+
+/// Closes connections of users that are gone or off. Those that just log in find out by themselves
+/// with their next command.
+fn close_the_gone(daemon: &Daemon, users: &Users) {
+    for client in daemon.clients.all() {
+        if users.get(&client.user()).is_none_or(|user| !user.is_enabled()) {
+            info!(client = client.id, user = %client.user(), "its user is gone or off; closed");
+            client.kill();
+        }
     }
 }

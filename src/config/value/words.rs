@@ -15,7 +15,11 @@ impl Kind {
     }
 
     pub(super) fn unfit(&self, raw: &Raw) -> String {
-        let got = if matches!(self, Self::Secret) { type_of(raw).to_owned() } else { show(raw) };
+        let got = if matches!(self, Self::Secret | Self::Secrets) {
+            type_of(raw).to_owned()
+        } else {
+            show(raw)
+        };
         format!("{got} is not {}; write for example {}", self.noun(), self.example())
     }
 
@@ -34,7 +38,11 @@ impl Kind {
             Self::Addresses => "a list of addresses".to_owned(),
             Self::Address => "an address".to_owned(),
             Self::Path { .. } => "a path".to_owned(),
+            Self::File { .. } => "the path of a file".to_owned(),
+            Self::Word => "a word without spaces".to_owned(),
+            Self::Text => "a text".to_owned(),
             Self::Secret => "a password".to_owned(),
+            Self::Secrets => "a list of texts".to_owned(),
         }
     }
 
@@ -64,7 +72,11 @@ impl Kind {
             Self::Address => "host:port, or \"\"".to_owned(),
             Self::Path { empty: true } => "a path, or \"\"".to_owned(),
             Self::Path { empty: false } => "a path".to_owned(),
+            Self::File { .. } => "a path, or \"\"".to_owned(),
+            Self::Word => "a word without spaces".to_owned(),
             Self::Secret => "any text, or \"\"".to_owned(),
+            Self::Text => "any text".to_owned(),
+            Self::Secrets => "a list of texts".to_owned(),
         }
     }
 
@@ -86,7 +98,10 @@ impl Kind {
             Self::Addresses => "[\"127.0.0.1:6380\"]".to_owned(),
             Self::Address => "\"127.0.0.1:6381\"".to_owned(),
             Self::Path { .. } => "\"/var/lib/seawall\"".to_owned(),
+            Self::File { .. } => "\"/etc/seawall/password\"".to_owned(),
+            Self::Word | Self::Text => "\"reader\"".to_owned(),
             Self::Secret => "\"a long random text\"".to_owned(),
+            Self::Secrets => "[\"2bb80d53…\"]".to_owned(),
         }
     }
 }

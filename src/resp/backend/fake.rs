@@ -14,6 +14,7 @@ use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::{Change, Event, History};
 
 use super::{AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers};
+use crate::acl::Gate;
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{Applier, Commit, ConfigControl, Loader, Settings};
@@ -34,6 +35,7 @@ pub const NOW: UnixMs = 1_700_000_000_000;
 pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
+    pub gate: Gate,
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
@@ -66,6 +68,7 @@ impl FakeBackend {
         Self {
             config,
             clients,
+            gate: Gate::default(),
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
@@ -114,6 +117,10 @@ impl Backend for FakeBackend {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn slow(&self) -> &Slow {

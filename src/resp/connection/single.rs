@@ -132,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !command.takes(args.len()) {
             return Err(Refusal::Arity(command.name.into()));
         }
-        self.session.may_run(command)?;
+        self.session.may_run(command, args)?;
         if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
             return Err(loading_dataset());
         }
