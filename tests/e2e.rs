@@ -34,4 +34,5 @@ mod snapshots;
 mod statistics;
 mod supervision;
 mod transactions;
+mod users;
 mod wal_tools;

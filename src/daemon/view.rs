@@ -48,6 +48,7 @@ impl View for Daemon {
 enum Part {
     Cache,
     Server,
+    Gate,
     Log,
     Snapshots,
     Tree,
@@ -64,12 +65,21 @@ struct Reading {
 /// Everything the aggregator reads of this daemon.
 #[must_use]
 pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn Source>> {
-    [Part::Cache, Part::Server, Part::Log, Part::Snapshots, Part::Tree, Part::Daemon, Part::Process]
-        .map(|part| {
-            let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
-            Arc::new(Reading { part, daemon, telemetry }) as Arc<dyn Source>
-        })
-        .into()
+    [
+        Part::Cache,
+        Part::Server,
+        Part::Gate,
+        Part::Log,
+        Part::Snapshots,
+        Part::Tree,
+        Part::Daemon,
+        Part::Process,
+    ]
+    .map(|part| {
+        let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
+        Arc::new(Reading { part, daemon, telemetry }) as Arc<dyn Source>
+    })
+    .into()
 }
 
 #[async_trait]
@@ -78,6 +88,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => "cache",
             Part::Server => "server",
+            Part::Gate => "gate",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
             Part::Tree => "tree",
@@ -91,6 +102,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
+            Part::Gate => metrics::gate(&daemon.gate.figures()),
             Part::Log => daemon
                 .log
                 .status()

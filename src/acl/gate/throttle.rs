@@ -109,8 +109,8 @@ mod tests {
         (0..BURST).for_each(|_| throttle.failed(v6("2001:db8::1"), now));
         assert!(throttle.may_try(v6("2001:db8::ffff"), now).is_err());
         // One in 4096 shares a bucket by chance: not all of ten do.
-        let free = |n: u8| throttle.may_try(Some(IpAddr::from([10, 0, 0, n])), now).is_ok();
-        assert!((0..10).filter(|n| free(*n)).count() >= 8);
+        let mut free = |n: u8| throttle.may_try(Some(IpAddr::from([10, 0, 0, n])), now).is_ok();
+        assert!((0..10).map(&mut free).filter(|free| *free).count() >= 8);
     }
 
     #[test]

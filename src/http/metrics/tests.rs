@@ -57,6 +57,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         load,
     };
     vec![
+        ("gate", gate(&GateFigures::default())),
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
         ("log", log(&blocked, "everysec")),

@@ -280,7 +280,7 @@ impl Client {
         let command = find(args.get(0)).expect("a known command");
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.session.proto);
-        let done = if let Err(refusal) = self.session.may_run(command) {
+        let done = if let Err(refusal) = self.session.may_run(command, &args) {
             Err(refusal)
         } else if !command.takes(args.len()) {
             Err(Refusal::Arity(command.name.into()))

@@ -510,13 +510,13 @@ async fn users_are_told_of_and_changed_by_no_command() {
             ("acl users", "*3 $3 ann $7 default $3 off"),
             (
                 "acl list",
-                "*3 $95 user ann on (password) resetchannels %R~a:* ~b:* &news:* -@all +@read \
-                 -@slow +acl|whoami $34 user default on nopass ~* &* +@all $38 user off off nopass \
+                "*3 $88 user ann on (password) resetchannels %R~a:* ~b:* &news:* -@all +@read \
+                 -@slow +acl|whoami $34 user default on nopass ~* &* +@all $39 user off off nopass \
                  resetchannels -@all",
             ),
             (
                 "acl getuser ann",
-                "*12 $5 flags *1 $2 on $9 passwords *1 $10 (password) $8 commands $35 -@all +@read \
+                "*12 $5 flags *1 $2 on $9 passwords *1 $10 (password) $8 commands $31 -@all +@read \
                  -@slow +acl|whoami $4 keys $11 %R~a:* ~b:* $8 channels $7 &news:* $9 selectors *0",
             ),
             ("acl dryrun ann get a:1", "+OK"),
