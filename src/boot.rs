@@ -248,6 +248,7 @@ async fn start(
     // Set once, here.
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
+    apply::follow_users(&daemon);
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }

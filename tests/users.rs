@@ -244,8 +244,8 @@ fn a_command_that_is_denied_ends_the_transaction_it_was_for() {
     assert_eq!(client.run("SET b 1").text(), KEY);
     assert!(client.run("EXEC").text().starts_with("EXECABORT "));
     let log = daemon.connect().run("ACL LOG");
-    let entry: Vec<String> = log.items()[0].items().iter().map(Reply::text).collect();
-    assert_eq!(entry[3..9], ["key", "context", "multi", "object", "b", "username"]);
+    let entry: Vec<String> = log.items()[0].items()[2..10].iter().map(Reply::text).collect();
+    assert_eq!(entry, ["reason", "key", "context", "multi", "object", "b", "username", "ann"]);
 }
 
 #[test]

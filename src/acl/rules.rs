@@ -35,9 +35,9 @@ impl Permissions {
         match rule {
             "allcommands" => self.whole(true),
             "nocommands" => self.whole(false),
-            "allkeys" => self.keys = None,
+            "allkeys" | "~*" => self.keys = None,
             "resetkeys" => self.keys = Some(Vec::new()),
-            "allchannels" => self.channels = None,
+            "allchannels" | "&*" => self.channels = None,
             "resetchannels" => self.channels = Some(Vec::new()),
             "on" | "off" => return Err("is no rule here; write enabled = true or false".to_owned()),
             "nopass" | "resetpass" => {
@@ -118,11 +118,11 @@ impl Permissions {
         let Some(patterns) = &mut self.keys else {
             return Err(in_vain("resetkeys"));
         };
-        if text == "*" && allows == (Need { read: true, write: true }) {
-            self.keys = None;
+        if let Some(known) = patterns.iter_mut().find(|pattern| pattern.text == text) {
+            known.allows.read |= allows.read;
+            known.allows.write |= allows.write;
             return Ok(());
         }
-        patterns.retain(|pattern| pattern.text != text || pattern.allows != allows);
         let glob = Glob::new(text.as_bytes());
         patterns.push(KeyPattern { text: text.to_owned(), glob, allows });
         Ok(())
@@ -132,11 +132,9 @@ impl Permissions {
         let Some(patterns) = &mut self.channels else {
             return Err(in_vain("resetchannels"));
         };
-        if text == "*" {
-            self.channels = None;
+        if patterns.iter().any(|pattern| pattern.text == text) {
             return Ok(());
         }
-        patterns.retain(|pattern| pattern.text != text);
         patterns.push(ChannelPattern { text: text.to_owned(), glob: Glob::new(text.as_bytes()) });
         Ok(())
     }

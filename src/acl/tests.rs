@@ -49,6 +49,8 @@ fn later_rules_win() {
 #[test]
 fn keys_are_matched_by_what_is_done_with_them() {
     use Reason::Key;
+    check("+@all %R~a %W~a", &["set a 1 get"], &[]);
+    check("+@all ~* ~*", &["set a 1 get"], &[]);
     check(
         "+@all %R~r:* %W~w:* ~b:*",
         &[

@@ -74,6 +74,32 @@ pub(super) fn follow_events(daemon: &Arc<Daemon>, tree: &Tree) {
     tokio::spawn(async move { stats.follow(events).await });
 }
 
+/// Closes the connections of users that new settings have taken away or turned off: when those are
+/// in effect, so that nobody can come back by the old ones.
+pub(super) fn follow_users(daemon: &Arc<Daemon>) {
+    let daemon = Arc::clone(daemon);
+    let mut settings = daemon.config.subscribe();
+    tokio::spawn(async move {
+        let mut known = Arc::clone(&settings.borrow_and_update().users);
+        while settings.changed().await.is_ok() {
+            let users = Arc::clone(&settings.borrow_and_update().users);
+            if users != known {
+                close_the_gone(&daemon, &users);
+                known = users;
+            }
+        }
+    });
+}
+
+fn close_the_gone(daemon: &Daemon, users: &Users) {
+    for client in daemon.clients.all() {
+        if users.get(&client.user()).is_none_or(|user| !user.is_enabled()) {
+            info!(client = client.id, user = %client.user(), "its user is gone or off; closed");
+            client.kill();
+        }
+    }
+}
+
 /// Closes the log's queue as soon as the log has given up. Its end stops the tree from the front
 /// on, and the front waits for replies: those that wait for the log would hold it to its limit.
 pub(super) fn close_with_the_log(tree: &Tree, intake: DaemonIntake) {
@@ -219,7 +245,6 @@ impl Applier for Actors {
         let (interval, intake) = (self.sweep_interval.clone(), self.intake.clone());
         let upkeep = self.upkeep.clone();
         let log_changes = touches(changes, &["wal."]);
-        let users_change = touches(changes, &["users"]);
         let max_clients = new.server.max_clients;
         let more_or_fewer = touches(changes, &["server.max_clients"]);
         if more_or_fewer {
@@ -232,9 +257,6 @@ impl Applier for Actors {
             daemon.generation.fetch_add(1, Ordering::Relaxed);
             if more_or_fewer {
                 daemon.clients.set_max(max_clients);
-            }
-            if users_change {
-                close_the_gone(&daemon, &new.users);
             }
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
@@ -253,16 +275,5 @@ impl Applier for Actors {
                 tree.set_watchdog(new.supervision.watchdog);
             }
         }))
-    }
-}
-
-/// Closes connections of users that are gone or off. Those that just log in find out by themselves
-/// with their next command.
-fn close_the_gone(daemon: &Daemon, users: &Users) {
-    for client in daemon.clients.all() {
-        if users.get(&client.user()).is_none_or(|user| !user.is_enabled()) {
-            info!(client = client.id, user = %client.user(), "its user is gone or off; closed");
-            client.kill();
-        }
     }
 }

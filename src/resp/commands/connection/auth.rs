@@ -54,9 +54,14 @@ pub(super) fn log_in(session: &mut Session, user: &[u8], given: &[u8]) -> Result
     }
     let users = Arc::clone(&daemon.config().settings().users);
     if let Some(user) = users.authenticate(user, given) {
-        gate.login(Login::Accepted, from, now);
         session.authenticate(user);
-        return Ok(());
+        // Whoever closes connections of users that are gone sees this one's user from here on. If
+        // it looked before, the new settings are there to be seen.
+        if session.follow(&daemon.config().settings().users) {
+            gate.login(Login::Accepted, from, now);
+            return Ok(());
+        }
+        session.close_after_reply = true;
     }
     gate.login(Login::Refused, from, now);
     session.note_refused("auth", b"AUTH", user);
