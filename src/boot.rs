@@ -217,6 +217,7 @@ async fn start(
     let daemon = Arc::new(Daemon {
         shards: Shards::new(wiring.shards.clone(), recovery.hasher, recovery.journal.clone()),
         clients: Clients::new(max_clients),
+        pubsub: crate::pubsub::PubSub::new(&settings.server, Box::new(crate::pubsub::Local)),
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         gate: Gate::default(),
@@ -226,6 +227,7 @@ async fn start(
         snapshots: wiring.snapshots.clone(),
         past,
         metrics: Published::new(),
+        tier: wiring.tier.clone(),
         tree: OnceLock::new(),
         missing,
         life,
@@ -236,15 +238,10 @@ async fn start(
     let on_change = apply::reload_on_change(&daemon);
     // Before anybody can connect and change a setting.
     apply::install(&daemon, &telemetry, &wiring);
-    let root = wiring.root(&daemon, recovery, &telemetry, seen, on_change);
+    let root = wiring.root(&daemon, recovery, &telemetry, seen, on_change).map_err(internal)?;
     let options =
         TreeOptions { watchdog: settings.supervision.watchdog, start_within: TREE_WITHIN };
-    let tree = Tree::start(root, options).await.map_err(|error| Failure {
-        kind: Kind::Startup,
-        dependency: "actors".to_owned(),
-        details: error.to_string(),
-        exit: Exit::Internal,
-    })?;
+    let tree = Tree::start(root, options).await.map_err(|error| internal(error.to_string()))?;
     // Set once, here.
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
@@ -257,6 +254,10 @@ async fn start(
         tokio::spawn(load.run(wiring.shards.clone(), wiring.snapshots.status().cloned()))
     });
     Ok(Running { daemon, tree, wiring, load, _data: data })
+}
+
+fn internal(details: String) -> Failure {
+    Failure { kind: Kind::Startup, dependency: "actors".to_owned(), details, exit: Exit::Internal }
 }
 
 /// How many clients there are descriptors for: `server.max_clients`, or fewer, which is said.

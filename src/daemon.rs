@@ -22,14 +22,17 @@ use seawall_actors::supervise::{CallError, Handle, Reason, TreeHandle, Unknown};
 use seawall_actors::wal;
 use tokio::sync::watch;
 
+use self::snapshots::Wanting;
 use crate::acl::Gate;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
+use crate::pubsub::PubSub;
 use crate::resp::clients::Clients;
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
+use crate::tier::Tier;
 
 /// The address of one shard actor.
 pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
@@ -44,6 +47,8 @@ pub struct Daemon {
     pub shards: Shards,
     /// The connections.
     pub clients: Clients,
+    /// Who listens to which channel.
+    pub pubsub: PubSub,
     /// Where clients come in.
     pub sockets: Sockets,
     /// Server-wide numbers.
@@ -62,6 +67,8 @@ pub struct Daemon {
     pub past: Past,
     /// The metrics aggregator's newest snapshot.
     pub metrics: Published,
+    /// The second tier, if there is one.
+    pub tier: Option<Tier>,
     /// The supervision tree; set once it stands.
     pub tree: OnceLock<TreeHandle>,
     /// What could not be started and is done without (`startup.fail_fast = false`).
@@ -81,11 +88,9 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// What the daemon does without, in words: since its start, or because of what
-    /// became of snapshots and of the room for the log.
-    pub fn missing(&self) -> impl Iterator<Item = String> {
-        let missing = self.missing.iter().cloned();
-        missing.chain(self.snapshots.current().into_iter().flat_map(snapshots::wanting))
+    /// What is wrong with snapshots and with the room for the log.
+    fn wanting(&self) -> impl Iterator<Item = Wanting> {
+        self.snapshots.current().into_iter().flat_map(snapshots::wanting)
     }
 
     /// Parts of the tree that gave up and are left down.

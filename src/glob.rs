@@ -62,9 +62,13 @@ impl Glob {
         self.elements == [Element::Run]
     }
 
-    /// Whether `text`, all of it, matches.
+    /// Whether `text`, all of it, matches. As in Redis, the empty text matches the empty pattern
+    /// alone, and not even `*`.
     #[must_use]
     pub fn matches(&self, text: &[u8]) -> bool {
+        if text.is_empty() {
+            return self.elements.is_empty();
+        }
         if text.len() < self.least {
             return false;
         }

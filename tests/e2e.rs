@@ -27,6 +27,7 @@ mod outages;
 mod packing;
 mod past;
 mod protocol;
+mod pubsub;
 mod rebuilding;
 mod retention;
 mod rollback;

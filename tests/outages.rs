@@ -203,68 +203,127 @@ fn is_noticed(daemon: &mut Daemon) {
     assert!(begun.elapsed() < NOTICED_WITHIN, "{:?}", begun.elapsed());
 }
 
+/// Waits until the log takes writes again, in new files.
+fn begins_anew(daemon: &mut Daemon, client: &mut Raw) {
+    daemon.wait_log("a new segment", |line| line["event"] == "begun_anew");
+    wait_until("writes are taken again", || client.run("SET healed yes") == Reply::ok());
+}
+
 #[test]
-fn a_log_that_was_moved_away_refuses_writes_within_seconds_and_takes_them_when_it_is_back() {
-    let mut daemon = Setup::new().with("cache.shards", "2").start();
-    let (wal, away) = (daemon.dir().join("data/wal"), daemon.dir().join("data/away"));
+fn a_log_that_was_removed_goes_on_in_new_files_and_loses_nothing() {
+    // The log alone; what is in the data directory; the directory itself.
+    for what in ["data/wal", "data/*", "data"] {
+        let mut daemon = Setup::new()
+            .with("cache.shards", "2")
+            .with("wal.segment_size", SEGMENT)
+            .with("wal.compress_above", r#""0""#)
+            .start();
+        let mut client = daemon.connect();
+        fill_all(&mut client, 30);
+        assert_eq!(client.run("SAVE"), Reply::ok());
+        assert_eq!(client.run("SET early v"), Reply::ok());
+        let removal = format!("rm -rf {what}");
+        let removed = Command::new("sh").args(["-c", &removal]).current_dir(daemon.dir()).status();
+        assert!(removed.expect("a shell").success());
+        assert_eq!(client.run("SET meanwhile v"), Reply::ok());
+        is_noticed(&mut daemon);
+        assert_eq!(client.run("GET early"), Reply::bulk("v"));
+        begins_anew(&mut daemon, &mut client);
+        assert_eq!(client.run("SET late v"), Reply::ok());
+        // The directory is the daemon's again.
+        let (code, log) = second_daemon(&daemon);
+        assert_eq!(code, 75, "{log}");
+        daemon.kill();
+        daemon.restart();
+        let mut client = daemon.connect();
+        check(&mut client, 30);
+        let values = client.run("MGET early meanwhile late healed");
+        let v = || Reply::bulk("v");
+        assert_eq!(values.items(), [v(), v(), v(), Reply::bulk("yes")], "{what}");
+        // It is a log like any other.
+        assert_eq!(client.run("SAVE"), Reply::ok());
+        daemon.stop();
+        daemon.restart();
+        check(&mut daemon.connect(), 30);
+    }
+}
+
+fn fill_all(client: &mut Raw, count: usize) {
+    for n in 0..count {
+        assert_eq!(client.call(&["SET", &format!("key:{n}"), &value(n)]), Reply::ok());
+    }
+}
+
+/// How a second daemon on the same data directory ends.
+fn second_daemon(daemon: &Daemon) -> (i32, String) {
+    let data = format!("{:?}", daemon.dir().join("data"));
+    Setup::new().with("data.dir", &data).fails()
+}
+
+/// A daemon whose log is removed and cannot begin anew: no file can be made.
+fn removed_for_good() -> (Daemon, Raw) {
+    let mut daemon = Setup::new().with("debug.drills", "true").with("cache.shards", "2").start();
     let mut client = daemon.connect();
     assert_eq!(client.run("SET early v"), Reply::ok());
-    fs::rename(&wal, &away).expect("the log's folder");
-    assert_eq!(client.run("SET meanwhile v"), Reply::ok());
+    client.run("SW.DRILL POINT fs.create return(EACCES)");
+    fs::remove_dir_all(daemon.dir().join("data/wal")).expect("the log's folder");
     is_noticed(&mut daemon);
-    let refused = client.run("SET late v").text();
-    assert!(
-        refused.starts_with("MISCONF") && refused.contains("was removed or replaced"),
-        "{refused}"
-    );
-    assert!(refused.contains("was not applied"), "{refused}");
-    assert_eq!(
-        client.run("MGET early meanwhile late").items()[..2],
-        [Reply::bulk("v"), Reply::bulk("v")]
-    );
-    // A folder of that name alone is not the log.
-    fs::create_dir(&wal).expect("the data directory");
-    assert!(client.run("SET late v").is_error());
-    fs::remove_dir(&wal).expect("it is empty");
-    fs::rename(&away, &wal).expect("the log's folder");
-    heals(&mut client);
-    daemon.kill();
-    daemon.restart();
-    let values = daemon.connect().run("MGET early meanwhile late healed");
-    let expected = [Reply::bulk("v"), Reply::bulk("v"), Reply::Nil, Reply::bulk("yes")];
-    assert_eq!(values.items(), expected);
+    (daemon, client)
 }
 
 /// What was in it is nowhere else: the next start does not pass over it.
 #[test]
-fn a_log_that_was_removed_refuses_writes_within_seconds_and_the_next_start() {
-    let mut daemon = Setup::new().start();
-    let wal = daemon.dir().join("data/wal");
-    let mut client = daemon.connect();
-    assert_eq!(client.run("SET early v"), Reply::ok());
-    fs::remove_dir_all(&wal).expect("the log's folder");
-    is_noticed(&mut daemon);
-    assert!(client.run("SET late v").is_error());
+fn a_log_that_was_removed_and_not_begun_anew_refuses_writes_and_the_next_start() {
+    let (mut daemon, mut client) = removed_for_good();
+    let refused = client.run("SET late v").text();
+    assert!(refused.starts_with("MISCONF") && refused.contains("was not applied"), "{refused}");
+    assert!(refused.contains("was removed or replaced"), "{refused}");
     assert_eq!(client.run("GET early"), Reply::bulk("v"));
-    fs::create_dir(&wal).expect("the data directory");
-    assert!(client.run("SET late v").is_error());
+    assert_eq!(client.run("WAITAOF 1 0 10").items()[0], Reply::Int(0), "it was on disk");
     daemon.kill();
     daemon.relaunch();
     assert_eq!(daemon.wait_exit().code(), Some(83), "{}", daemon.log_text());
 }
 
-/// Who would write next does not begin another log in its place.
+/// Whoever would write next finds nothing to go on from.
 #[test]
-fn a_log_that_was_removed_is_not_begun_anew_by_its_restarted_actor() {
-    let mut daemon = Setup::new().with("debug.drills", "true").start();
+fn a_log_that_was_removed_is_begun_anew_by_its_restarted_actor() {
+    let mut daemon = Setup::new().with("debug.drills", "true").with("cache.shards", "2").start();
     let mut client = daemon.connect();
     assert_eq!(client.run("SET early v"), Reply::ok());
     fs::remove_dir_all(daemon.dir().join("data/wal")).expect("the log's folder");
-    fs::create_dir(daemon.dir().join("data/wal")).expect("the data directory");
+    assert_eq!(client.run("SET meanwhile v"), Reply::ok());
     assert_eq!(client.run("SW.DRILL panic wal"), Reply::ok());
-    assert_eq!(daemon.wait_exit().code(), Some(80), "{}", daemon.log_text());
-    let left = fs::read_dir(daemon.dir().join("data/wal")).expect("the log's folder");
-    assert_eq!(left.count(), 0);
+    begins_anew(&mut daemon, &mut client);
+    daemon.kill();
+    daemon.restart();
+    let values = daemon.connect().run("MGET early meanwhile healed");
+    assert_eq!(values.items(), [Reply::bulk("v"), Reply::bulk("v"), Reply::bulk("yes")]);
+}
+
+#[test]
+fn a_log_that_was_moved_away_and_back_at_once_goes_on() {
+    let mut daemon = Setup::new().with("debug.drills", "true").start();
+    let (wal, away) = (daemon.dir().join("data/wal"), daemon.dir().join("data/away"));
+    let mut client = daemon.connect();
+    assert_eq!(client.run("SET early v"), Reply::ok());
+    client.run("SW.DRILL POINT fs.create return(EACCES)");
+    fs::rename(&wal, &away).expect("the log's folder");
+    assert_eq!(client.run("SET meanwhile v"), Reply::ok());
+    is_noticed(&mut daemon);
+    // The directory was made again, but no segment in it.
+    wait_until("it tries to begin anew", || wal.exists());
+    fs::remove_dir(&wal).expect("it is empty");
+    if let Err(raced) = fs::rename(&away, &wal) {
+        fs::remove_dir(&wal).expect("it is empty");
+        fs::rename(&away, &wal).unwrap_or_else(|again| panic!("{raced}, {again}"));
+    }
+    heals(&mut client);
+    client.run("SW.DRILL POINT fs.create");
+    daemon.kill();
+    daemon.restart();
+    let values = daemon.connect().run("MGET early meanwhile healed");
+    assert_eq!(values.items(), [Reply::bulk("v"), Reply::bulk("v"), Reply::bulk("yes")]);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! What every end-to-end test stands on: a daemon, a raw client, a real Redis.
 
+pub mod certificates;
 pub mod daemon;
 pub mod http;
 pub mod linear;
 pub mod load;
+pub mod port;
+pub mod proxy;
 pub mod raw;
 pub mod redis;
 pub mod reply;

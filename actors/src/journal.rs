@@ -10,8 +10,8 @@ mod record;
 
 pub use author::{Author, Credits, Identity, Note};
 pub(crate) use record::packed;
-pub(crate) use record::voids;
 pub use record::{DecodeError, Item, Record, RecordBatch, Records};
+pub(crate) use record::{put_varint, take_varint, varint_len, voids};
 
 /// Log sequence number: counts records, from 1. 0 means "nothing yet".
 pub type Lsn = u64;

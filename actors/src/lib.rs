@@ -13,6 +13,7 @@
 //! | [`journal`] | the words that cache and log share: records, batches, LSNs |
 //! | [`metrics`] | histograms, counters, and the aggregator actor |
 //! | [`watch`] | the actor that watches configuration files |
+//! | [`redis`] | links to Redis or Valkey: pool, retries, what a failure means |
 //! | [`failpoint`] | places where tests make it fail; nothing in a release build |
 //!
 //! Architecture invariants: `policy` and `supervise` know nobody; `cache` does not know `wal`
@@ -24,6 +25,7 @@ pub mod failpoint;
 pub mod journal;
 pub mod metrics;
 pub mod policy;
+pub mod redis;
 pub mod snapshot;
 pub mod supervise;
 pub mod wal;

@@ -8,6 +8,8 @@
 //! joined (and, below a supervisor that died, everything under it), so that what the old state's
 //! `Drop` hands back is there for the new one.
 
+mod change;
+mod check;
 mod event;
 mod exit;
 mod handle;
@@ -26,9 +28,11 @@ mod tree;
 mod watchdog;
 mod worker;
 
+pub use change::{AddError, Added, NoSupervisor, RemoveError};
+pub use check::{MAX_CHILDREN, SpecError};
 pub use event::{StopHow, StoppedChild, TreeEvent};
 pub use exit::{Exit, panic_text};
-pub use handle::{CallError, Handle, NotExecuted, Unknown};
+pub use handle::{CallError, Changes, Handle, NotExecuted, Unknown};
 pub use node::{ChildState, Kind};
 pub use pulse::Pulse;
 pub use shell::{Drill, Envelope, Shell};

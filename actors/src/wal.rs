@@ -23,8 +23,10 @@
 pub mod actor;
 mod ahead;
 mod appender;
+mod format;
 mod frame;
 mod fs;
+mod ground;
 pub mod history;
 mod holds;
 pub mod inspect;
@@ -51,6 +53,7 @@ mod tests;
 
 pub use actor::{WalActor, WalArgs, WalMsg};
 pub use appender::{AppendError, Appender};
+pub use ground::Base;
 pub use holds::{Held, Hold, HoldError, Holds};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};

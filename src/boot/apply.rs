@@ -22,6 +22,7 @@ use crate::descriptors;
 use crate::resp::front::FrontMsg;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
+use crate::tier::Tier;
 
 /// Called by the watcher when a configuration file has changed.
 pub(super) fn reload_on_change(daemon: &Arc<Daemon>) -> OnChange {
@@ -126,6 +127,7 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         sockets: wiring.sockets.clone(),
         front: wiring.front.clone(),
     }));
+    config.add_applier(Arc::new(Links(wiring.tier.clone())));
     config.add_applier(Arc::new(Actors {
         daemon: Arc::clone(daemon),
         shards: wiring.shards.clone(),
@@ -134,6 +136,39 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         upkeep: wiring.upkeep.clone(),
         intake: wiring.intake.clone(),
     }));
+}
+
+/// `[redis]`: links switch over one by one, each once its new connection stands.
+struct Links(Option<Tier>);
+
+impl Applier for Links {
+    fn name(&self) -> &str {
+        "links"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        changes: &[Change],
+    ) -> Result<Commit, String> {
+        if !touches(changes, &["redis."]) {
+            return Ok(Box::new(|| {}));
+        }
+        match (&self.0, &new.redis) {
+            (Some(tier), Some(redis)) => {
+                let (pool, link) = (tier.pool.clone(), redis.link.clone());
+                Ok(Box::new(move || pool.configure(link)))
+            }
+            (None, None) => Ok(Box::new(|| {})),
+            (None, Some(_)) => {
+                Err("redis.url was empty at the start; restart to set it".to_owned())
+            }
+            (Some(_), None) => {
+                Err("redis.url was set at the start; restart to do without it".to_owned())
+            }
+        }
+    }
 }
 
 /// The keys of changes, for the line that sums a reload up.
@@ -258,6 +293,7 @@ impl Applier for Actors {
             if more_or_fewer {
                 daemon.clients.set_max(max_clients);
             }
+            daemon.pubsub.configure(&new.server);
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
                 if *config.borrow() != fresh {

@@ -150,6 +150,7 @@ pub(super) async fn open(
     let opened = opened.map_err(|died| failed(&died))?.map_err(|error| unreadable(&error))?;
     let snapshots = opened.snapshots();
     let intake = DaemonIntake::unread(&wal_settings(settings));
+    intake.keep(Arc::clone(data));
     let cradles: Vec<Arc<Cradle>> = configs.iter().map(|_| Arc::default()).collect();
     let poison = Arc::new(Poison::new(data.path(), Arc::clone(loading)));
     let filled = watch::Sender::new(false);
@@ -199,7 +200,7 @@ fn unreadable(error: &OpenError) -> Failure {
         OpenError::Corrupt(_)
         | OpenError::Manifest { .. }
         | OpenError::Baseless { .. }
-        | OpenError::TooNew { .. } => (Kind::Corrupt, Exit::Corrupt),
+        | OpenError::OtherVersion { .. } => (Kind::Corrupt, Exit::Corrupt),
     };
     Failure { kind, dependency: "log".to_owned(), details: error.to_string(), exit }
 }

@@ -25,6 +25,7 @@ use crate::resp::front::{Front, FrontArgs, FrontMsg};
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
+use crate::tier::Tier;
 
 /// Of `supervision.grace`, what the front may use to let connections finish; the rest is for the
 /// log and everything else.
@@ -57,6 +58,8 @@ pub(super) struct Wiring {
     pub intake: Option<DaemonIntake>,
     /// The actor that takes snapshots, and how the last went.
     pub snapshots: SnapshotHandle,
+    /// The second tier.
+    pub tier: Option<Tier>,
     grace: Duration,
 }
 
@@ -86,6 +89,7 @@ impl Wiring {
             upkeep: watch::Sender::new(upkeep_settings(settings)),
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
             snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
+            tier: settings.redis.as_ref().map(Tier::new),
             grace: settings.supervision.grace,
         }
     }
@@ -100,6 +104,9 @@ impl Wiring {
     }
 
     /// The root and everything below it.
+    ///
+    /// # Errors
+    /// Settings that make no tree; a rule of the configuration has missed it.
     pub fn root(
         &self,
         daemon: &Arc<Daemon>,
@@ -107,7 +114,7 @@ impl Wiring {
         telemetry: &Arc<Telemetry>,
         seen: Seen,
         on_change: OnChange,
-    ) -> SupervisorSpec {
+    ) -> Result<SupervisorSpec, String> {
         let mut root =
             SupervisorSpec::new("root", Strategy::OneForOne).child(metrics(daemon, telemetry));
         if let Some((intake, dir)) = &recovery.wal {
@@ -118,8 +125,12 @@ impl Wiring {
         if let Some(snapshots) = snapshots {
             root = root.child(snapshots);
         }
-        root.child(watcher(daemon, seen, on_change))
-            .child(ChildSpec::supervisor(self.front(daemon)))
+        if let (Some(tier), Some(redis)) = (&self.tier, &daemon.config.settings().redis) {
+            root = root.child(ChildSpec::supervisor(tier.links(redis)?));
+        }
+        Ok(root
+            .child(watcher(daemon, seen, on_change))
+            .child(ChildSpec::supervisor(self.front(daemon))))
     }
 
     fn wal(&self, daemon: &Arc<Daemon>, intake: &DaemonIntake, dir: &std::path::Path) -> ChildSpec {

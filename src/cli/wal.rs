@@ -28,7 +28,7 @@ pub struct WalArgs {
 /// What to do with the log.
 #[derive(Debug, Subcommand)]
 enum WalCommand {
-    /// Check every segment and frame; exits with 0 if clean, 84 if torn, 83 if corrupt
+    /// Check every segment, frame and snapshot; exits with 0 if clean, 84 if torn, 83 if corrupt
     Verify(verify::VerifyArgs),
     /// Print the records, one a line
     Dump(dump::DumpArgs),
@@ -81,7 +81,7 @@ fn exit_for(verdict: Verdict, holder: Option<Holder>) -> Exit {
         Verdict::Clean => Exit::Ok,
         Verdict::Torn if holder.is_some() => Exit::Ok,
         Verdict::Torn => Exit::Torn,
-        Verdict::TooNew | Verdict::Corrupt => Exit::Corrupt,
+        Verdict::OtherVersion | Verdict::Corrupt => Exit::Corrupt,
     }
 }
 
@@ -95,7 +95,7 @@ const fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Clean => "clean",
         Verdict::Torn => "torn",
-        Verdict::TooNew => "too new",
+        Verdict::OtherVersion => "other version",
         Verdict::Corrupt => "corrupt",
     }
 }

@@ -7,6 +7,7 @@
 
 mod cache;
 mod log;
+mod redis;
 mod section;
 mod server;
 mod snapshot;
@@ -123,8 +124,8 @@ impl Key {
 
 /// All keys, section by section, in the order of the documentation.
 pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
-    let tables: [&'static [Key]; 5] =
-        [server::KEYS, cache::KEYS, wal::KEYS, snapshot::KEYS, log::KEYS];
+    let tables: [&'static [Key]; 6] =
+        [server::KEYS, cache::KEYS, wal::KEYS, snapshot::KEYS, redis::KEYS, log::KEYS];
     tables.into_iter().flatten().collect()
 });
 

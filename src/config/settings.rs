@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_actors::redis::LinkSettings;
+
 use super::address::Address;
 use super::files::NamedFiles;
 use super::secret::Secret;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub wal: Wal,
     /// `[snapshot]`
     pub snapshot: Snapshot,
+    /// `[redis]`; `None` without a `url`.
+    pub redis: Option<Redis>,
     /// `[log]`
     pub log: Log,
     /// `[supervision]`
@@ -69,12 +73,33 @@ pub struct Server {
     pub query_buffer: usize,
     /// Bytes of replies that may wait for one client.
     pub output_buffer: usize,
+    /// Bytes of messages that may wait for one subscriber.
+    pub pubsub_buffer: usize,
+    /// Channels and patterns that one client may subscribe to.
+    pub max_subscriptions: usize,
+    /// Channels and patterns that may be subscribed to in all.
+    pub max_channels: usize,
     /// From when on a command goes into the slow log.
     pub slowlog_slower_than: Option<Duration>,
     /// How many commands the slow log keeps.
     pub slowlog_max_len: usize,
     /// From when on a command is sampled by LATENCY.
     pub latency_threshold: Option<Duration>,
+}
+
+/// `[redis]`: the second tier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Redis {
+    /// Where it is, and how the connections are kept.
+    pub link: LinkSettings,
+    /// How many connections.
+    pub links: usize,
+    /// So many failed connections in a row open the breaker.
+    pub breaker_failures: u32,
+    /// Its first wait.
+    pub breaker_cool_down: Duration,
+    /// Its longest wait.
+    pub breaker_max_cool_down: Duration,
 }
 
 /// `[admin]`: the HTTP listener.

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
+use seawall_actors::redis::{LinkSettings, Password, TlsFiles};
 
 use super::files::NamedFiles;
 use super::keys;
 use super::machine::Machine;
 use super::secret::Secret;
 use super::settings::{
-    Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, LogRecovery, Server,
-    Settings, Snapshot, Startup, Supervision, Validation, Wal,
+    Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, LogRecovery, Redis,
+    Server, Settings, Snapshot, Startup, Supervision, Validation, Wal,
 };
 use super::sources::Values;
 use super::value::Value;
@@ -82,6 +83,7 @@ pub fn validate(
     let password = password(&values, files, &mut violations);
     let users = users::users(&values, files, password.as_ref(), &mut violations);
     let auto = running_shards.unwrap_or_else(|| auto_shards(&values, machine, max_memory));
+    redis_rules(&values, &mut violations);
     let mut settings = build(values, auto, max_memory, password);
     (settings.users, settings.files) = (users, files.clone());
     rules(&settings, &mut violations);
@@ -123,10 +125,7 @@ fn cap(values: &mut Values, memory: Option<u64>) {
 }
 
 fn password(values: &Values, files: &NamedFiles, out: &mut Vec<Violation>) -> Option<Secret> {
-    let direct = match values.get("server.requirepass") {
-        Some(Value::Secret(secret)) if !secret.expose().is_empty() => Some(secret.clone()),
-        _ => None,
-    };
+    let direct = secret(values, "server.requirepass").cloned();
     let path = text(values, "server.requirepass_file");
     if direct.is_some() && !path.is_empty() {
         out.push(Violation {
@@ -279,6 +278,9 @@ fn build(
             protected_mode: flag(v, "server.protected_mode"),
             query_buffer: to_usize(size(v, "server.query_buffer")),
             output_buffer: to_usize(size(v, "server.output_buffer")),
+            pubsub_buffer: to_usize(size(v, "server.pubsub_buffer")),
+            max_subscriptions: to_usize(int(v, "server.max_subscriptions")),
+            max_channels: to_usize(int(v, "server.max_channels")),
             slowlog_slower_than: bounded(v, "server.slowlog_slower_than"),
             slowlog_max_len: to_usize(int(v, "server.slowlog_max_len")),
             latency_threshold: bounded(v, "server.latency_threshold"),
@@ -330,6 +332,7 @@ fn build(
             after_bytes: nonzero(size(v, "snapshot.after_bytes")),
             keep: to_usize(int(v, "snapshot.keep")).max(2),
         },
+        redis: redis(v),
         log: Log {
             format: match text(v, "log.format") {
                 "json" => LogFormat::Json,
@@ -347,6 +350,62 @@ fn build(
         files: NamedFiles::default(),
         values,
     }
+}
+
+/// Rules of `[redis]` that its settings no longer show.
+fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
+    let mut broken = |keys: &[&'static str], message: &str| {
+        out.push(Violation { keys: keys.to_vec(), message: message.to_owned() });
+    };
+    if secret(v, "redis.password").is_some() && path(v, "redis.password_file").is_some() {
+        broken(
+            &["redis.password_file", "redis.password"],
+            "password and password_file exclude each other; set one of them",
+        );
+    }
+    if path(v, "redis.cert_file").is_some() != path(v, "redis.key_file").is_some() {
+        broken(
+            &["redis.key_file", "redis.cert_file"],
+            "a certificate needs its key: set both cert_file and key_file, or neither",
+        );
+    }
+    if duration(v, "redis.breaker_cool_down") > duration(v, "redis.breaker_max_cool_down") {
+        broken(
+            &["redis.breaker_max_cool_down", "redis.breaker_cool_down"],
+            "the longest wait is shorter than the first, breaker_cool_down",
+        );
+    }
+}
+
+fn redis(v: &Values) -> Option<Redis> {
+    let url = match v.get("redis.url") {
+        Some(Value::Url(url)) if !url.expose().is_empty() => url.expose().to_owned(),
+        _ => return None,
+    };
+    let password = path(v, "redis.password_file")
+        .map(Password::File)
+        .or_else(|| secret(v, "redis.password").map(|s| Password::Text(s.expose().to_owned())));
+    let client = path(v, "redis.cert_file").zip(path(v, "redis.key_file"));
+    let link = LinkSettings {
+        url,
+        username: Some(text(v, "redis.username").to_owned()).filter(|name| !name.is_empty()),
+        password,
+        client_name: text(v, "redis.client_name").to_owned(),
+        tls: TlsFiles { ca: path(v, "redis.ca_file"), client },
+        timeout: duration(v, "redis.timeout"),
+        connect_timeout: duration(v, "redis.connect_timeout"),
+        ping_every: duration(v, "redis.ping_every"),
+        max_age: bounded(v, "redis.max_age"),
+        in_flight: to_usize(int(v, "redis.in_flight")),
+        retry_share: u8::try_from(int(v, "redis.retry_share")).unwrap_or(100),
+    };
+    Some(Redis {
+        link,
+        links: to_usize(int(v, "redis.links")),
+        breaker_failures: u32::try_from(int(v, "redis.breaker_failures")).unwrap_or(1),
+        breaker_cool_down: duration(v, "redis.breaker_cool_down"),
+        breaker_max_cool_down: duration(v, "redis.breaker_max_cool_down"),
+    })
 }
 
 // === the values by type ===
@@ -388,6 +447,13 @@ fn text<'a>(values: &'a Values, path: &'static str) -> &'a str {
     match values.get(path) {
         Some(Value::Text(t)) => t,
         _ => "",
+    }
+}
+
+fn secret<'a>(values: &'a Values, path: &'static str) -> Option<&'a Secret> {
+    match values.get(path) {
+        Some(Value::Secret(secret)) if !secret.expose().is_empty() => Some(secret),
+        _ => None,
     }
 }
 

@@ -74,6 +74,13 @@ pub enum Kind {
     Secret,
     /// A list of secrets. Never printed.
     Secrets,
+    /// Where a Redis is, or `""` for nowhere. Printed without its password.
+    RedisUrl,
+    /// A name without spaces, of letters, digits and `.:_-`. `empty`: whether `""` is allowed.
+    Name {
+        /// Whether `""` is allowed.
+        empty: bool,
+    },
 }
 
 /// A value that its [`Kind`] has accepted.
@@ -101,6 +108,8 @@ pub enum Value {
     Secrets(Vec<Secret>),
     /// The rows of an array of tables.
     Rows(Vec<Row>),
+    /// See [`Kind::RedisUrl`].
+    Url(Secret),
 }
 
 impl Value {
@@ -116,7 +125,7 @@ impl Value {
             Self::Percent(p) => format!("{p}%"),
             Self::Text(t) => t.clone(),
             Self::List(items) => items.join(" "),
-            Self::Secret(s) => s.expose().to_owned(),
+            Self::Secret(s) | Self::Url(s) => s.expose().to_owned(),
             Self::Secrets(all) => all.iter().map(Secret::expose).collect::<Vec<_>>().join(" "),
             Self::Rows(rows) => rows.iter().map(Row::name).collect::<Vec<_>>().join(" "),
         }
@@ -128,6 +137,7 @@ impl Value {
         match self {
             Self::Secret(s) if !s.expose().is_empty() => "***".to_owned(),
             Self::Secrets(all) => vec!["***"; all.len()].join(" "),
+            Self::Url(s) => without_password(s.expose()),
             other => other.to_text(),
         }
     }
@@ -148,9 +158,38 @@ impl Value {
     #[must_use]
     pub fn to_toml_shown(&self) -> toml_edit::Value {
         match self {
-            Self::Secret(_) => self.to_shown().into(),
+            Self::Secret(_) | Self::Url(_) => self.to_shown().into(),
             Self::Secrets(all) => toml_edit::Value::Array(all.iter().map(|_| "***").collect()),
             other => other.to_toml(),
+        }
+    }
+}
+
+/// An address as people may see it: `redis://user:***@host`.
+fn without_password(url: &str) -> String {
+    // The last `@` ends the credentials: a password may hold one, a host never does.
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((who, at)) = rest.rsplit_once('@') else { return url.to_owned() };
+    match who.split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***@{at}"),
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("redis://h:1/2", "redis://h:1/2"),
+            ("redis://bob:secret@h", "redis://bob:***@h"),
+            ("rediss://:p@ss@h/1", "rediss://:***@h/1"),
+            ("redis://bob@h", "redis://bob@h"),
+            ("", ""),
+        ] {
+            assert_eq!(Value::Url(Secret::new(url)).to_shown(), shown);
         }
     }
 }

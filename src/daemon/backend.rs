@@ -14,6 +14,7 @@ use super::{Daemon, Phase, StopMode};
 use crate::acl::Gate;
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
+use crate::pubsub::PubSub;
 use crate::resp::backend::{
     AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers,
 };
@@ -34,6 +35,10 @@ impl Backend for Daemon {
 
     fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    fn pubsub(&self) -> &PubSub {
+        &self.pubsub
     }
 
     fn slow(&self) -> &Slow {
@@ -133,7 +138,8 @@ impl Backend for Daemon {
             Some(cause) => format!("{} gave up: {cause}", reason.path),
             None => format!("{} gave up", reason.path),
         });
-        self.missing().chain(given_up).collect()
+        let wanting = self.wanting().map(|wanting| wanting.what);
+        self.missing.iter().cloned().chain(wanting).chain(given_up).collect()
     }
 
     async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {

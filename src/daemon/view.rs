@@ -1,7 +1,7 @@
 //! The daemon as the admin HTTP sees it, and its readings for the metrics aggregator.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use seawall_actors::metrics::{Sample, Snapshot, Source};
@@ -25,13 +25,19 @@ impl View for Daemon {
     }
 
     fn degraded(&self) -> Vec<Degraded> {
-        let missing = self.missing().map(|what| Degraded {
+        let age = |since: Instant| since.elapsed().as_secs_f64();
+        let missing = self.missing.iter().map(|what| Degraded {
             path: "startup".to_owned(),
-            cause: Some(what),
-            age_seconds: self.life.started.elapsed().as_secs_f64(),
+            cause: Some(what.clone()),
+            age_seconds: age(self.life.started),
+        });
+        let wanting = self.wanting().map(|wanting| Degraded {
+            path: "snapshots".to_owned(),
+            cause: Some(wanting.what),
+            age_seconds: wanting.since.map_or(0.0, age),
         });
         let given_up = self.given_up().map(|reason| Degraded::from(&reason));
-        missing.chain(given_up).collect()
+        missing.chain(wanting).chain(given_up).collect()
     }
 
     fn tree(&self) -> Option<TreeView> {
@@ -49,6 +55,7 @@ enum Part {
     Cache,
     Server,
     Gate,
+    PubSub,
     Log,
     Snapshots,
     Tree,
@@ -65,21 +72,23 @@ struct Reading {
 /// Everything the aggregator reads of this daemon.
 #[must_use]
 pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn Source>> {
-    [
+    let parts = [
         Part::Cache,
         Part::Server,
+        Part::PubSub,
         Part::Gate,
         Part::Log,
         Part::Snapshots,
         Part::Tree,
         Part::Daemon,
         Part::Process,
-    ]
-    .map(|part| {
-        let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
-        Arc::new(Reading { part, daemon, telemetry }) as Arc<dyn Source>
-    })
-    .into()
+    ];
+    parts
+        .map(|part| {
+            let (daemon, telemetry) = (Arc::clone(daemon), Arc::clone(telemetry));
+            Arc::new(Reading { part, daemon, telemetry }) as Arc<dyn Source>
+        })
+        .into()
 }
 
 #[async_trait]
@@ -89,6 +98,7 @@ impl Source for Reading {
             Part::Cache => "cache",
             Part::Server => "server",
             Part::Gate => "gate",
+            Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
             Part::Tree => "tree",
@@ -103,6 +113,7 @@ impl Source for Reading {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
             Part::Gate => metrics::gate(&daemon.gate.figures()),
+            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
             Part::Log => daemon
                 .log
                 .status()

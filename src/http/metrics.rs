@@ -16,6 +16,7 @@ use seawall_actors::wal;
 use super::view::{Degraded, Node};
 use crate::acl::gate::GateFigures;
 use crate::loading::Figures;
+use crate::pubsub::Space;
 use crate::stats::StatsSnapshot;
 
 /// The shards, in their order; `None` for one that does not answer.
@@ -87,6 +88,24 @@ pub fn gate(figures: &GateFigures) -> Sample {
     for (reason, n) in figures.denials() {
         s.count(&m::DENIED, &[reason.name()], n);
     }
+    s
+}
+
+/// Publish and subscribe.
+#[must_use]
+pub fn pubsub(figures: &crate::pubsub::Figures) -> Sample {
+    let mut s = Sample::new();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    for space in Space::ALL {
+        s.count(&m::CHANNELS, &[space.name()], count(figures.names(space)));
+    }
+    s.count(&m::SUBSCRIBERS, &[], count(figures.subscribers));
+    s.count(&m::SUBSCRIPTIONS, &[], count(figures.subscriptions));
+    s.count(&m::PUBSUB_TABLE, &[], count(figures.table_bytes));
+    s.count(&m::PUBSUB_PENDING, &[], count(figures.pending_bytes));
+    s.count(&m::PUBLISHED, &[], figures.published);
+    s.count(&m::DELIVERED, &[], figures.delivered);
+    s.count(&m::PUBSUB_OVERFLOWS, &[], figures.overflowed);
     s
 }
 

@@ -123,7 +123,8 @@ fn load(
         tries -= 1;
         let read = attempt(data, clock, progress);
         match &read {
-            Err(ExportError::Log(OpenError::TooNew { .. } | OpenError::BrokenOff)) | Ok(_) => {
+            Err(ExportError::Log(OpenError::OtherVersion { .. } | OpenError::BrokenOff))
+            | Ok(_) => {
                 return read;
             }
             Err(_) if tries > 0 => {}

@@ -25,6 +25,7 @@ use super::refusal::Refusal;
 use crate::acl::Gate;
 use crate::config::ConfigControl;
 use crate::loading::Figures;
+use crate::pubsub::PubSub;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
 
@@ -117,6 +118,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn clients(&self) -> &Clients;
     /// What came of logins and checks.
     fn gate(&self) -> &Gate;
+    /// Who listens to which channel.
+    fn pubsub(&self) -> &PubSub;
     /// What was slow.
     fn slow(&self) -> &Slow;
     /// Wall time now.

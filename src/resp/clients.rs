@@ -161,5 +161,8 @@ impl Deref for Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.shared.lock().remove(&self.info.id);
+        if let Some(inbox) = self.info.inbox() {
+            inbox.close();
+        }
     }
 }

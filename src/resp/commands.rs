@@ -12,6 +12,7 @@ mod docs;
 mod expiry;
 mod keyspace;
 mod numbers;
+mod pubsub;
 mod server;
 mod strings;
 pub(crate) mod subcommand;
@@ -27,6 +28,7 @@ static ALL: LazyLock<Box<[Command]>> = LazyLock::new(|| {
         keyspace::COMMANDS,
         expiry::COMMANDS,
         transactions::COMMANDS,
+        pubsub::COMMANDS,
         connection::COMMANDS,
         server::COMMANDS,
         tier::COMMANDS,

@@ -34,11 +34,15 @@ use super::transaction::Transaction;
 use super::wire::{Turn, Wire};
 use crate::config::settings::Settings;
 use crate::daemon::Daemon;
+use crate::pubsub::Arrival;
 use crate::slow::Thresholds;
 use crate::stats::Round;
 
 /// Requests in one round: others get their turn on the shards between two rounds.
 const ROUND_MAX: usize = 1024;
+/// Bytes of pushes that are taken out of the inbox at once. The others wait in there, where they
+/// are counted and share their memory with other inboxes.
+const PUSHES_ON_WAY: usize = 64 * 1024;
 /// How long a client that is owed too much may go without reading anything.
 const STALLED: Duration = Duration::from_secs(10);
 
@@ -60,6 +64,9 @@ pub enum Closed {
     /// An unfinished request is larger than `server.query_buffer`.
     #[error("a request is larger than server.query_buffer ({0} bytes)")]
     QueryBuffer(usize),
+    /// More messages wait than `server.pubsub_buffer`, and the subscriber does not read.
+    #[error("more than server.pubsub_buffer ({0} bytes) waits for a subscriber that does not read")]
+    PubSubBuffer(usize),
     /// More is owed than `server.output_buffer`, and the client does not read.
     #[error("more than server.output_buffer ({0} bytes) waits for a client that does not read")]
     OutputBuffer(usize),
@@ -142,7 +149,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let (id, addr) = (self.session.id(), self.session.client().addr.clone());
         let wrong = matches!(
             closed,
-            Closed::Protocol(_) | Closed::QueryBuffer(_) | Closed::OutputBuffer(_)
+            Closed::Protocol(_)
+                | Closed::QueryBuffer(_)
+                | Closed::OutputBuffer(_)
+                | Closed::PubSubBuffer(_)
         );
         let complain = || self.daemon.clients.may_complain(Instant::now());
         match wrong.then(complain).flatten() {
@@ -174,15 +184,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             let input = unique(&mut self.input);
             let turn = poll_fn(|cx| match self.wire.poll_turn(cx, &mut input.bytes) {
-                Poll::Ready(turn) => Poll::Ready(Ok(turn)),
-                Poll::Pending => interrupts.poll(cx).map(Err),
+                Poll::Ready(turn) => Poll::Ready(Event::Turn(turn)),
+                Poll::Pending => match (interrupts.poll(cx), client.inbox()) {
+                    (Poll::Ready(interrupt), _) => Poll::Ready(Event::Interrupt(interrupt)),
+                    (Poll::Pending, None) => Poll::Pending,
+                    (Poll::Pending, Some(inbox)) => {
+                        inbox.poll(cx, self.wire.owed() < PUSHES_ON_WAY).map(Event::Arrival)
+                    }
+                },
             });
             match turn.await {
-                Ok(Ok(Turn::Read)) => {}
-                Ok(Ok(Turn::End)) => return Closed::Left,
-                Ok(Err(error)) => return Closed::Io(error),
-                Err(Interrupt::Killed) => return Closed::Killed,
-                Err(Interrupt::Draining) => return self.drain().await,
+                Event::Turn(Ok(Turn::Read)) => {}
+                Event::Turn(Ok(Turn::End)) => return Closed::Left,
+                Event::Turn(Err(error)) => return Closed::Io(error),
+                Event::Interrupt(Interrupt::Killed) => return Closed::Killed,
+                Event::Interrupt(Interrupt::Draining) => return self.drain().await,
+                Event::Arrival(Arrival::Overflow) => {
+                    return Closed::PubSubBuffer(client.inbox().map_or(0, |inbox| inbox.limit()));
+                }
+                // The next wait begins with writing them.
+                Event::Arrival(Arrival::Pushes) => {
+                    self.take_pushes(PUSHES_ON_WAY);
+                    let (bytes_in, bytes_out) = self.wire.take_traffic();
+                    self.daemon.stats.transferred(bytes_in, bytes_out);
+                    self.note_buffers();
+                }
             }
         }
     }
@@ -211,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.note_buffers();
         self.consume(consumed);
         result?;
+        self.take_pushes(PUSHES_ON_WAY.saturating_sub(self.wire.owed()));
         if self.wire.owed() > self.bounds.output_buffer {
             self.relieve().await?;
         }
@@ -277,6 +304,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
+    /// Appends what waits in the inbox to what is owed, about `most` bytes of it. Behind whole
+    /// replies only.
+    fn take_pushes(&mut self, most: usize) {
+        if let Some(inbox) = self.session.inbox()
+            && most > 0
+        {
+            inbox.take(&mut Reply::new(self.wire.out(), self.session.proto), most);
+        }
+    }
+
     /// For CLIENT LIST: before the replies are written, while a client that does not read them
     /// is waited for, and again after, or an idle client seemed to be owed its last replies.
     fn note_buffers(&self) {
@@ -334,6 +371,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let _ = self.wire.drain_to(0, Duration::from_secs(1)).await;
         closed
     }
+}
+
+/// What ends a wait for the client.
+enum Event {
+    Turn(io::Result<Turn>),
+    Interrupt(Interrupt),
+    Arrival(Arrival),
 }
 
 /// Waits for `work`, but not for longer than the client may live.

@@ -174,7 +174,8 @@ impl FrontState {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let now = daemon.life.steady_ms();
         for client in daemon.clients.all() {
-            if now.saturating_sub(client.last_interaction()) > limit {
+            // A subscriber has nothing to say.
+            if now.saturating_sub(client.last_interaction()) > limit && !client.is_subscriber() {
                 debug!(client = client.id, addr = client.addr, "idle for too long");
                 client.kill();
             }

@@ -121,6 +121,11 @@ impl<'a> Reply<'a> {
         self.head(b'*', len);
     }
 
+    /// Head of a push, `len` replies long. RESP2, which knows none: an array.
+    pub fn push(&mut self, len: usize) {
+        self.head(if self.proto == Proto::V3 { b'>' } else { b'*' }, len);
+    }
+
     /// Head of a map: `pairs` pairs of replies follow. RESP2: a flat array.
     pub fn map(&mut self, pairs: usize) {
         match self.proto {

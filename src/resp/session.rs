@@ -14,6 +14,7 @@ use super::reply::Proto;
 use super::table::{Command, Flags};
 use crate::acl::gate::{Context, Event};
 use crate::acl::{Denied, User, Users};
+use crate::pubsub::{Inbox, Subscriber};
 
 pub use admission::{DENIED, protected_mode_admits};
 
@@ -52,6 +53,8 @@ pub struct Session {
     /// The command of the last round and its name, so that a connection that repeats one command
     /// pays no look-up.
     last_command: Option<(&'static Command, CommandName)>,
+    /// Before the registration, which closes the inbox that the subscriptions fill.
+    subscriber: Option<Box<Subscriber>>,
     registration: Registration,
 }
 
@@ -74,6 +77,7 @@ impl Session {
             authenticated,
             traits: Traits::default(),
             last_command: None,
+            subscriber: None,
             registration,
         }
     }
@@ -182,6 +186,30 @@ impl Session {
         self.daemon.gate().record().add(event, now);
     }
 
+    /// The subscriptions of this connection, and where messages wait for it. Made on first use:
+    /// a connection that never subscribes has neither.
+    pub fn subscriber(&mut self) -> &mut Subscriber {
+        let (daemon, client) = (&self.daemon, &self.registration);
+        self.subscriber.get_or_insert_with(|| {
+            let pubsub = daemon.pubsub();
+            let inbox = client.open_inbox(|| pubsub.open_inbox(client.id));
+            Box::new(Subscriber::new(pubsub.clone(), inbox))
+        })
+    }
+
+    /// Where pushes wait for this connection, if it ever asked for any.
+    #[must_use]
+    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+        self.registration.inbox()
+    }
+
+    /// Whether the connection only listens: in RESP2 a message could not be told from a reply, so
+    /// subscribers get no replies but those about their subscriptions.
+    #[must_use]
+    pub fn only_listens(&self) -> bool {
+        self.proto == Proto::V2 && self.subscriber.as_ref().is_some_and(|s| s.is_subscribed())
+    }
+
     /// Whether MULTI is open. It is as long as [`ClientInfo::note_transaction`] says so.
     #[must_use]
     pub fn in_transaction(&self) -> bool {
@@ -214,6 +242,9 @@ impl Session {
 
     /// Back to what a new connection is: RESET. The transaction is its owner's to drop.
     pub fn reset(&mut self) {
+        if let Some(subscriber) = &mut self.subscriber {
+            subscriber.unsubscribe_all();
+        }
         self.select(0);
         self.speak(Proto::V2);
         self.set_traits(Traits::default());

@@ -36,6 +36,8 @@ impl Flags {
     pub const NO_AUTH: Self = Self(1 << 6);
     /// Not allowed inside MULTI.
     pub const NO_MULTI: Self = Self(1 << 7);
+    /// Publishes or subscribes.
+    pub const PUBSUB: Self = Self(1 << 8);
 
     /// Both sets of flags.
     #[must_use]
@@ -51,11 +53,12 @@ impl Flags {
 
     /// COMMAND INFO's names of what is set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(Flags, &str); 8] = [
+        const NAMES: [(Flags, &str); 9] = [
             (Flags::WRITE, "write"),
             (Flags::READONLY, "readonly"),
             (Flags::DENYOOM, "denyoom"),
             (Flags::ADMIN, "admin"),
+            (Flags::PUBSUB, "pubsub"),
             (Flags::FAST, "fast"),
             (Flags::LOADING, "loading"),
             (Flags::NO_AUTH, "no_auth"),
@@ -79,6 +82,8 @@ pub enum Family {
     Expiry,
     /// MULTI, EXEC, WATCH, …
     Transaction,
+    /// PUBLISH, SUBSCRIBE, …
+    PubSub,
     /// PING, AUTH, CLIENT, …
     Connection,
     /// INFO, CONFIG, COMMAND, SW.…, …
@@ -89,12 +94,13 @@ pub enum Family {
 
 impl Family {
     /// Every family, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Read,
         Self::Write,
         Self::Keyspace,
         Self::Expiry,
         Self::Transaction,
+        Self::PubSub,
         Self::Connection,
         Self::Server,
         Self::Tier,
@@ -109,6 +115,7 @@ impl Family {
             Self::Keyspace => "keyspace",
             Self::Expiry => "expiry",
             Self::Transaction => "transaction",
+            Self::PubSub => "pubsub",
             Self::Connection => "connection",
             Self::Server => "server",
             Self::Tier => "tier",

@@ -4,6 +4,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use super::PATIENCE;
 use super::reply::{self, Reply};
@@ -11,6 +12,7 @@ use super::reply::{self, Reply};
 trait Stream: Read + Write + Send {
     fn another(&self) -> io::Result<Box<dyn Stream>>;
     fn finish_sending(&self) -> io::Result<()>;
+    fn patience(&self, patience: Duration) -> io::Result<()>;
 }
 
 impl Stream for TcpStream {
@@ -20,6 +22,9 @@ impl Stream for TcpStream {
     fn finish_sending(&self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
     }
+    fn patience(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
 }
 
 impl Stream for UnixStream {
@@ -28,6 +33,9 @@ impl Stream for UnixStream {
     }
     fn finish_sending(&self) -> io::Result<()> {
         self.shutdown(std::net::Shutdown::Write)
+    }
+    fn patience(&self, patience: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(patience))
     }
 }
 
@@ -75,6 +83,11 @@ impl Raw {
 
     fn over(stream: Box<dyn Stream>) -> io::Result<Self> {
         Ok(Self { reader: BufReader::new(stream.another()?), writer: stream })
+    }
+
+    /// From now on a reply has to come within this time.
+    pub fn patience(&self, patience: Duration) {
+        self.writer.patience(patience).expect("a socket");
     }
 
     /// Sends bytes as they are.

@@ -9,10 +9,10 @@ use super::SnapshotArgs;
 use super::aside::Aside;
 use super::pace::Pace;
 use crate::cache::store::WalkEnded;
-use crate::cache::{Job, NotExported, ShardMsg};
+use crate::cache::{Job, NotExported, Parked, ShardMsg};
 use crate::journal::{JournalError, RecordBatch};
 use crate::supervise::CallError;
-use crate::wal::{SnapshotWriter, Written};
+use crate::wal::{Base, Intake, SnapshotWriter, Written};
 
 /// How often a snapshot is begun anew, and the pause before: a SWAPDB or a rollback has spoiled it,
 /// or a shard was being rebuilt.
@@ -71,6 +71,7 @@ pub(super) async fn take<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, Take
 }
 
 async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
+    let base = args.intake.base_wanted();
     // A number that no walk has had, of this incarnation or an earlier one.
     let walk = rand::random::<u64>().max(1);
     for shard in 0..args.shards.len() {
@@ -98,7 +99,10 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
         untouched => untouched,
     };
     match finished {
-        (Some(writer), Ok(())) => blocking(&aside, move || writer.publish()).await,
+        (Some(writer), Ok(())) => {
+            let intake = args.intake.clone();
+            blocking(&aside, move || publish(writer, &intake, base)).await
+        }
         (Some(writer), Err(why)) => {
             blocking(&aside, move || {
                 writer.discard();
@@ -109,6 +113,23 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
         }
         (None, done) => Err(done.err().unwrap_or_else(|| io::Error::other("no writer").into())),
     }
+}
+
+/// Gives the snapshot its name. If the log has begun anew, it stands for what was before; `base` was
+/// wanted when the snapshot was begun. Blocks.
+fn publish<J: Job>(
+    writer: SnapshotWriter,
+    intake: &Intake<Parked<J>>,
+    base: Option<Base>,
+) -> io::Result<Written> {
+    if intake.base_wanted() != base {
+        writer.discard();
+        return Err(io::Error::other("the log's files were removed while it was taken"));
+    }
+    let Some(base) = base else { return writer.publish() };
+    let written = writer.publish_as(base)?;
+    intake.based(base);
+    Ok(written)
 }
 
 /// Pulls every shard's pieces and writes them. The writer comes back unless its thread died.

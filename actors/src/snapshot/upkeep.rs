@@ -76,6 +76,8 @@ pub struct Gauge {
     pub bytes: u64,
     /// The segment that is being written.
     pub segment: u64,
+    /// Its files were removed, and it waits for a snapshot to begin anew.
+    pub baseless: bool,
 }
 
 /// What time it is.
@@ -107,6 +109,9 @@ pub enum Effect {
     Survey,
     /// Take a snapshot.
     Take,
+    /// Write something to the log that changes nothing: a snapshot of an LSN that has one stands for
+    /// no more than that one.
+    Mark,
     /// Let this go.
     Remove(Removal),
     /// The log has become larger than it may be, or is small enough again. Said once a change.
@@ -227,6 +232,11 @@ impl Upkeep {
 
     fn is_due(&self, gauge: Gauge, now: Instant) -> bool {
         let UpkeepSettings { every, after_bytes, .. } = self.settings;
+        if gauge.baseless {
+            // Nothing is taken until then, so this does not wait for ever longer.
+            let soon = self.last_at + RETRY_SOON;
+            return self.retry_at.is_none_or(|at| now >= at.min(soon));
+        }
         if gauge.lsn <= self.newest_end || (every.is_none() && after_bytes.is_none()) {
             return false;
         }
@@ -291,8 +301,9 @@ impl Upkeep {
             };
             effects.push(Effect::Pressed(pressed.then_some(pressure)));
         }
-        if pressed && self.would_help(survey, first, gauge, now) {
-            effects.push(Effect::Take);
+        if pressed && self.would_help(survey, first, now) {
+            let newest = survey.snapshots.last().map_or(0, |newest| newest.begin);
+            effects.push(if gauge.lsn > newest { Effect::Take } else { Effect::Mark });
         }
         effects
     }
@@ -328,18 +339,17 @@ impl Upkeep {
 
     /// Whether the log, which begins with the segment of this index, could be made smaller if there
     /// were another snapshot, and it is time for one.
-    fn would_help(&self, survey: &Survey, first: usize, gauge: Gauge, now: Now) -> bool {
+    fn would_help(&self, survey: &Survey, first: usize, now: Now) -> bool {
         let stays = survey.segments.get(first..).unwrap_or_default();
         let bytes: u64 = stays.iter().map(|segment| segment.bytes).sum();
         let too_large = self.settings.max_size.is_some_and(|max| bytes > max);
         let held = survey.held.as_ref().map_or(Lsn::MAX, |held| held.behind);
         // The oldest is full, and nothing but a snapshot is missing for it to go.
         let free = stays.get(1).is_some_and(|next| next.first_lsn.saturating_sub(1) <= held);
-        let newest = survey.snapshots.last().map_or(0, |newest| newest.begin);
         let pause = PRESSED_EVERY.max(self.took * PRESSED_SHARE);
         let rested = now.instant.saturating_duration_since(self.last_at) >= pause;
         let may = self.retry_at.is_none_or(|at| now.instant >= at);
-        too_large && free && gauge.lsn > newest && self.began.is_none() && rested && may
+        too_large && free && self.began.is_none() && rested && may
     }
 }
 

@@ -134,7 +134,11 @@ impl Shared {
         }
         let changed_shape = match event.lifecycle {
             Lifecycle::Up => restarts > 0,
-            Lifecycle::Held | Lifecycle::Degraded | Lifecycle::Escalated => true,
+            Lifecycle::Held
+            | Lifecycle::Degraded
+            | Lifecycle::Escalated
+            | Lifecycle::Added
+            | Lifecycle::Removed => true,
             _ => false,
         };
         if changed_shape {

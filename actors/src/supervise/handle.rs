@@ -71,6 +71,19 @@ pub struct Handle<M: Send + 'static> {
     line: Arc<watch::Sender<Line<M>>>,
 }
 
+/// Tells when an actor has come up, gone down, or is held.
+#[derive(Debug)]
+pub struct Changes<M: Send + 'static>(watch::Receiver<Line<M>>);
+
+impl<M: Send + 'static> Changes<M> {
+    /// Resolves at the next change; never, once every handle is gone. Safe to cancel.
+    pub async fn next(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 impl<M: Send + 'static> Clone for Handle<M> {
     fn clone(&self) -> Self {
         Self { line: Arc::clone(&self.line) }
@@ -171,6 +184,21 @@ impl<M: Send + 'static> Handle<M> {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(&*self.line.borrow(), Line::Gone)
+    }
+
+    /// How long a breaker still holds the actor down, if one does.
+    #[must_use]
+    pub fn held_for(&self) -> Option<Duration> {
+        match &*self.line.borrow() {
+            Line::Open { until } => Some(until.saturating_duration_since(super::now())),
+            _ => None,
+        }
+    }
+
+    /// Follows where the actor stands, from now on.
+    #[must_use]
+    pub fn changes(&self) -> Changes<M> {
+        Changes(self.line.subscribe())
     }
 
     /// Publishes where the actor stands. Only its supervisor calls this.

@@ -129,7 +129,7 @@ impl Keeper {
             biased;
             // Dropping a start undoes it: nothing of the actor is left.
             _ = &mut self.orders => Err(Exit::Shutdown),
-            started = timeout(self.node.grace, start) => started
+            started = timeout(self.node.grace(), start) => started
                 .unwrap_or_else(|_| Err(Exit::StartFailed("timed out".to_owned()))),
         };
         match started {
@@ -167,7 +167,7 @@ impl Keeper {
         mut below: mpsc::Receiver<Infallible>,
         mut readied: oneshot::Receiver<()>,
     ) {
-        let Running { cell, join, pulse, rehearse, stop, announce } = running;
+        let Running { cell, join, pulse, rehearse, address, stop, announce } = running;
         let (_, join) = ward.child.insert((cell.clone(), join));
         let actor = Some(cell.get_id());
         announce();
@@ -178,6 +178,7 @@ impl Keeper {
             standing.pulse = pulse.clone();
             standing.cell = Some(cell.clone());
             standing.rehearse = Some(rehearse);
+            standing.address = address;
         }
         let mut reported = is_worker;
         if is_worker {
@@ -212,7 +213,7 @@ impl Keeper {
         if is_worker || !matches!(end, End::Ordered) {
             self.node.publish(Stand::Down);
         }
-        let grace = self.node.grace;
+        let grace = self.node.grace();
         let began = Instant::now();
         let exit = match end {
             End::ByItself => None,
@@ -290,6 +291,7 @@ fn start_supervisor(args: SupervisorArgs, above: Option<ActorCell>) -> Starting 
             join,
             pulse: None,
             // Both are dropped if it has ended meanwhile, which is what they ask for.
+            address: Some(actor.clone()),
             rehearse: Arc::new(move |drill| {
                 let _ = drilled.send_message(SupervisorMsg::Drill(drill));
             }),

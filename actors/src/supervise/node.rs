@@ -3,16 +3,18 @@
 //! Whoever looks at the tree reads nodes, without a message to anyone, so that a picture can be
 //! had even of a tree in which every actor hangs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ractor::ActorCell;
+use ractor::{ActorCell, ActorRef};
 
 use super::exit::Exit;
 use super::pulse::Pulse;
 use super::snapshot::{NodeSnapshot, Reason};
 use super::spec::{BodySpec, ChildSpec, GivesUp, Restart, Strategy, SupervisorSpec};
 use super::start::{Rehearse, Stand, Start};
+use super::supervisor::SupervisorMsg;
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +66,14 @@ impl ChildState {
     }
 }
 
+/// The children of one supervisor, in start order. Replaced as a whole, so that whoever reads keeps
+/// what there was when it looked, without a lock.
+pub(super) type Children = Arc<[Arc<Node>]>;
+
 /// What is below a node.
 pub(super) enum Body {
     Worker(Box<dyn Start>),
-    Supervisor { strategy: Strategy, intensity: u32, period: Duration, children: Vec<Arc<Node>> },
+    Supervisor { strategy: Strategy, intensity: u32, period: Duration, children: Mutex<Children> },
 }
 
 /// What changes about a node.
@@ -82,6 +88,8 @@ pub(super) struct Standing {
     pub pulse: Option<Arc<Pulse>>,
     pub cell: Option<ActorCell>,
     pub rehearse: Option<Rehearse>,
+    /// Where a supervisor that runs takes orders.
+    pub address: Option<ActorRef<SupervisorMsg>>,
     /// How a supervisor says it ended, before it does.
     pub outcome: Option<Exit>,
 }
@@ -93,36 +101,39 @@ pub(super) struct Node {
     pub path: Arc<str>,
     pub restart: Restart,
     pub gives_up: GivesUp,
-    /// How long a start, and an orderly stop, may take.
-    pub grace: Duration,
+    is_root: bool,
+    /// Its own share of [`Node::grace`].
+    grace: Duration,
+    /// It is being removed: no supervisor starts it again, not even after its own restart.
+    leaving: AtomicBool,
     pub body: Body,
     standing: Mutex<Standing>,
 }
 
 impl Node {
     pub fn root(spec: SupervisorSpec) -> Arc<Self> {
-        Self::build(ChildSpec::supervisor(spec), None, 0)
+        Self::build(ChildSpec::supervisor(spec), None, true)
     }
 
-    fn build(spec: ChildSpec, above: Option<&str>, depth: usize) -> Arc<Self> {
+    /// A node for one more child of this supervisor, not among its children yet.
+    pub fn sprout(&self, spec: ChildSpec) -> Arc<Self> {
+        Self::build(spec, (!self.is_root).then_some(&*self.path), false)
+    }
+
+    fn build(spec: ChildSpec, above: Option<&str>, is_root: bool) -> Arc<Self> {
         let path: Arc<str> = match above {
             Some(above) => format!("{above}/{}", spec.id).into(),
             None => spec.id.as_str().into(),
         };
-        let (body, grace) = match spec.body {
-            BodySpec::Worker(start) => (Body::Worker(start), spec.grace),
+        let body = match spec.body {
+            BodySpec::Worker(start) => Body::Worker(start),
             BodySpec::Supervisor(supervisor) => {
                 let SupervisorSpec { strategy, intensity, period, children, .. } = *supervisor;
-                let above = (depth > 0).then_some(&*path);
-                let children: Vec<_> = children
-                    .into_iter()
-                    .map(|child| Self::build(child, above, depth + 1))
-                    .collect();
-                // Each child may use its grace twice, once until the kill and once after it.
-                let grace = children
-                    .iter()
-                    .fold(spec.grace, |sum, child| sum.saturating_add(child.grace * 2));
-                (Body::Supervisor { strategy, intensity, period, children }, grace)
+                // A path names no root.
+                let above = (!is_root).then_some(&*path);
+                let children =
+                    children.into_iter().map(|child| Self::build(child, above, false)).collect();
+                Body::Supervisor { strategy, intensity, period, children: Mutex::new(children) }
             }
         };
         Arc::new(Self {
@@ -130,7 +141,9 @@ impl Node {
             path,
             restart: spec.restart,
             gives_up: spec.gives_up,
-            grace,
+            is_root,
+            grace: spec.grace,
+            leaving: AtomicBool::new(false),
             body,
             standing: Mutex::new(Standing {
                 state: ChildState::New,
@@ -142,16 +155,54 @@ impl Node {
                 pulse: None,
                 cell: None,
                 rehearse: None,
+                address: None,
                 outcome: None,
             }),
         })
     }
 
-    pub fn children(&self) -> &[Arc<Self>] {
+    /// The children as they are now, in start order.
+    pub fn children(&self) -> Children {
         match &self.body {
-            Body::Worker(_) => &[],
-            Body::Supervisor { children, .. } => children,
+            Body::Worker(_) => Children::default(),
+            Body::Supervisor { children, .. } => {
+                Arc::clone(&children.lock().unwrap_or_else(PoisonError::into_inner))
+            }
         }
+    }
+
+    /// Puts another list of children in the place of this one. Only the supervisor that runs here
+    /// calls this.
+    pub fn set_children(&self, now: Children) {
+        if let Body::Supervisor { children, .. } = &self.body {
+            *children.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+    }
+
+    /// How long a start, and an orderly stop, may take. A supervisor's grows and shrinks with its
+    /// children: each may use its grace twice, once until the kill and once after it.
+    pub fn grace(&self) -> Duration {
+        self.children()
+            .iter()
+            .fold(self.grace, |sum, child| sum.saturating_add(child.grace().saturating_mul(2)))
+    }
+
+    /// From now on it is being removed.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether it is being removed.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// The node at a path, from here down.
+    pub fn find(self: &Arc<Self>, path: &str) -> Option<Arc<Self>> {
+        if &*self.path == path {
+            return Some(Arc::clone(self));
+        }
+        self.children().iter().find_map(|child| child.find(path))
     }
 
     pub fn kind(&self) -> Kind {
@@ -164,7 +215,7 @@ impl Node {
     /// Every node from here down, parents first.
     pub fn walk(&self, visit: &mut impl FnMut(&Self)) {
         visit(self);
-        for child in self.children() {
+        for child in &*self.children() {
             child.walk(visit);
         }
     }
@@ -173,7 +224,7 @@ impl Node {
     pub fn publish(&self, stand: Stand) {
         match &self.body {
             Body::Worker(start) => start.publish(stand),
-            Body::Supervisor { children, .. } => children.iter().for_each(|c| c.publish(stand)),
+            Body::Supervisor { .. } => self.children().iter().for_each(|c| c.publish(stand)),
         }
     }
 
@@ -195,6 +246,7 @@ impl Node {
             standing.pulse = None;
             standing.cell = None;
             standing.rehearse = None;
+            standing.address = None;
         }
     }
 

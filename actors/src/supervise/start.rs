@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use ractor::{Actor, ActorCell};
+use ractor::{Actor, ActorCell, ActorRef};
 use tokio::task::JoinHandle;
 
 use super::exit::{Exit, panic_text};
 use super::handle::{Handle, Line};
 use super::pulse::Pulse;
 use super::shell::{Drill, Envelope, Shell};
+use super::supervisor::SupervisorMsg;
 use super::worker::Worker;
 
 /// A boxed future: it also cuts the circle of types "a supervisor starts supervisors".
@@ -28,6 +29,8 @@ pub(super) struct Running {
     /// A worker's signs of life; supervisors have none.
     pub pulse: Option<Arc<Pulse>>,
     pub rehearse: Rehearse,
+    /// Where a supervisor takes orders; workers have their handles.
+    pub address: Option<ActorRef<SupervisorMsg>>,
     /// Asks for an orderly stop.
     pub stop: Box<dyn FnOnce() + Send>,
     /// Lets callers through. Called once it is known to run.
@@ -92,6 +95,7 @@ where
                 cell,
                 join,
                 pulse: Some(pulse),
+                address: None,
                 rehearse: Arc::new(move |drill| {
                     drill_pulse.sent();
                     if drilled.send_message(Envelope::Drill(drill)).is_err() {

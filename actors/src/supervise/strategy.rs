@@ -5,16 +5,17 @@
 //!
 //! - A child has at most one incarnation; a report that names another one is ignored.
 //! - A child has at most one timer; one with an old generation is ignored.
-//! - Starts that have an order (boot, group restarts) go through `queue`, one at a time; stops
-//!   go in reverse, one at a time.
+//! - Starts that have an order (boot, group restarts, added children) go through `queue`, one at a
+//!   time; stops go in reverse, one at a time. Only a removal stops a child out of turn.
 
 mod child;
 mod effect;
 mod order;
+mod roster;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -42,12 +43,14 @@ enum Mode {
 pub(super) struct Machine {
     strategy: Strategy,
     intensity: Intensity,
-    children: Vec<Child>,
+    /// By number: the order of numbers is the order of starts. Those of removed children are never
+    /// used again, so a late report or timer of theirs finds nobody.
+    children: BTreeMap<usize, Child>,
     mode: Mode,
     /// Children to start, in order, one after the other.
     queue: VecDeque<usize>,
-    /// The first index of a group that is being stopped; nothing is started from the queue
-    /// before all of it is down.
+    /// The first child of a group that is being stopped; nothing is started from the queue before
+    /// all of it is down.
     drain: Option<usize>,
     /// The child whose timer the queue waits for.
     blocked: Option<usize>,
@@ -65,7 +68,10 @@ impl Machine {
         Self {
             strategy,
             intensity: Intensity::new(intensity, period),
-            children: children.map(|(restart, gives_up)| Child::new(restart, gives_up)).collect(),
+            children: children
+                .map(|(restart, gives_up)| Child::new(restart, gives_up))
+                .enumerate()
+                .collect(),
             mode: Mode::Unbegun,
             queue: VecDeque::new(),
             drain: None,
@@ -77,7 +83,7 @@ impl Machine {
 
     /// The state of a child's breaker, if it has one.
     pub fn breaker(&self, child: usize) -> Option<&'static str> {
-        self.children.get(child)?.breaker.as_ref().map(|breaker| breaker.state().name())
+        self.children.get(&child)?.breaker.as_ref().map(|breaker| breaker.state().name())
     }
 
     /// Takes in one event. Effects are to be performed in order.
@@ -89,6 +95,8 @@ impl Machine {
                 self.exited(child, incarnation, exit, now, rng);
             }
             Event::Timer { child, generation } => self.timer(child, generation, now),
+            Event::Add { child, restart, gives_up } => self.add(child, &restart, gives_up),
+            Event::Remove { child } => self.remove(child, now),
             Event::Stop => self.end(Finish::Stopped),
         }
         self.advance(now);
@@ -98,12 +106,12 @@ impl Machine {
     fn begin(&mut self) {
         if matches!(self.mode, Mode::Unbegun) {
             self.mode = Mode::Running;
-            self.queue = (0..self.children.len()).collect();
+            self.queue = self.children.keys().copied().collect();
         }
     }
 
     fn up(&mut self, index: usize, incarnation: u64) {
-        let Some(child) = self.children.get_mut(index) else { return };
+        let Some(child) = self.children.get_mut(&index) else { return };
         if child.stage != Stage::Starting || child.incarnation != incarnation {
             return;
         }
@@ -122,7 +130,7 @@ impl Machine {
         now: Instant,
         rng: &mut impl Rng,
     ) {
-        let Some(child) = self.children.get_mut(index) else { return };
+        let Some(child) = self.children.get_mut(&index) else { return };
         if !child.stage.runs() || child.incarnation != incarnation {
             return;
         }
@@ -132,7 +140,10 @@ impl Machine {
         child.stage = Stage::Idle;
         child.generation += 1;
         child.attempted = true;
-        if matches!(self.mode, Mode::Ending(_)) {
+        child.lost |= exit.is_final();
+        if child.leaving && !child.lost {
+            self.forget(index, Some(exit));
+        } else if matches!(self.mode, Mode::Ending(_)) {
             child.stage = Stage::Done;
             self.tell(index, Lifecycle::Stopped, Some(exit), None);
         } else if exit.is_final() {
@@ -149,7 +160,7 @@ impl Machine {
     }
 
     fn ended_by_itself(&mut self, index: usize, exit: Exit, now: Instant, rng: &mut impl Rng) {
-        let Some(child) = self.children.get_mut(index) else { return };
+        let Some(child) = self.children.get_mut(&index) else { return };
         let wanted = match child.restart.when {
             When::Permanent => true,
             When::Transient => exit.is_abnormal(),
@@ -185,7 +196,7 @@ impl Machine {
     }
 
     fn exhausted(&mut self, index: usize, exit: Exit) {
-        let Some(child) = self.children.get_mut(index) else { return };
+        let Some(child) = self.children.get_mut(&index) else { return };
         match child.gives_up {
             GivesUp::Degrade => {
                 child.stage = Stage::Degraded;
@@ -201,7 +212,7 @@ impl Machine {
     }
 
     fn timer(&mut self, index: usize, generation: u64, now: Instant) {
-        let Some(child) = self.children.get_mut(index) else { return };
+        let Some(child) = self.children.get_mut(&index) else { return };
         if child.generation != generation {
             return;
         }
@@ -223,14 +234,14 @@ impl Machine {
     }
 
     fn wait(&mut self, index: usize, stage: Stage, after: Duration) {
-        if let Some(child) = self.children.get_mut(index) {
+        if let Some(child) = self.children.get_mut(&index) {
             child.stage = stage;
         }
         self.arm(index, after);
     }
 
     fn arm(&mut self, index: usize, after: Duration) {
-        if let Some(child) = self.children.get_mut(index) {
+        if let Some(child) = self.children.get_mut(&index) {
             child.generation += 1;
             let generation = child.generation;
             self.effects.push(Effect::Arm { child: index, generation, after });

@@ -2,16 +2,19 @@
 //!
 //! When it restarts, its whole subtree starts anew; counts of restarts are kept by the nodes.
 
-use std::collections::HashMap;
+mod roster;
+mod slot;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
+use super::change::Change;
 use super::event::{Shared, TreeEvent};
 use super::exit::Exit;
 use super::incarnation::{Alive, Keeper, Report};
@@ -21,6 +24,7 @@ use super::shell::Drill;
 use super::strategy::{Effect, Event, Finish, Lifecycle, Machine};
 use super::worker::Failure;
 use crate::failpoint::{self, Point};
+use slot::{Slot, Waiting};
 
 /// What a supervisor is told.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub(super) enum SupervisorMsg {
     Child { child: usize, incarnation: u64, report: Report },
     /// A timer has run out.
     Timer { child: usize, generation: u64 },
+    /// Take one more child, or let one go.
+    Change(Change),
     /// End in good order.
     Stop,
     /// Fail on purpose.
@@ -47,25 +53,6 @@ pub(super) struct SupervisorArgs {
     pub ready: oneshot::Sender<()>,
 }
 
-/// What it knows about a child beside what its machine knows.
-#[derive(Default)]
-struct Slot {
-    /// Asks the keeper for an orderly stop. Dropped with the supervisor: then it kills.
-    order: Option<oneshot::Sender<()>>,
-    timer: Option<Timer>,
-    /// When it last ended.
-    ended: Option<Instant>,
-}
-
-/// A timer that is forgotten when it is dropped.
-struct Timer(JoinHandle<()>);
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// The state of a supervisor.
 pub(super) struct SupervisorState {
     node: Arc<Node>,
@@ -74,7 +61,10 @@ pub(super) struct SupervisorState {
     ready: Option<oneshot::Sender<()>>,
     machine: Machine,
     rng: SmallRng,
-    slots: Vec<Slot>,
+    /// By the machine's numbers.
+    slots: BTreeMap<usize, Slot>,
+    /// The number of the next child that is added.
+    next: usize,
     /// Exits whose keeper has not reported yet. At most one per incarnation that ends.
     departed: HashMap<ActorId, Exit>,
 }
@@ -110,9 +100,12 @@ impl Actor for Supervisor {
         message: Self::Msg,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
+        // Who waits for an outcome hears of it once the tree shows it.
+        let mut waiting = Waiting::default();
         let event = match message {
             SupervisorMsg::Begin => Event::Begin,
             SupervisorMsg::Child { child, incarnation, report: Report::Up } => {
+                waiting = state.note_up(child);
                 Event::Up { child, incarnation }
             }
             SupervisorMsg::Child {
@@ -124,16 +117,17 @@ impl Actor for Supervisor {
                 let seen = actor.and_then(|actor| state.departed.remove(&actor));
                 let exit = exit.or(seen).unwrap_or(Exit::Killed);
                 state.record_flight(child, &exit, pulse.as_deref());
-                if let Some(slot) = state.slots.get_mut(child) {
-                    slot.ended = Some(super::now());
-                }
+                waiting = state.note_end(child, &exit);
                 Event::Exited { child, incarnation, exit }
             }
             SupervisorMsg::Timer { child, generation } => Event::Timer { child, generation },
+            SupervisorMsg::Change(change) => return state.change(change, &myself),
             SupervisorMsg::Stop => Event::Stop,
             SupervisorMsg::Drill(drill) => return rehearse(drill),
         };
-        state.apply(event, &myself)
+        let done = state.apply(event, &myself);
+        waiting.tell();
+        done
     }
 
     async fn handle_supervisor_evt(
@@ -160,18 +154,20 @@ impl Actor for Supervisor {
 impl SupervisorState {
     fn new(args: SupervisorArgs) -> Option<Self> {
         let SupervisorArgs { node, shared, alive, ready } = args;
-        let Body::Supervisor { strategy, intensity, period, children } = &node.body else {
+        let Body::Supervisor { strategy, intensity, period, .. } = &node.body else {
             return None;
         };
+        let children = roster::muster(&node, &shared);
         let policies = children.iter().map(|child| (&child.restart, child.gives_up));
         let machine = Machine::new(*strategy, *intensity, *period, policies);
-        let slots = children.iter().map(|_| Slot::default()).collect();
+        let slots: BTreeMap<_, _> = children.iter().cloned().map(Slot::new).enumerate().collect();
         Some(Self {
             shared,
             alive,
             ready: Some(ready),
             machine,
             rng: SmallRng::from_os_rng(),
+            next: slots.len(),
             slots,
             departed: HashMap::new(),
             node,
@@ -188,16 +184,19 @@ impl SupervisorState {
                 Effect::Start { child, incarnation } => self.start(child, incarnation, myself),
                 Effect::Stop { child } => self.stop(child),
                 Effect::Arm { child, generation, after } => {
-                    self.arm(child, generation, after, myself);
+                    if let Some(slot) = self.slots.get_mut(&child) {
+                        slot.arm(child, generation, after, myself.clone());
+                    }
                 }
                 Effect::Publish { child, stand } => {
-                    if let Some(node) = self.node.children().get(child) {
-                        node.publish(stand);
+                    if let Some(slot) = self.slots.get(&child) {
+                        slot.node.publish(stand);
                     }
                 }
                 Effect::Tell { child, lifecycle, exit, next_in } => {
                     self.tell(child, lifecycle, exit, next_in);
                 }
+                Effect::Forget { child } => self.forget(child),
                 Effect::Ready => {
                     if let Some(ready) = self.ready.take() {
                         // Gone only if this supervisor is being ended anyway.
@@ -220,17 +219,13 @@ impl SupervisorState {
     }
 
     fn start(&mut self, child: usize, incarnation: u64, myself: &ActorRef<SupervisorMsg>) {
-        let (Some(node), Some(slot)) = (self.node.children().get(child), self.slots.get_mut(child))
-        else {
-            return;
-        };
+        let Some(slot) = self.slots.get_mut(&child) else { return };
         failpoint::hit(Point::SupervisorStart);
-        node.standing().starts += 1;
-        let (order, orders) = oneshot::channel();
-        *slot = Slot { order: Some(order), timer: None, ended: slot.ended };
+        slot.node.standing().starts += 1;
+        let orders = slot.begin();
         let me = myself.clone();
         Keeper {
-            node: Arc::clone(node),
+            node: Arc::clone(&slot.node),
             shared: Arc::clone(&self.shared),
             supervisor: Some(myself.get_cell()),
             orders,
@@ -244,26 +239,9 @@ impl SupervisorState {
     }
 
     fn stop(&mut self, child: usize) {
-        if let Some(order) = self.slots.get_mut(child).and_then(|slot| slot.order.take()) {
+        if let Some(order) = self.slots.get_mut(&child).and_then(|slot| slot.order.take()) {
             // A keeper that is done has reported, or is about to.
             let _ = order.send(());
-        }
-    }
-
-    fn arm(
-        &mut self,
-        child: usize,
-        generation: u64,
-        after: Duration,
-        myself: &ActorRef<SupervisorMsg>,
-    ) {
-        let me = myself.clone();
-        let timer = Timer(tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            let _ = me.send_message(SupervisorMsg::Timer { child, generation });
-        }));
-        if let Some(slot) = self.slots.get_mut(child) {
-            slot.timer = Some(timer);
         }
     }
 
@@ -274,14 +252,17 @@ impl SupervisorState {
         exit: Option<Exit>,
         next_in: Option<Duration>,
     ) {
-        let Some(node) = self.node.children().get(child).cloned() else { return };
+        let Some(slot) = self.slots.get_mut(&child) else { return };
+        let node = Arc::clone(&slot.node);
         let state = match lifecycle {
             Lifecycle::Up | Lifecycle::Recovered => Some(ChildState::Up),
             Lifecycle::Restarting => Some(ChildState::Down),
             Lifecycle::Held => Some(ChildState::Held),
-            Lifecycle::Trial => None,
+            Lifecycle::Trial | Lifecycle::Added => None,
             Lifecycle::Stopping => Some(ChildState::Stopping),
-            Lifecycle::Stopped | Lifecycle::Escalated => Some(ChildState::Stopped),
+            Lifecycle::Stopped | Lifecycle::Escalated | Lifecycle::Removed => {
+                Some(ChildState::Stopped)
+            }
             Lifecycle::Finished => Some(ChildState::Finished),
             Lifecycle::Degraded => Some(ChildState::Degraded),
         };
@@ -303,7 +284,7 @@ impl SupervisorState {
             }
         }
         let up = matches!(lifecycle, Lifecycle::Up | Lifecycle::Recovered);
-        let ended = self.slots.get_mut(child).filter(|_| up).and_then(|slot| slot.ended.take());
+        let ended = if up { slot.ended.take() } else { None };
         self.shared.tell(TreeEvent {
             path: Arc::clone(&node.path),
             lifecycle,
@@ -316,11 +297,11 @@ impl SupervisorState {
 
     /// A crash leaves its flight record in the log: the kinds of the last messages.
     fn record_flight(&self, child: usize, exit: &Exit, pulse: Option<&Pulse>) {
-        let (Some(node), Some(pulse)) = (self.node.children().get(child), pulse) else { return };
+        let (Some(slot), Some(pulse)) = (self.slots.get(&child), pulse) else { return };
         if exit.is_abnormal() {
             let words = pulse.last_words();
             let flight = words.flight.join(" ");
-            let (path, failure) = (&*node.path, words.failure.as_deref());
+            let (path, failure) = (&*slot.node.path, words.failure.as_deref());
             tracing::warn!(path, event = "flight", reason = %exit, flight, failure, "{path} crashed");
         }
     }
@@ -330,10 +311,10 @@ impl SupervisorState {
         match cause {
             Exit::GaveUp { .. } => cause,
             cause => {
-                let culprit = match self.node.children().get(child) {
-                    Some(node) => Arc::clone(&node.path),
-                    None => Arc::clone(&self.node.path),
-                };
+                // One that was removed meanwhile has no name any more.
+                let slot = self.slots.get(&child);
+                let culprit = slot.map_or(&self.node.path, |slot| &slot.node.path);
+                let culprit = Arc::clone(culprit);
                 Exit::GaveUp { culprit, cause: Box::new(cause) }
             }
         }

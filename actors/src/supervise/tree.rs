@@ -1,19 +1,19 @@
 //! The whole tree: how it is started, looked at, drilled and ended.
 
-use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::Instant;
 
+use super::check::{self, SpecError};
 use super::event::{Shared, StoppedChild, TreeEvent};
 use super::exit::Exit;
 use super::incarnation::{Keeper, Report};
 use super::node::{ChildState, Kind, Node};
 use super::shell::Drill;
 use super::snapshot::{Reason, TreeSnapshot};
-use super::spec::{ChildSpec, SupervisorSpec};
+use super::spec::SupervisorSpec;
 use super::start::Stand;
 
 /// What a tree is started with.
@@ -35,18 +35,9 @@ impl Default for TreeOptions {
 /// Why a tree did not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// An id is empty, or has a `/` or a control character in it.
-    #[error("'{path}' is not a name for a child")]
-    BadId {
-        /// Where.
-        path: String,
-    },
-    /// Two siblings have one id.
-    #[error("there are two children named '{path}'")]
-    DuplicateId {
-        /// Where.
-        path: String,
-    },
+    /// The spec makes no tree.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// The root gave up while it started.
     #[error("the tree ended while it started: {0}")]
     Ended(TreeEnd),
@@ -138,7 +129,7 @@ impl Tree {
     /// # Errors
     /// [`StartError`]; nothing runs then, except what could not be ended.
     pub async fn start(root: SupervisorSpec, options: TreeOptions) -> Result<Self, StartError> {
-        check(&root)?;
+        check::root(&root)?;
         let root = Node::root(root);
         let shared = Arc::new(Shared::new(options.watchdog));
         shared.set_root(&root);
@@ -208,9 +199,9 @@ impl std::ops::Deref for Tree {
 /// Looks at a tree, drills it, ends it. Cheap to clone.
 #[derive(Clone)]
 pub struct TreeHandle {
-    root: Arc<Node>,
-    shared: Arc<Shared>,
-    on_end: watch::Receiver<Option<TreeEnd>>,
+    pub(super) root: Arc<Node>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) on_end: watch::Receiver<Option<TreeEnd>>,
 }
 
 impl std::fmt::Debug for TreeHandle {
@@ -315,31 +306,4 @@ fn end(root: &Node, exit: Option<Exit>) -> TreeEnd {
             TreeEnd::Failed { culprit: Arc::clone(&root.path), cause: exit.unwrap_or(Exit::Killed) }
         }
     }
-}
-
-/// Ids make paths: they must be there, be unique among siblings, and hold no separator.
-fn check(root: &SupervisorSpec) -> Result<(), StartError> {
-    fn check_id(id: &str, path: &str) -> Result<(), StartError> {
-        if id.is_empty() || id.contains(|c: char| c == '/' || c.is_control()) {
-            return Err(StartError::BadId { path: path.to_owned() });
-        }
-        Ok(())
-    }
-    fn check_children(children: &[ChildSpec], above: &str, taken: &str) -> Result<(), StartError> {
-        let mut seen = HashSet::from([taken]);
-        for child in children {
-            let path = format!("{above}{}", child.id);
-            check_id(&child.id, &path)?;
-            if !seen.insert(child.id.as_str()) {
-                return Err(StartError::DuplicateId { path });
-            }
-            if let super::spec::BodySpec::Supervisor(spec) = &child.body {
-                check_children(&spec.children, &format!("{path}/"), "")?;
-            }
-        }
-        Ok(())
-    }
-    check_id(&root.id, &root.id)?;
-    // The root's own id is a path beside those of its children.
-    check_children(&root.children, "", &root.id)
 }

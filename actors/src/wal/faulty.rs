@@ -41,6 +41,7 @@ struct Disk {
     /// Writes say OK and leave something else.
     lying: bool,
     capacity: Option<usize>,
+    forgotten: Vec<PathBuf>,
     resynced: bool,
 }
 
@@ -90,6 +91,38 @@ impl FaultyFs {
     /// Whether a file was synced again after a failed sync.
     pub(super) fn was_resynced(&self) -> bool {
         self.disk().resynced
+    }
+
+    /// Everything under this directory is gone, whoever has it open.
+    pub(super) fn remove_all(&self, dir: &Path) {
+        let mut disk = self.disk();
+        disk.names.retain(|path, _| !path.starts_with(dir));
+        disk.synced_names.retain(|path, _| !path.starts_with(dir));
+    }
+
+    /// A directory with all that is in it has another name.
+    pub(super) fn rename_all(&self, from: &Path, to: &Path) {
+        let mut disk = self.disk();
+        let Disk { names, synced_names, .. } = &mut *disk;
+        for names in [names, synced_names] {
+            *names = std::mem::take(names)
+                .into_iter()
+                .map(|(path, id)| match path.strip_prefix(from) {
+                    Ok(rest) => (to.join(rest), id),
+                    Err(_) => (path, id),
+                })
+                .collect();
+        }
+    }
+
+    /// Whether there is any file under this directory.
+    pub(super) fn has_any(&self, dir: &Path) -> bool {
+        self.disk().names.keys().any(|path| path.starts_with(dir))
+    }
+
+    /// What nobody wants to find in memory any more.
+    pub(super) fn forgotten(&self) -> Vec<PathBuf> {
+        self.disk().forgotten.clone()
     }
 
     pub(super) fn used(&self) -> usize {
@@ -289,6 +322,11 @@ impl Filesystem for FaultyFs {
         synced_names.retain(|path, _| path.parent() != Some(dir));
         let here = names.iter().filter(|(path, _)| path.parent() == Some(dir));
         synced_names.extend(here.map(|(path, &id)| (path.clone(), id)));
+        Ok(())
+    }
+
+    fn forget(&self, path: &Path) -> io::Result<()> {
+        self.disk().forgotten.push(path.to_owned());
         Ok(())
     }
 }

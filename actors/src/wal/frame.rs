@@ -2,40 +2,50 @@
 //!
 //! ```text
 //! offset  size  field                                        (integers little-endian)
-//!      0     4  magic "SWF1"
-//!      4     1  version (1)
-//!      5     1  flags (1: records are packed; every bit is critical: an unknown one refuses)
-//!      6     6  payload length in bytes
-//!     12     4  record count (0: a seal, which only carries the durable LSN)
-//!     16     8  LSN of the first record
-//!     24     8  durable LSN when this frame was written
-//!     32     8  wall clock, Unix milliseconds
-//!     40     4  CRC32C over the log id, then bytes 0..40
-//!     44     n  payload: whole batches, record after record
-//!   44+n    32  SHA-256 over the previous digest, the header, the payload
+//!      0     2  mark F5 57, where a search for frames begins to look
+//!      2     4  CRC32C over the log id, then bytes 6..h
+//!      6     1  flags (1: records are packed; every bit is critical: an unknown one refuses)
+//!      7        five varints, which end at h (12 to 49):
+//!                 payload length n in bytes, below 2^48
+//!                 record count, below 2^32 (0: a seal, which only carries the durable LSN)
+//!                 LSN of the first record
+//!                 how far the durable LSN was behind that when the frame was written, mod 2^64
+//!                 wall clock, Unix milliseconds
+//!      h     n  payload: whole batches, record after record
+//!    h+n    16  digest: the first half of SHA-256 over the previous digest, the header, the payload
 //! ```
 //!
 //! The checksum starts with the log id, which no client ever sees: a client cannot store a value
-//! that looks like a frame, and a frame of another log is none here.
+//! that looks like a frame, and a frame of another log is none here. Every varint is the shortest
+//! one, so that a header's length follows from its fields.
+//!
+//! A client that writes alone pays for a frame with every record. So the fields are varints, and of
+//! the digest half is kept: 128 bits are as far out of reach of accidents as 256. A search for a
+//! collision, which costs 2^64 here, would have to know the log id, that is, read the files; who
+//! can write them too needs no collision, since no part of the chain is secret.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixMs;
-use crate::journal::Lsn;
+use crate::journal::{Lsn, put_varint, take_varint, varint_len};
 
-/// Bytes before the payload.
-pub(super) const HEADER_LEN: usize = 44;
+/// First bytes of every frame. The first one occurs in no UTF-8 text, so few values look like it.
+pub(super) const MARK: [u8; 2] = [0xF5, b'W'];
+/// Bytes of the shortest header.
+pub(super) const MIN_HEADER_LEN: usize = FIELDS_AT + 6;
+/// Bytes of the longest header.
+pub(super) const MAX_HEADER_LEN: usize = FIELDS_AT + 1 + 7 + 5 + 3 * 10;
 /// Bytes after the payload.
-pub(super) const DIGEST_LEN: usize = 32;
-/// First bytes of every frame.
-pub(super) const MAGIC: &[u8; 4] = b"SWF1";
-const VERSION: u8 = 1;
+pub(super) const DIGEST_LEN: usize = 16;
+/// Where the checksum begins, and where what it covers does.
+const CHECKSUM_AT: usize = 2;
+const FIELDS_AT: usize = 6;
 /// Flag: the payload has packed records in it.
 const PACKED: u8 = 1;
-/// Six bytes hold the payload's length.
+/// The longest payload.
 const MAX_PAYLOAD: u64 = (1 << 48) - 1;
 
-/// A SHA-256 digest: a link of the chain.
+/// A link of the chain: the first half of a SHA-256 digest.
 pub(super) type Digest = [u8; DIGEST_LEN];
 
 /// The random name of a log, and the start of every header checksum.
@@ -74,13 +84,9 @@ pub(super) enum HeaderError {
     /// Magic or checksum do not fit.
     #[error("there is no frame header, or its checksum does not fit")]
     NotAFrame,
-    /// Intact, but of a later version.
-    #[error(
-        "the frame has version {version} and flags {flags:#x}, which this program does not know"
-    )]
+    /// Intact, but with something in it that this version does not know.
+    #[error("the frame has flags {flags:#x}, not all of which this program knows")]
     Unsupported {
-        /// Its version.
-        version: u8,
         /// Its flags.
         flags: u8,
     },
@@ -92,42 +98,70 @@ impl FrameHeader {
         self.first_lsn.saturating_add(u64::from(self.count))
     }
 
+    /// Bytes before the payload.
+    pub(super) fn header_len(&self) -> usize {
+        let varints: usize = self.varints().into_iter().map(varint_len).sum();
+        FIELDS_AT + 1 + varints
+    }
+
     /// Bytes of the whole frame.
     pub(super) fn frame_len(&self) -> u64 {
-        self.payload_len.saturating_add((HEADER_LEN + DIGEST_LEN) as u64)
+        self.payload_len.saturating_add((self.header_len() + DIGEST_LEN) as u64)
     }
 
-    pub(super) fn encode(&self, log: &LogId) -> [u8; HEADER_LEN] {
+    /// The fields as they are written.
+    fn varints(&self) -> [u64; 5] {
+        let Self { payload_len, count, first_lsn, durable_lsn, wall_ms, .. } = *self;
+        // A frame's records come behind what is durable, so this is small and never wraps; in the
+        // last frame of a snapshot the first LSN counts something else.
+        let behind = first_lsn.wrapping_sub(durable_lsn);
+        [payload_len, u64::from(count), first_lsn, behind, wall_ms]
+    }
+
+    /// Appends the header to `out`.
+    pub(super) fn encode(&self, log: &LogId, out: &mut Vec<u8>) {
         debug_assert!(self.payload_len <= MAX_PAYLOAD, "memory ends long before this");
-        let mut out = [0; HEADER_LEN];
-        out[0..4].copy_from_slice(MAGIC);
-        out[4] = VERSION;
-        out[5] = if self.packed { PACKED } else { 0 };
-        out[6..12].copy_from_slice(&self.payload_len.to_le_bytes()[..6]);
-        out[12..16].copy_from_slice(&self.count.to_le_bytes());
-        out[16..24].copy_from_slice(&self.first_lsn.to_le_bytes());
-        out[24..32].copy_from_slice(&self.durable_lsn.to_le_bytes());
-        out[32..40].copy_from_slice(&self.wall_ms.to_le_bytes());
-        let checksum = log.checksum(&out[..40]);
-        out[40..].copy_from_slice(&checksum.to_le_bytes());
-        out
+        let start = out.len();
+        out.extend_from_slice(&MARK);
+        out.extend_from_slice(&[0; FIELDS_AT - CHECKSUM_AT]);
+        out.push(if self.packed { PACKED } else { 0 });
+        for field in self.varints() {
+            put_varint(out, field);
+        }
+        let checksum = log.checksum(&out[start + FIELDS_AT..]);
+        out[start + CHECKSUM_AT..start + FIELDS_AT].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    pub(super) fn decode(bytes: &[u8; HEADER_LEN], log: &LogId) -> Result<Self, HeaderError> {
-        if &bytes[..4] != MAGIC || le(&bytes[40..44]) != u64::from(log.checksum(&bytes[..40])) {
+    /// The header that `bytes` begin with.
+    pub(super) fn decode(bytes: &[u8], log: &LogId) -> Result<Self, HeaderError> {
+        let (checksum, fields) = bytes
+            .strip_prefix(&MARK)
+            .and_then(|rest| rest.split_first_chunk())
+            .ok_or(HeaderError::NotAFrame)?;
+        let (&flags, mut rest) = fields.split_first().ok_or(HeaderError::NotAFrame)?;
+        let mut varints = [0; 5];
+        for field in &mut varints {
+            (*field, rest) = take_varint(rest).map_err(|_| HeaderError::NotAFrame)?;
+        }
+        let fields_len = fields.len() - rest.len();
+        if u32::from_le_bytes(*checksum) != log.checksum(&fields[..fields_len]) {
             return Err(HeaderError::NotAFrame);
         }
-        if bytes[4] != VERSION || bytes[5] & !PACKED != 0 {
-            return Err(HeaderError::Unsupported { version: bytes[4], flags: bytes[5] });
+        if flags & !PACKED != 0 {
+            return Err(HeaderError::Unsupported { flags });
         }
-        Ok(Self {
-            payload_len: le(&bytes[6..12]),
-            count: le(&bytes[12..16]) as u32,
-            first_lsn: le(&bytes[16..24]),
-            durable_lsn: le(&bytes[24..32]),
-            wall_ms: le(&bytes[32..40]),
-            packed: bytes[5] & PACKED != 0,
-        })
+        let [payload_len, count, first_lsn, behind, wall_ms] = varints;
+        let count = u32::try_from(count).map_err(|_| HeaderError::NotAFrame)?;
+        let header = Self {
+            payload_len,
+            count,
+            first_lsn,
+            durable_lsn: first_lsn.wrapping_sub(behind),
+            wall_ms,
+            packed: flags & PACKED != 0,
+        };
+        let sound = payload_len <= MAX_PAYLOAD && header.header_len() == FIELDS_AT + fields_len;
+        if sound { Ok(header) } else { Err(HeaderError::NotAFrame) }
     }
 }
 
@@ -139,22 +173,29 @@ pub(super) fn append_frame(
     header: &FrameHeader,
     payload: &[u8],
 ) -> Digest {
-    let header = header.encode(log);
-    let digest = chain(previous, &header, payload);
-    out.reserve(HEADER_LEN + payload.len() + DIGEST_LEN);
-    out.extend_from_slice(&header);
+    let start = out.len();
+    out.reserve(MAX_HEADER_LEN + payload.len() + DIGEST_LEN);
+    header.encode(log, out);
     out.extend_from_slice(payload);
+    let digest = chain(previous, &out[start..]);
     out.extend_from_slice(&digest);
     digest
 }
 
-/// The digest of a frame that follows `previous`.
-pub(super) fn chain(previous: &Digest, header: &[u8; HEADER_LEN], payload: &[u8]) -> Digest {
+/// The digest of a frame that follows `previous`; `content` is its header and its payload.
+pub(super) fn chain(previous: &Digest, content: &[u8]) -> Digest {
     let mut sha = Sha256::new();
     sha.update(previous);
-    sha.update(header);
-    sha.update(payload);
-    sha.finalize().into()
+    sha.update(content);
+    let [first, _] = halves(&sha.finalize().into());
+    first
+}
+
+/// The halves of a SHA-256 digest.
+pub(super) fn halves(whole: &[u8; 2 * DIGEST_LEN]) -> [Digest; 2] {
+    let mut halves = [[0; DIGEST_LEN]; 2];
+    halves.as_flattened_mut().copy_from_slice(whole);
+    halves
 }
 
 /// A little-endian integer of at most eight bytes.

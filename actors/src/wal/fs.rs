@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, Advice, access, fadvise};
 
 use crate::failpoint::{self, Point};
 
@@ -102,6 +102,13 @@ pub trait Filesystem: Clone + Send + Sync + 'static {
     /// # Errors
     /// Whatever the system reports.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Lets the system drop what it holds of a file's content in memory; what is not on disk
+    /// stays. Only an advantage is lost if it fails.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn forget(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The operating system's file system.
@@ -226,5 +233,9 @@ impl Filesystem for OsFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         change(Point::FsSyncDir, || File::open(dir)?.sync_all())
+    }
+
+    fn forget(&self, path: &Path) -> io::Result<()> {
+        Ok(fadvise(File::open(path)?, 0, None, Advice::DontNeed)?)
     }
 }

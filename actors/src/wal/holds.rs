@@ -118,6 +118,12 @@ impl Holds {
         free
     }
 
+    /// The log begins there, whoever held what is before: it is gone.
+    pub(super) fn force(&self, begins: Lsn) {
+        let mut book = self.book();
+        book.begins = book.begins.max(begins);
+    }
+
     /// Takes a raise back that nothing came of.
     pub(super) fn lower(&self, begins: Lsn) {
         self.book().begins = begins;

@@ -21,6 +21,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
+use super::ground::Ground;
 use super::pending::Pending;
 use super::settings::{FsyncMode, MAX_PENDING, Settings};
 use super::stats::{Counters, Stats};
@@ -79,6 +80,8 @@ struct Shared<P> {
     compress_above: AtomicU64,
     /// The segment whose sync failed, which must not be synced again; 0 for none.
     tainted: AtomicU64,
+    /// Whether the log's files are there.
+    ground: Ground,
     counters: Counters,
 }
 
@@ -172,6 +175,7 @@ impl<P: Release> Intake<P> {
             origin: AtomicBool::new(true),
             compress_above: AtomicU64::new(0),
             tainted: AtomicU64::new(0),
+            ground: Ground::default(),
             counters: Counters::default(),
         };
         let intake = Self { shared: Arc::new(shared) };
@@ -219,6 +223,7 @@ impl<P: Release> Intake<P> {
             pending_bytes: queue.pending.len() as u64,
             parked: queue.parked.len() as u64,
             blocked: queue.blocked.as_deref().map(str::to_owned),
+            baseless: !self.shared.ground.is_sound(),
             ..self.shared.counters.read()
         }
     }
@@ -328,6 +333,21 @@ impl<P: Release> Intake<P> {
     /// process. Call it before the first batch if the log is not empty.
     pub fn disown(&self) {
         self.queue().credits.disown();
+    }
+
+    /// Logs a note that nobody writes, which changes nothing but the last LSN. A log that takes no
+    /// writes is left alone.
+    pub fn mark(&self) {
+        let mut queue = self.queue();
+        if self.shared.gate.load(Ordering::Relaxed) != OPEN {
+            return;
+        }
+        // Nobody's note may be in force already, and would not be written again.
+        queue.credits.disown();
+        self.enqueue(&mut queue, &RecordBatch::new(), None);
+        queue.batches += 1;
+        queue.poked = true;
+        self.shared.arrived.notify_all();
     }
 
     /// Puts a batch behind the others, with a note of who wrote it where one is due. Returns the

@@ -6,20 +6,21 @@
 //!
 //! offset  size  field                                        (integers little-endian)
 //!      0     8  magic "SWMANI1\n"
-//!      8     2  format version (1)
-//!     10     2  minimum reader version (1)
+//!      8     2  format version (2)
+//!     10     2  minimum reader version (2)
 //!     12     4  number of snapshots n, at most 256
 //!     16    16  log id
 //!     32     8  generation, from 1; even ones go to MANIFEST.a, odd ones to MANIFEST.b
 //!     40     8  floor: sequence number of the oldest segment that is kept
 //!     48     8  floor: its first LSN
-//!     56    32  floor: its link, the digest of the frame before it
+//!     56    16  floor: its link, the digest of the frame before it
+//!     72    16  reserved, 0
 //!     88     8  newest segment: there is one with this sequence number
 //!     96     8  durable: the log was on disk up to this LSN
 //!    104     8  wall clock when it was written, Unix milliseconds
 //!    112   80n  verified snapshots, the oldest first: begin, end, entries, bytes, when it was
 //!               begun and when ended (8 bytes each, times in Unix milliseconds), digest of the
-//!               last frame (32)
+//!               last frame (16), reserved, 0 (16)
 //!      …    32  SHA-256 over all bytes before
 //! ```
 //!
@@ -36,25 +37,27 @@ pub(super) use file::{ManifestFile, PATHS, read};
 
 use sha2::{Digest as _, Sha256};
 
-use super::frame::{Digest, LogId, le};
+use super::format::{OtherFormat, Versions};
+use super::frame::{DIGEST_LEN, Digest, LogId, le};
 use super::segment::SegmentHeader;
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 
 const MAGIC: &[u8; 8] = b"SWMANI1\n";
-/// What this program writes.
-const FORMAT_VERSION: u16 = 1;
-/// What this program reads: anything whose minimum reader version is not above.
-const READER_VERSION: u16 = 1;
+/// Format 1 is that of logs whose digests were longer.
+const VERSIONS: Versions = Versions { format: 2, reader: 2, oldest: 2 };
 /// Bytes before the snapshots.
 const HEADER_LEN: usize = 112;
 /// Bytes of one snapshot.
 const LISTED_LEN: usize = 80;
-const DIGEST_LEN: usize = 32;
+/// Bytes that a link has here: a digest, and what is reserved behind it.
+const LINK_LEN: usize = 32;
+/// Bytes of the SHA-256 at the end.
+const SHA_LEN: usize = 32;
 /// More snapshots are not listed: retention keeps far fewer.
 const MAX_LISTED: usize = 256;
 /// The longest manifest there can be.
-const MAX_LEN: usize = HEADER_LEN + MAX_LISTED * LISTED_LEN + DIGEST_LEN;
+const MAX_LEN: usize = HEADER_LEN + MAX_LISTED * LISTED_LEN + SHA_LEN;
 
 /// Where the log begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +114,8 @@ pub(super) struct Manifest {
 pub(super) enum ManifestError {
     #[error("it is damaged")]
     Damaged,
-    #[error("it needs a reader of format {0}, this program reads up to {READER_VERSION}")]
-    TooNew(u16),
+    #[error(transparent)]
+    OtherVersion(#[from] OtherFormat),
 }
 
 impl Manifest {
@@ -140,11 +143,18 @@ impl Manifest {
         self.durable = self.durable.max(snapshot.end);
     }
 
+    /// The log begins with the segment at `floor`, and this snapshot stands for what was before.
+    pub(super) fn begin_anew(&mut self, floor: Floor, snapshot: Listed) {
+        self.floor = floor;
+        self.newest = self.newest.max(floor.sequence);
+        self.snapshots.clear();
+        self.list(snapshot);
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(MAX_LEN);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        out.extend_from_slice(&READER_VERSION.to_le_bytes());
+        out.extend_from_slice(&VERSIONS.encode(VERSIONS.format));
         let listed = &self.snapshots[self.snapshots.len().saturating_sub(MAX_LISTED)..];
         out.extend_from_slice(&(listed.len() as u32).to_le_bytes());
         out.extend_from_slice(self.log.bytes());
@@ -152,7 +162,7 @@ impl Manifest {
         for number in [&self.generation, sequence, first_lsn] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        out.extend_from_slice(link);
+        put_link(&mut out, link);
         for number in [self.newest, self.durable, self.written_ms] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -160,24 +170,21 @@ impl Manifest {
             for number in [begin, end, entries, bytes, created_ms, ended_ms] {
                 out.extend_from_slice(&number.to_le_bytes());
             }
-            out.extend_from_slice(digest);
+            put_link(&mut out, digest);
         }
-        let digest: Digest = Sha256::digest(&out).into();
+        let digest = Sha256::digest(&out);
         out.extend_from_slice(&digest);
         out
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let (content, digest) =
-            bytes.split_last_chunk::<DIGEST_LEN>().ok_or(ManifestError::Damaged)?;
-        let due: Digest = Sha256::digest(content).into();
+            bytes.split_last_chunk::<SHA_LEN>().ok_or(ManifestError::Damaged)?;
+        let due: [u8; SHA_LEN] = Sha256::digest(content).into();
         if content.len() < HEADER_LEN || &content[..8] != MAGIC || *digest != due {
             return Err(ManifestError::Damaged);
         }
-        let needs = le(&content[10..12]) as u16;
-        if needs > READER_VERSION {
-            return Err(ManifestError::TooNew(needs));
-        }
+        VERSIONS.decode(&content[Versions::AT])?;
         let (header, listed) = content.split_at(HEADER_LEN);
         let number = |at: usize| le(&header[at..at + 8]);
         if listed.len() as u64 != le(&header[12..16]).saturating_mul(LISTED_LEN as u64) {
@@ -210,6 +217,11 @@ impl Manifest {
                 .collect(),
         })
     }
+}
+
+fn put_link(out: &mut Vec<u8>, link: &Digest) {
+    out.extend_from_slice(link);
+    out.extend_from_slice(&[0; LINK_LEN - DIGEST_LEN]);
 }
 
 fn digest_at(bytes: &[u8], at: usize) -> Digest {

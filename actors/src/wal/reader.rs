@@ -42,7 +42,7 @@ pub(super) enum Flaw {
     Cut { missing: u64 },
     #[error("the frame starts at LSN {found} where {expected} was due")]
     Lsn { found: Lsn, expected: Lsn },
-    #[error("the SHA-256 of the frame does not fit its content and its predecessor")]
+    #[error("the digest of the frame does not fit its content and its predecessor")]
     Digest,
     #[error("the frame's digest fits, but its packed records cannot be unpacked")]
     Packing,
@@ -161,12 +161,11 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
         }
         let start = (self.offset - self.window_at) as usize;
         let bytes = &self.window[start..start + whole];
-        let (head, rest) = bytes.split_at(frame::HEADER_LEN);
-        let (payload, digest) = rest.split_at(rest.len() - frame::DIGEST_LEN);
-        let Ok(head) = head.try_into() else { return Ok(Next::Bad(Flaw::Digest)) };
-        if frame::chain(&self.chain, head, payload) != digest {
+        let (content, digest) = bytes.split_at(whole - frame::DIGEST_LEN);
+        if frame::chain(&self.chain, content) != digest {
             return Ok(Next::Bad(Flaw::Digest));
         }
+        let payload = &content[header.header_len()..];
         let payload = if header.packed {
             self.unpacked.shrink_to(UNPACKED_KEEP);
             if packed::unpack(payload, &mut self.unpacked).is_err() {
@@ -211,14 +210,14 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
 
     /// The first place at or behind `at` where a header of this log stands, of any version.
     fn find_header(&mut self, mut at: u64) -> io::Result<Option<u64>> {
-        while at + frame::HEADER_LEN as u64 <= self.size {
-            let want = CHUNK.min((self.size - at) as usize).max(frame::HEADER_LEN);
+        while at + frame::MIN_HEADER_LEN as u64 <= self.size {
+            let want = CHUNK.min((self.size - at) as usize);
             if !self.fetch(at, want)? {
                 return Ok(None);
             }
             let start = (at - self.window_at) as usize;
             let window = &self.window[start..start + want];
-            let found = window.windows(frame::MAGIC.len()).position(|w| w == frame::MAGIC);
+            let found = window.windows(frame::MARK.len()).position(|w| w == frame::MARK);
             match found {
                 Some(skip) => {
                     at += skip as u64;
@@ -228,7 +227,7 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
                     }
                     at += 1;
                 }
-                None => at += (want - (frame::MAGIC.len() - 1)) as u64,
+                None => at += (want - (frame::MARK.len() - 1)) as u64,
             }
         }
         Ok(None)
@@ -251,14 +250,13 @@ impl<'f, L: LogFile> SegmentReader<'f, L> {
     }
 
     fn header_at(&mut self, at: u64) -> io::Result<Result<FrameHeader, HeaderError>> {
-        if self.size - at < frame::HEADER_LEN as u64 || !self.fetch(at, frame::HEADER_LEN)? {
+        let left = self.size.saturating_sub(at);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(frame::MAX_HEADER_LEN);
+        if !self.fetch(at, most)? {
             return Ok(Err(HeaderError::NotAFrame));
         }
         let start = (at - self.window_at) as usize;
-        Ok(match self.window[start..start + frame::HEADER_LEN].try_into() {
-            Ok(bytes) => FrameHeader::decode(bytes, &self.log),
-            Err(_) => Err(HeaderError::NotAFrame),
-        })
+        Ok(FrameHeader::decode(&self.window[start..start + most], &self.log))
     }
 
     /// Brings `len` bytes at `at` into the window. False if the file has become shorter.

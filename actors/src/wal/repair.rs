@@ -53,12 +53,12 @@ pub struct Plan {
 
 impl Plan {
     /// What to do about what was found: whatever keeps most. `bases` are the snapshots that are
-    /// whole, see [`Base::all`]. `None` if nothing is wrong, or if a later version wrote what this
+    /// whole, see [`Base::all`]. `None` if nothing is wrong, or if another version wrote what this
     /// one takes for wrong.
     #[must_use]
     pub fn new(found: &Inspection, bases: &[Base]) -> Option<Self> {
-        let too_new = |finding: &Finding| finding.verdict == Verdict::TooNew;
-        if found.findings.is_empty() || found.findings.iter().any(too_new) {
+        let foreign = |finding: &Finding| finding.verdict == Verdict::OtherVersion;
+        if found.findings.is_empty() || found.findings.iter().any(foreign) {
             return None;
         }
         let cut = Self::cut_behind(found, 0, found.intact_lsn);

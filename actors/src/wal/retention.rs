@@ -154,9 +154,12 @@ impl<F: Filesystem> Retention<F> {
             });
         }
         self.headers.retain(|sequence, _| *sequence >= manifest.floor.sequence);
+        let found = self.snapshots.list()?;
         survey.snapshots = manifest
             .snapshots
             .iter()
+            // One that was put aside or removed by hand stands for nothing.
+            .filter(|one| found.iter().any(|(begin, _)| *begin == one.begin))
             .map(|one| SnapshotFacts {
                 begin: one.begin,
                 end: one.end,
@@ -165,7 +168,6 @@ impl<F: Filesystem> Retention<F> {
             })
             .collect();
         let listed = |begin: Lsn| manifest.snapshots.iter().any(|one| one.begin == begin);
-        let found = self.snapshots.list()?;
         survey.unlisted =
             found.into_iter().map(|(begin, _)| begin).filter(|begin| !listed(*begin)).collect();
         if let Some(newest) = last.filter(|last| *last > manifest.newest) {

@@ -3,17 +3,22 @@
 //! ```text
 //! offset  size  field                                        (integers little-endian)
 //!      0     8  magic "SEAWALL\n"
-//!      8     2  format version (2)
-//!     10     2  minimum reader version (1)
+//!      8     2  format version (3)
+//!     10     2  minimum reader version (3)
 //!     12     4  reserved, 0
 //!     16    16  log id, random, the same in every segment
 //!     32     8  sequence number, from 1, without gaps
 //!     40     8  first LSN
-//!     48    32  link: digest of the frame before the first LSN (0: the log begins here)
+//!     48    16  link: digest of the frame before the first LSN (0: the log begins here)
+//!     64    16  reserved, 0
 //!     80     8  wall clock at creation, Unix milliseconds
-//!     88    32  SHA-256 of bytes 0..88: the previous digest of the first frame
+//!     88    32  SHA-256 of bytes 0..88; its second half is the previous digest of the first frame,
+//!               which thus stands before it, like that of every other frame
 //!    120        frames
 //! ```
+//!
+//! Length, magic, versions and SHA-256 are at these places in every format, so that every version
+//! of this program can tell a format that it does not read from damage.
 //!
 //! A segment gets its name only when its header is on disk (written as `.new`, synced, renamed,
 //! directory synced), so a named segment with a damaged header is corrupt, never torn.
@@ -27,7 +32,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::frame::{Digest, LogId, le};
+use super::format::{OtherFormat, Versions};
+use super::frame::{DIGEST_LEN, Digest, LogId, halves, le};
 use super::fs::{Filesystem, LogFile};
 use crate::clock::UnixMs;
 use crate::failpoint::{self, Point};
@@ -35,11 +41,10 @@ use crate::journal::Lsn;
 
 /// Bytes of a segment's header.
 pub(super) const HEADER_LEN: usize = 120;
-/// What this program writes. 2 may have packed frames; a reader of 1 reads all others, and refuses
-/// those by their flag.
-pub(super) const FORMAT_VERSION: u16 = 2;
-/// What this program reads: anything whose minimum reader version is not above.
-const READER_VERSION: u16 = 1;
+/// Before format 3 a frame's header had a fixed length.
+const VERSIONS: Versions = Versions { format: 3, reader: 3, oldest: 3 };
+/// What this program writes.
+pub(super) const FORMAT_VERSION: u16 = VERSIONS.format;
 const MAGIC: &[u8; 8] = b"SEAWALL\n";
 /// The ending of a segment that has no name yet.
 pub(super) const UNNAMED: &str = ".new";
@@ -61,8 +66,8 @@ pub(super) struct SegmentHeader {
 pub(super) enum SegmentError {
     #[error("the segment header is damaged")]
     Damaged,
-    #[error("the segment needs a reader of format {0}, this program reads up to {READER_VERSION}")]
-    TooNew(u16),
+    #[error(transparent)]
+    OtherVersion(#[from] OtherFormat),
 }
 
 /// Why a segment could not be made.
@@ -89,12 +94,11 @@ impl SegmentHeader {
     pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0..8].copy_from_slice(MAGIC);
-        out[8..10].copy_from_slice(&self.format.to_le_bytes());
-        out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
+        out[Versions::AT].copy_from_slice(&VERSIONS.encode(self.format));
         out[16..32].copy_from_slice(self.log.bytes());
         out[32..40].copy_from_slice(&self.sequence.to_le_bytes());
         out[40..48].copy_from_slice(&self.first_lsn.to_le_bytes());
-        out[48..80].copy_from_slice(&self.link);
+        out[48..64].copy_from_slice(&self.link);
         out[80..88].copy_from_slice(&self.created_ms.to_le_bytes());
         let digest = digest(&out);
         out[88..].copy_from_slice(&digest);
@@ -105,16 +109,13 @@ impl SegmentHeader {
         if &bytes[..8] != MAGIC || bytes[88..] != digest(bytes) {
             return Err(SegmentError::Damaged);
         }
-        let needs = le(&bytes[10..12]) as u16;
-        if needs > READER_VERSION {
-            return Err(SegmentError::TooNew(needs));
-        }
+        let format = VERSIONS.decode(&bytes[Versions::AT])?;
         let mut log = [0; 16];
         log.copy_from_slice(&bytes[16..32]);
-        let mut link = [0; 32];
-        link.copy_from_slice(&bytes[48..80]);
+        let mut link = [0; DIGEST_LEN];
+        link.copy_from_slice(&bytes[48..64]);
         Ok(Self {
-            format: le(&bytes[8..10]) as u16,
+            format,
             log: LogId::new(log),
             sequence: le(&bytes[32..40]),
             first_lsn: le(&bytes[40..48]),
@@ -125,7 +126,8 @@ impl SegmentHeader {
 
     /// The previous digest of the segment's first frame.
     pub(super) fn digest(&self) -> Digest {
-        digest(&self.encode())
+        let [_, second] = halves(&digest(&self.encode()));
+        second
     }
 
     pub(super) fn file_name(&self) -> String {
@@ -133,7 +135,7 @@ impl SegmentHeader {
     }
 }
 
-fn digest(header: &[u8; HEADER_LEN]) -> Digest {
+fn digest(header: &[u8; HEADER_LEN]) -> [u8; 32] {
     Sha256::digest(&header[..88]).into()
 }
 

@@ -6,13 +6,13 @@
 //!
 //! offset  size  field                                        (integers little-endian)
 //!      0     8  magic "SWSNAP1\n"
-//!      8     2  format version (2)
-//!     10     2  minimum reader version (1)
+//!      8     2  format version (3)
+//!     10     2  minimum reader version (3)
 //!     12     4  reserved, 0
 //!     16    16  log id
 //!     32     8  begin: the log's last LSN before the first entry was read
 //!     40     8  wall clock at creation, Unix milliseconds
-//!     48    32  SHA-256 of bytes 0..48: the previous digest of the first frame
+//!     48    32  SHA-256 of bytes 0..48; its second half is the previous digest of the first frame
 //!     80        frames of SET records, as in the log
 //!               a frame without records, whose durable LSN is *end*; then the file ends
 //! ```
@@ -26,6 +26,7 @@
 //! in all but the last. Its checksum starts with an id that is made of the log's and begin, so a
 //! block of a snapshot that a disk puts into the log by mistake is no frame there.
 
+mod find;
 mod read;
 mod write;
 
@@ -38,21 +39,19 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::frame::{Digest, LogId, le};
+use super::format::Versions;
+use super::frame::{Digest, LogId, halves, le};
 use super::fs::{Filesystem, OsFs};
 use super::holds::Holds;
-use super::manifest::ManifestFile;
+use super::manifest::{Manifest, ManifestFile};
 use super::retention::Retention;
 use crate::clock::{Clock, UnixMs};
 use crate::journal::Lsn;
 
 /// Bytes of a snapshot's header.
 const HEADER_LEN: usize = 80;
-/// What this program writes. 2 may have packed frames; a reader of 1 reads all others, and refuses
-/// those by their flag.
-const FORMAT_VERSION: u16 = 2;
-/// What this program reads: anything whose minimum reader version is not above.
-const READER_VERSION: u16 = 1;
+/// Before format 3 a frame's header had a fixed length.
+const VERSIONS: Versions = Versions { format: 3, reader: 3, oldest: 3 };
 const MAGIC: &[u8; 8] = b"SWSNAP1\n";
 const ENDING: &str = ".snap";
 /// The ending of a snapshot that is not finished.
@@ -83,8 +82,7 @@ impl Header {
     fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0..8].copy_from_slice(MAGIC);
-        out[8..10].copy_from_slice(&self.format.to_le_bytes());
-        out[10..12].copy_from_slice(&READER_VERSION.to_le_bytes());
+        out[Versions::AT].copy_from_slice(&VERSIONS.encode(self.format));
         out[16..32].copy_from_slice(self.log.bytes());
         out[32..40].copy_from_slice(&self.begin.to_le_bytes());
         out[40..48].copy_from_slice(&self.created_ms.to_le_bytes());
@@ -97,13 +95,9 @@ impl Header {
         if &bytes[..8] != MAGIC || bytes[48..] != digest(bytes) {
             return Err(Flawed::Damaged { offset: 0, what: "the header is damaged".to_owned() });
         }
-        let needs = le(&bytes[10..12]) as u16;
-        if needs > READER_VERSION {
-            return Err(Flawed::TooNew(needs));
-        }
+        let format = VERSIONS.decode(&bytes[Versions::AT])?;
         let mut log = [0; 16];
         log.copy_from_slice(&bytes[16..32]);
-        let format = le(&bytes[8..10]) as u16;
         Ok(Self {
             format,
             log: LogId::new(log),
@@ -118,19 +112,18 @@ impl Header {
         sha.update(b"seawall snapshot");
         sha.update(self.log.bytes());
         sha.update(self.begin.to_le_bytes());
-        let digest: Digest = sha.finalize().into();
-        let mut id = [0; 16];
-        id.copy_from_slice(&digest[..16]);
-        LogId::new(id)
+        let [first, _] = halves(&sha.finalize().into());
+        LogId::new(first)
     }
 
     /// The previous digest of the first frame.
     fn digest(&self) -> Digest {
-        digest(&self.encode())
+        let [_, second] = halves(&digest(&self.encode()));
+        second
     }
 }
 
-fn digest(header: &[u8; HEADER_LEN]) -> Digest {
+fn digest(header: &[u8; HEADER_LEN]) -> [u8; 32] {
     Sha256::digest(&header[..48]).into()
 }
 
@@ -211,10 +204,20 @@ impl<F: Filesystem> Snapshots<F> {
     /// # Errors
     /// The directory cannot be read.
     pub fn usable(&self) -> io::Result<Vec<(Lsn, PathBuf)>> {
-        let first_lsn = self.manifest.current().floor.first_lsn;
         let mut found = self.list()?;
-        found.retain(|(begin, _)| begin.saturating_add(1) >= first_lsn);
+        found.retain(|(begin, _)| self.has_log_behind(*begin));
         Ok(found)
+    }
+
+    /// Whether the log behind a snapshot that begins here was not deleted.
+    pub(super) fn has_log_behind(&self, begin: Lsn) -> bool {
+        begin.saturating_add(1) >= self.manifest.current().floor.first_lsn
+    }
+
+    /// Those that the manifest lists, whether they are there or not.
+    pub(super) fn listed(&self) -> Vec<(Lsn, PathBuf)> {
+        let listed = self.manifest.current().snapshots;
+        listed.iter().map(|one| (one.begin, self.path_of(one.begin))).collect()
     }
 
     /// Writes down that a snapshot was whole when it was read, and forgets those whose files are
@@ -242,7 +245,8 @@ impl<F: Filesystem> Snapshots<F> {
         Ok(())
     }
 
-    /// Moves a damaged snapshot to `quarantine/`, where it is kept. Blocks. Returns where it is.
+    /// Moves a damaged snapshot to `quarantine/`, where it is kept, and takes it from the
+    /// manifest's list. Blocks. Returns where it is.
     ///
     /// # Errors
     /// It could not be moved.
@@ -254,6 +258,18 @@ impl<F: Filesystem> Snapshots<F> {
         self.fs.rename(path, &aside)?;
         self.fs.sync_dir(&quarantine)?;
         self.fs.sync_dir(&self.dir())?;
+        let begin = begin_in(path);
+        let unlist = |manifest: &mut Manifest| {
+            manifest.snapshots.retain(|one| Some(one.begin) != begin);
+        };
+        if let Err(error) = self.manifest.update(unlist) {
+            // Retention does not count on a file that is not there.
+            tracing::warn!(
+                path = "snapshots",
+                %error,
+                "the manifest still lists a snapshot that was put aside, and cannot be written"
+            );
+        }
         Ok(aside)
     }
 }

@@ -92,6 +92,8 @@ pub struct Stats {
     pub parked: u64,
     /// Why the log takes no writes, if it does not.
     pub blocked: Option<String>,
+    /// Its files were removed, and nothing on the disk stands for what was in them yet.
+    pub baseless: bool,
 }
 
 impl Counters {

@@ -6,6 +6,8 @@ mod damage;
 mod faults;
 mod inspect;
 mod manifest;
+mod removed;
 mod repair;
 mod retention;
 mod sim;
+mod snapshots;

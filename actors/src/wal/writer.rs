@@ -8,9 +8,12 @@
 //! kernel would report success the next time. The buffers are bounded: at [`UNSYNCED_SOON`] a
 //! sync is asked for before it is due, at [`UNSYNCED_MAX`] writing waits for it.
 
+mod anew;
+mod cached;
 mod open;
 mod place;
 mod segments;
+mod syncer;
 mod thread;
 mod trust;
 mod turn;
@@ -23,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::cached::Cached;
 use self::place::Place;
 use self::trust::{FAILURES, PROOFS, Trust, WINDOW, probe};
 use super::frame::{self, Digest, FrameHeader, LogId};
@@ -78,6 +82,7 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     /// Whether the disk may have the log. A successor begins with trust.
     trust: Trust,
     packer: Packer,
+    cached: Cached,
     /// Before this time the thread writes alone: a write was slow.
     thread_only_until: Option<Instant>,
     due: Vec<P>,
@@ -104,6 +109,8 @@ pub(super) struct SyncJob<L> {
 pub(super) struct Plan<L> {
     /// A sync to start.
     pub(super) sync: Option<SyncJob<L>>,
+    /// Segments whose pages the system may have back.
+    pub(super) forget: Vec<PathBuf>,
     /// Step again at this time at the latest.
     pub(super) until: Option<Instant>,
     /// Step again when records arrive.
@@ -134,7 +141,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 self.retry_at = self.trust.probe_at();
             } else if let Err(trouble) = self.advance(now, flight) {
                 self.suffer(&trouble, now);
-            } else if !self.broken && flight.is_empty() && self.intake.unblock() {
+            } else if self.is_well() && flight.is_empty() && self.intake.unblock() {
                 tracing::info!(path = "wal", event = "healed", "the log can be written again");
             }
         }
@@ -142,7 +149,13 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let stalled = self.stalled(now);
         let for_work = self.retry_at.is_none() && !stalled && !self.broken;
         let until = self.next_look(now, for_work && !flight.is_empty());
-        Plan { sync, until, for_work }
+        let forget = std::iter::from_fn(|| self.cached.pop()).collect();
+        Plan { sync, forget, until, for_work }
+    }
+
+    /// Whether nothing but records that wait stands against new ones.
+    fn is_well(&self) -> bool {
+        !self.broken && self.intake.ground().is_sound()
     }
 
     fn advance(&mut self, now: Instant, flight: &mut Pending) -> Result<(), Trouble> {

@@ -61,7 +61,7 @@ fn to_redis(mapping: Mapping, name: &str, value: &Value, settings: &Settings) ->
         }
         (Mapping::Memory, Value::Bytes(n)) => n.to_string(),
         (Mapping::OutputLimits, Value::Bytes(n)) => {
-            format!("normal {n} 0 0 slave {n} 0 0 pubsub {n} 0 0")
+            format!("normal {n} 0 0 slave {n} 0 0 pubsub {} 0 0", settings.server.pubsub_buffer)
         }
         (Mapping::Words(words), Value::Text(text)) => words
             .iter()

@@ -18,6 +18,7 @@ pub static SECTIONS: &[Section] = &[
     Section { name: "validation", doc: "What a key and a value may be." },
     Section { name: "wal", doc: "The write-ahead log." },
     Section { name: "snapshot", doc: "Snapshots, which spare a start the log before them." },
+    Section { name: "redis", doc: "A Redis or Valkey behind the cache." },
     Section { name: "log", doc: "What the daemon says about itself, on standard error." },
     Section { name: "supervision", doc: "How patient supervisors are." },
     Section { name: "startup", doc: "What happens when a start goes wrong." },

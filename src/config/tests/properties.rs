@@ -73,6 +73,10 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Secrets => proptest::collection::vec(any::<String>(), 0..4)
             .prop_map(|all| Value::Secrets(all.into_iter().map(Secret::new).collect()))
             .boxed(),
+        Kind::RedisUrl => "redis://[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[0-9])?"
+            .prop_map(|s| Value::Url(Secret::new(s)))
+            .boxed(),
+        Kind::Name { .. } => "[a-zA-Z0-9.:_-]{1,64}".prop_map(Value::Text).boxed(),
         Kind::Secret => any::<String>().prop_map(|s| Value::Secret(Secret::new(s))).boxed(),
     }
 }

@@ -123,6 +123,19 @@ impl Kind {
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::Secret => Ok(Value::Secret(Secret::new(text))),
             Self::Secrets => self.secrets(&text.split_whitespace().collect::<Vec<_>>()),
+            Self::RedisUrl => {
+                if !text.is_empty() {
+                    seawall_actors::redis::check_url(text)?;
+                }
+                Ok(Value::Url(Secret::new(text)))
+            }
+            Self::Name { empty } => {
+                let fits = |c: char| c.is_ascii_alphanumeric() || ".:_-".contains(c);
+                if text.len() > 64 || !text.chars().all(fits) || (text.is_empty() && !empty) {
+                    return Err(unfit());
+                }
+                Ok(Value::Text(text.to_owned()))
+            }
         }
     }
 

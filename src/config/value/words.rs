@@ -15,11 +15,8 @@ impl Kind {
     }
 
     pub(super) fn unfit(&self, raw: &Raw) -> String {
-        let got = if matches!(self, Self::Secret | Self::Secrets) {
-            type_of(raw).to_owned()
-        } else {
-            show(raw)
-        };
+        let hidden = matches!(self, Self::Secret | Self::Secrets | Self::RedisUrl);
+        let got = if hidden { type_of(raw).to_owned() } else { show(raw) };
         format!("{got} is not {}; write for example {}", self.noun(), self.example())
     }
 
@@ -43,6 +40,8 @@ impl Kind {
             Self::Text => "a text".to_owned(),
             Self::Secret => "a password".to_owned(),
             Self::Secrets => "a list of texts".to_owned(),
+            Self::RedisUrl => "the address of a Redis".to_owned(),
+            Self::Name { .. } => "a name".to_owned(),
         }
     }
 
@@ -77,6 +76,13 @@ impl Kind {
             Self::Secret => "any text, or \"\"".to_owned(),
             Self::Text => "any text".to_owned(),
             Self::Secrets => "a list of texts".to_owned(),
+            Self::RedisUrl => "redis://[user:password@]host[:port][/database], rediss:// for TLS, \
+                               unix:///path, or \"\""
+                .to_owned(),
+            Self::Name { empty } => {
+                let or = if *empty { ", or \"\"" } else { "" };
+                format!("up to 64 letters, digits and .:_-{or}")
+            }
         }
     }
 
@@ -102,6 +108,8 @@ impl Kind {
             Self::Word | Self::Text => "\"reader\"".to_owned(),
             Self::Secret => "\"a long random text\"".to_owned(),
             Self::Secrets => "[\"2bb80d53…\"]".to_owned(),
+            Self::RedisUrl => "\"redis://10.0.0.7:6379/0\"".to_owned(),
+            Self::Name { .. } => "\"seawall-1\"".to_owned(),
         }
     }
 }

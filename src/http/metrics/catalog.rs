@@ -87,6 +87,24 @@ catalog! {
         PROTOCOL_ERRORS = "seawall_protocol_errors", Counter, None, [],
             "Clients cut off because they did not speak the protocol";
     }
+    "Publish and subscribe": {
+        CHANNELS = "seawall_pubsub_channels", Gauge, None, ["kind"],
+            "Names that somebody has subscribed to: channel, pattern, shard";
+        SUBSCRIBERS = "seawall_pubsub_subscribers", Gauge, None, [],
+            "Clients with at least one subscription";
+        SUBSCRIPTIONS = "seawall_pubsub_subscriptions", Gauge, None, [],
+            "Subscriptions of all clients";
+        PUBSUB_TABLE = "seawall_pubsub_table", Gauge, Bytes, [],
+            "Memory that names and subscriptions take, about";
+        PUBSUB_PENDING = "seawall_pubsub_pending", Gauge, Bytes, [],
+            "Messages that wait for subscribers; one counts for each that it waits for";
+        PUBLISHED = "seawall_pubsub_published", Counter, None, [],
+            "Messages that clients published";
+        DELIVERED = "seawall_pubsub_delivered", Counter, None, [],
+            "Messages put into the inboxes of subscribers";
+        PUBSUB_OVERFLOWS = "seawall_pubsub_overflows", Counter, None, [],
+            "Subscribers closed because more than server.pubsub_buffer waited for them";
+    }
     "Log": {
         LOG = "seawall_log", Info, None, ["fsync"],
             "The fsync mode of the write-ahead log; no metric of the log exists without one";

@@ -60,6 +60,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         ("gate", gate(&GateFigures::default())),
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
+        ("pubsub", pubsub(&crate::pubsub::Figures::default())),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
         ("tree", tree(&root, &[])),

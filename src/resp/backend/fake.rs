@@ -18,6 +18,7 @@ use crate::acl::Gate;
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{Applier, Commit, ConfigControl, Loader, Settings};
+use crate::pubsub::{Local, PubSub};
 use crate::resp::args::{Args, Span};
 use crate::resp::clients::{Clients, Endpoints, NewClient};
 use crate::resp::refusal::Refusal;
@@ -36,6 +37,7 @@ pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
     pub gate: Gate,
+    pub pubsub: PubSub,
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
@@ -65,10 +67,12 @@ impl FakeBackend {
         let config = Arc::new(ConfigControl::start(loader).expect("valid settings"));
         let clients = Clients::new(config.settings().server.max_clients);
         config.add_applier(Arc::new(MaxClients(clients.clone())));
+        let pubsub = PubSub::new(&config.settings().server, Box::new(Local));
         Self {
             config,
             clients,
             gate: Gate::default(),
+            pubsub,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
@@ -121,6 +125,10 @@ impl Backend for FakeBackend {
 
     fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    fn pubsub(&self) -> &PubSub {
+        &self.pubsub
     }
 
     fn slow(&self) -> &Slow {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::Author;
@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::command_name::CommandName;
 use crate::acl::DEFAULT;
+use crate::pubsub::{Inbox, Space};
 use crate::resp::reply::Proto;
 
 /// The two ends of a connection.
@@ -123,6 +124,8 @@ pub struct ClientInfo {
     query_buffer: AtomicU64,
     output_buffer: AtomicU64,
     names: Mutex<Names>,
+    /// Where pushes wait; `None` until the connection asks for any.
+    inbox: OnceLock<Arc<Inbox>>,
     killed: AtomicBool,
     kill: Notify,
 }
@@ -147,6 +150,7 @@ impl ClientInfo {
             query_buffer: AtomicU64::new(0),
             output_buffer: AtomicU64::new(0),
             names: Mutex::default(),
+            inbox: OnceLock::new(),
             killed: AtomicBool::new(false),
             kill: Notify::new(),
         };
@@ -212,7 +216,24 @@ impl ClientInfo {
         version.clone_into(&mut self.names().lib_ver);
     }
 
+    /// The inbox, made if there is none.
+    pub fn open_inbox(&self, make: impl FnOnce() -> Inbox) -> Arc<Inbox> {
+        Arc::clone(self.inbox.get_or_init(|| Arc::new(make())))
+    }
+
     // === impl: read by anyone ===
+
+    /// Where pushes wait for it; `None` if it never asked for any.
+    #[must_use]
+    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+        self.inbox.get()
+    }
+
+    /// Whether it has subscribed to anything.
+    #[must_use]
+    pub fn is_subscriber(&self) -> bool {
+        self.inbox().is_some_and(|inbox| inbox.is_subscribed())
+    }
 
     /// The name from CLIENT SETNAME; empty if there is none.
     #[must_use]
@@ -244,10 +265,11 @@ impl ClientInfo {
         self.query_buffer.load(Ordering::Relaxed)
     }
 
-    /// Bytes waiting to be sent.
+    /// Bytes waiting to be sent: replies, and pushes in its inbox.
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
-        self.output_buffer.load(Ordering::Relaxed)
+        let pushes = self.inbox().map_or(0, |inbox| inbox.bytes() as u64);
+        self.output_buffer.load(Ordering::Relaxed) + pushes
     }
 
     /// When the last round was.
@@ -279,18 +301,19 @@ impl ClientInfo {
 
     /// Appends this connection's line of CLIENT LIST, without a line end.
     ///
-    /// Fields are Redis 7.4's. There is no pub/sub and no tracking, so those are constant; `rbs`,
-    /// `rbp`, `argv-mem` and `multi-mem` describe buffers that do not exist here and are 0.
+    /// Fields are Redis 7.4's. There is no tracking, so that is constant; `rbs`, `rbp`, `argv-mem`
+    /// and `multi-mem` describe buffers that do not exist here and are 0.
     pub fn describe(&self, now: UnixMs, out: &mut String) {
         let last = self.last.load(Ordering::Relaxed);
         let seconds = |since: UnixMs| now.saturating_sub(since) / 1000;
         let (qbuf, omem) = (self.query_bytes(), self.output_bytes());
         let names = self.names().clone();
+        let subscriptions = |space| self.inbox().map_or(0, |inbox| inbox.subscriptions(space));
         // Writing to a String never fails.
         let _ = write!(
             out,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 \
-             ssub=0 multi={} watch={} qbuf={qbuf} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} \
+             ssub={} multi={} watch={} qbuf={qbuf} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 \
              obl={omem} oll=0 omem={omem} tot-mem={} events=r cmd={} user={} redir=-1 \
              resp={} lib-name={} lib-ver={}",
             self.id,
@@ -302,6 +325,9 @@ impl ClientInfo {
             seconds(last >> 16),
             self.flags(),
             self.db.load(Ordering::Relaxed),
+            subscriptions(Space::Channel),
+            subscriptions(Space::Pattern),
+            subscriptions(Space::Shard),
             self.queued.load(Ordering::Relaxed),
             self.watching(),
             qbuf + omem + size_of::<Self>() as u64,
@@ -317,9 +343,10 @@ impl ClientInfo {
     fn flags(&self) -> String {
         let traits = self.traits.load(Ordering::Relaxed);
         let letters = [
-            (matches!(self.endpoints, Endpoints::Unix(_)), 'U'),
+            (self.is_subscriber(), 'P'),
             (self.in_transaction(), 'x'),
             (self.is_killed(), 'A'),
+            (matches!(self.endpoints, Endpoints::Unix(_)), 'U'),
             (traits & 1 != 0, 'e'),
             (traits & 2 != 0, 'T'),
         ];

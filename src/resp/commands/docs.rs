@@ -18,6 +18,7 @@ fn title(family: Family) -> &'static str {
         Family::Keyspace => "Keys",
         Family::Expiry => "Times to live",
         Family::Transaction => "Transactions",
+        Family::PubSub => "Publish and subscribe",
         Family::Connection => "Connections",
         Family::Server => "The server",
         Family::Tier => "Needs a Redis tier",

@@ -8,9 +8,6 @@ use crate::resp::table::{Command, Family, Flags, Keys, Run};
 
 const N: Flags = Flags::NONE;
 const NA: Flags = Flags::ADMIN;
-const NF: Flags = Flags::FAST;
-const NL: Flags = Flags::LOADING;
-const NFL: Flags = NF.and(Flags::LOADING);
 const R: Flags = Flags::READONLY;
 const RF: Flags = R.and(Flags::FAST);
 const W: Flags = Flags::WRITE;
@@ -188,17 +185,6 @@ tier! {
         "bitpos" -3 ONE R "2.8.7" "key bit [start [end [BYTE|BIT]]]";
         "getbit" 3 ONE RF "2.2.0" "key offset";
         "setbit" 4 ONE WD "2.2.0" "key offset value";
-    }
-    "Publish and subscribe" {
-        "psubscribe" -2 NONE NL "2.0.0" "pattern [pattern …]";
-        "publish" 3 NONE NFL "2.0.0" "channel message";
-        "pubsub" -2 NONE N "2.8.0" "subcommand [argument …]";
-        "punsubscribe" -1 NONE NL "2.0.0" "[pattern [pattern …]]";
-        "spublish" 3 ONE NFL "7.0.0" "shardchannel message";
-        "ssubscribe" -2 ALL NL "7.0.0" "shardchannel [shardchannel …]";
-        "subscribe" -2 NONE NL "2.0.0" "channel [channel …]";
-        "sunsubscribe" -1 ALL NL "7.0.0" "[shardchannel [shardchannel …]]";
-        "unsubscribe" -1 NONE NL "2.0.0" "[channel [channel …]]";
     }
     "Scripting and functions" {
         "eval" -3 NONE N "2.6.0" "script numkeys [key [key …]] [arg [arg …]]";

@@ -8,6 +8,7 @@ use seawall_actors::cache::store::Garbage;
 use super::pipeline::{StageBounds, StageCursor};
 use super::{Closed, Connection, unless_killed};
 use crate::resp::args::Args;
+use crate::resp::commands::subcommand;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::limits::Limits;
@@ -133,6 +134,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(Refusal::Arity(command.name.into()));
         }
         self.session.may_run(command, args)?;
+        if self.session.only_listens() {
+            check_while_listening(command, args)?;
+        }
         if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
             return Err(loading_dataset());
         }
@@ -149,8 +153,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         args: &Args<'_>,
         limits: &Limits,
     ) -> Result<Route, Refusal> {
-        for key in command.keys.indexes(args.len()) {
-            limits.check_key(args.get(key))?;
+        // A shard channel stands where a key would, and is none.
+        if !command.flags.has(Flags::PUBSUB) {
+            for key in command.keys.indexes(args.len()) {
+                limits.check_key(args.get(key))?;
+            }
         }
         let plain = !self.transaction.is_open()
             && self.session.replies()
@@ -197,6 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.note_buffers();
             unless_killed(self.session.client(), self.session.wait_while_paused(command)).await?;
         }
+        // What arrived before a subscription ends is sent before its end is confirmed.
+        self.take_pushes(usize::MAX);
         let mut out = std::mem::take(self.wire.out());
         let mark = out.len();
         let mut reply = Reply::new(&mut out, self.session.proto);
@@ -219,7 +228,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.daemon.stats.refused(Some(command), code.as_str());
             }
         }
-        if !self.session.replies() {
+        // Confirmations of subscriptions are pushes, which CLIENT REPLY does not stop.
+        if !self.session.replies() && !confirms(command) {
             out.truncate(mark);
         }
         self.session.command_done();
@@ -314,6 +324,33 @@ pub(super) fn discard(garbage: Vec<Garbage>) {
 /// Commands that act on the transaction instead of joining it.
 fn is_control(command: &Command) -> bool {
     matches!(command.name, "exec" | "sw.exec" | "discard" | "multi" | "watch" | "reset" | "quit")
+}
+
+/// Commands that are answered by a push for each subscription.
+fn confirms(command: &Command) -> bool {
+    command.name.ends_with("subscribe")
+}
+
+/// Refuses what a subscriber must not do in RESP2, with Redis' text.
+#[cold]
+fn check_while_listening(command: &Command, args: &Args<'_>) -> Result<(), Refusal> {
+    if confirms(command) || matches!(command.name, "ping" | "quit" | "reset") {
+        return Ok(());
+    }
+    let mut name = command.name.to_owned();
+    if !command.subcommands.is_empty() && args.len() > 1 {
+        let sub = subcommand::find(command.name, command.subcommands, args)?;
+        name = format!("{name}|{}", sub.name);
+    }
+    // As in Redis, an EXEC that cannot run says so in its own way, MULTI or not.
+    let code = match command.run {
+        Run::Transaction(TransactionStep::Exec) => "EXECABORT Transaction discarded because of:",
+        _ => "ERR",
+    };
+    Err(Refusal::other(format!(
+        "{code} Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+         RESET are allowed in this context"
+    )))
 }
 
 /// Redis' own text, which clients know to come back later.

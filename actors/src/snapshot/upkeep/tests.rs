@@ -18,6 +18,8 @@ struct World {
     lsn: Lsn,
     bytes: u64,
     disk: Survey,
+    /// The log's files were removed, until a snapshot succeeds.
+    baseless: bool,
     /// Begin of the one that is being taken.
     taking: Option<Lsn>,
     taken: u32,
@@ -36,6 +38,7 @@ impl World {
             lsn: 0,
             bytes: 0,
             disk: Survey { segments: vec![first], ..Survey::default() },
+            baseless: false,
             taking: None,
             taken: 0,
             pressed: Vec::new(),
@@ -51,7 +54,7 @@ impl World {
 
     fn gauge(&self) -> Gauge {
         let segment = self.disk.segments.last().unwrap().sequence;
-        Gauge { lsn: self.lsn, bytes: self.bytes, segment }
+        Gauge { lsn: self.lsn, bytes: self.bytes, segment, baseless: self.baseless }
     }
 
     /// Records of a hundred bytes.
@@ -90,6 +93,7 @@ impl World {
                     self.perform(effects);
                 }
                 Effect::Take => self.begin(),
+                Effect::Mark => self.write(1),
                 Effect::Remove(removal) => self.remove(&removal),
                 Effect::Pressed(pressure) => {
                     assert_ne!(self.pressed.last(), Some(&pressure.is_some()), "said twice");
@@ -109,6 +113,7 @@ impl World {
     fn end(&mut self, well: bool) {
         let Some(begin) = self.taking.take() else { return };
         if well {
+            self.baseless = false;
             self.taken += 1;
             let ended_ms = self.now().wall_ms;
             self.disk.snapshots.retain(|one| one.begin != begin);
@@ -320,7 +325,7 @@ fn switched_off_none_is_due() {
 fn after_a_restart_the_age_of_the_newest_counts() {
     let now = Now { instant: Instant::now(), wall_ms: START_MS };
     let settings = only(Some(100), None);
-    let gauge = Gauge { lsn: 9, bytes: 1, segment: 1 };
+    let gauge = Gauge { lsn: 9, bytes: 1, segment: 1, baseless: false };
     let mut upkeep = Upkeep::new(settings, Some((5, START_MS - 90_000)), now);
     upkeep.on(Event::Beat(gauge), now);
     let later = Now { instant: now.instant + Duration::from_secs(9), ..now };
@@ -352,6 +357,43 @@ fn one_that_fails_is_tried_again_ever_later() {
     assert_eq!(world.taking, None);
     world.pass(1000);
     assert!(world.taking.is_some());
+}
+
+#[test]
+fn a_log_without_a_base_gets_a_snapshot_at_once_and_does_not_wait_ever_longer() {
+    let mut world = World::new(only(None, None));
+    world.baseless = true;
+    let mut tries = Vec::new();
+    while tries.len() < 5 {
+        world.pass(1000);
+        if world.taking.is_some() {
+            tries.push(world.at_ms / 1000);
+            world.end(tries.len() == 5);
+        }
+    }
+    assert_eq!(tries, [1, 6, 11, 16, 21]);
+    world.pass(10_000_000);
+    assert_eq!(world.taking, None, "it has one");
+}
+
+#[test]
+fn a_log_that_is_too_large_becomes_smaller_although_nobody_writes() {
+    let settings = UpkeepSettings { max_size: Some(4000), ..only(None, None) };
+    let mut world = World::new(settings);
+    world.write(100);
+    for _ in 0..20 {
+        world.pass(1000);
+        world.end(true);
+    }
+    assert!(world.disk.bytes() <= 4000, "{}", world.disk.bytes());
+    assert_eq!(world.pressed, [true, false]);
+    let (lsn, taken) = (world.lsn, world.taken);
+    assert_eq!((lsn, taken), (101, 2));
+    for _ in 0..1000 {
+        world.pass(1000);
+        world.end(true);
+    }
+    assert_eq!((world.lsn, world.taken), (lsn, taken), "that was enough");
 }
 
 #[test]

@@ -52,6 +52,11 @@ pub(super) struct Child {
     pub incarnation: u64,
     /// Counts whatever makes an armed timer void.
     pub generation: u64,
+    /// Whether it is being removed: it is not started again, and forgotten once it is down.
+    pub leaving: bool,
+    /// Whether an incarnation may still run that nothing could end. Never forgotten, for whoever
+    /// took its place would run beside it.
+    pub lost: bool,
     /// Whether its first start has come to an end, good or bad.
     pub attempted: bool,
     pub breaker: Option<Breaker>,
@@ -70,6 +75,8 @@ impl Child {
             stage: Stage::Idle,
             incarnation: 0,
             generation: 0,
+            leaving: false,
+            lost: false,
             attempted: false,
             permit: None,
             attempt: 0,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::supervise::exit::Exit;
+use crate::supervise::spec::{GivesUp, Restart};
 use crate::supervise::start::Stand;
 
-/// What the machine is told. `child` is an index in start order.
+/// What the machine is told. `child` is a number that grows in start order and is never used again.
 #[derive(Debug, Clone)]
 pub(in crate::supervise) enum Event {
     /// Start everything.
@@ -16,6 +17,10 @@ pub(in crate::supervise) enum Event {
     Exited { child: usize, incarnation: u64, exit: Exit },
     /// A timer has run out.
     Timer { child: usize, generation: u64 },
+    /// One more, started after all others. `child` MUST be above every number used so far.
+    Add { child: usize, restart: Restart, gives_up: GivesUp },
+    /// One less: stop it if it runs, then forget it.
+    Remove { child: usize },
     /// End in good order.
     Stop,
 }
@@ -33,6 +38,8 @@ pub(in crate::supervise) enum Effect {
     Publish { child: usize, stand: Stand },
     /// Tell the world.
     Tell { child: usize, lifecycle: Lifecycle, exit: Option<Exit>, next_in: Option<Duration> },
+    /// It is out of the tree, and its number means nothing any more.
+    Forget { child: usize },
     /// Every child has been started, or has failed to.
     Ready,
     /// Nothing runs any more; the supervisor ends.
@@ -71,6 +78,10 @@ pub enum Lifecycle {
     Degraded,
     /// Restarting it did not help; its supervisor gives up.
     Escalated,
+    /// It came into the tree while its supervisor ran.
+    Added,
+    /// It was taken out of the tree.
+    Removed,
 }
 
 impl Lifecycle {
@@ -88,6 +99,8 @@ impl Lifecycle {
             Self::Finished => "finished",
             Self::Degraded => "degraded",
             Self::Escalated => "escalated",
+            Self::Added => "added",
+            Self::Removed => "removed",
         }
     }
 }

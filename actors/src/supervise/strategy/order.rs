@@ -15,8 +15,7 @@ impl Machine {
         self.drain = Some(self.drain.map_or(from, |before| before.min(from)));
         self.blocked = Some(root);
         self.queue.retain(|index| *index < from);
-        for index in from..self.children.len() {
-            let Some(child) = self.children.get_mut(index) else { continue };
+        for (&index, child) in self.children.range_mut(from..) {
             // Who waited for its own turn now waits for the group's; its old timer is void.
             if matches!(child.stage, Stage::Waiting | Stage::Held) {
                 child.stage = Stage::Idle;
@@ -40,7 +39,7 @@ impl Machine {
         self.queue.clear();
         self.blocked = None;
         self.drain = Some(0);
-        for child in &mut self.children {
+        for child in self.children.values_mut() {
             child.generation += 1;
         }
     }
@@ -71,33 +70,39 @@ impl Machine {
                 self.blocked = Some(index);
             }
         }
-        if !self.ready && self.children.iter().all(|child| child.attempted) {
+        if !self.ready && self.children.values().all(|child| child.attempted) {
             self.ready = true;
             self.effects.push(Effect::Ready);
         }
     }
 
     fn starting(&self) -> bool {
-        self.children.iter().any(|child| child.stage == Stage::Starting)
+        self.children.values().any(|child| child.stage == Stage::Starting)
     }
 
     /// Whether all from `from` on are down; orders the last that is not to stop.
     fn drained(&mut self, from: usize, now: Instant) -> bool {
-        let last = self.children.iter().rposition(|child| child.stage.runs());
-        let Some(index) = last.filter(|index| *index >= from) else { return true };
-        if let Some(child) = self.children.get_mut(index)
-            && child.stage != Stage::Stopping
-        {
-            child.order_stop(now);
-            self.tell(index, Lifecycle::Stopping, None, None);
-            self.effects.push(Effect::Stop { child: index });
+        let mut from_last = self.children.range(from..).rev();
+        let Some((&index, child)) = from_last.find(|(_, child)| child.stage.runs()) else {
+            return true;
+        };
+        if child.stage != Stage::Stopping {
+            self.order_stop(index, now);
         }
         false
     }
 
+    /// Stops a child that is starting or up.
+    pub(super) fn order_stop(&mut self, index: usize, now: Instant) {
+        let Some(child) = self.children.get_mut(&index) else { return };
+        child.order_stop(now);
+        self.tell(index, Lifecycle::Stopping, None, None);
+        self.effects.push(Effect::Stop { child: index });
+    }
+
     /// Starts a child, unless its breaker says no: then it is held, and `false` comes back.
     pub(super) fn start(&mut self, index: usize, now: Instant) -> bool {
-        let Some(child) = self.children.get_mut(index) else { return true };
+        let Some(child) = self.children.get_mut(&index) else { return true };
         if child.stage != Stage::Idle {
             return true;
         }

@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 mod model;
+mod roster;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -97,13 +98,13 @@ impl Bench {
     }
 
     fn incarnation(&self, child: usize) -> u64 {
-        self.machine.children[child].incarnation
+        self.machine.children[&child].incarnation
     }
 
     /// Lets the child's timer run out, `after` later.
     fn fire(&mut self, child: usize, after: Duration) -> &mut Self {
         self.now += after;
-        let generation = self.machine.children[child].generation;
+        let generation = self.machine.children[&child].generation;
         self.on(Event::Timer { child, generation })
     }
 

@@ -107,12 +107,15 @@ async fn names_that_make_no_path_are_refused() {
     let refused = |spec| async { Tree::start(spec, TreeOptions::default()).await.err() };
     let path = |path: &str| path.to_owned();
     let twice = root().child(spec("a")).child(spec("a"));
-    assert_eq!(refused(twice).await, Some(StartError::DuplicateId { path: path("a") }));
+    assert_eq!(refused(twice).await, Some(SpecError::DuplicateId { path: path("a") }.into()));
     let like_root = root().child(spec("root"));
-    assert_eq!(refused(like_root).await, Some(StartError::DuplicateId { path: path("root") }));
+    assert_eq!(
+        refused(like_root).await,
+        Some(SpecError::DuplicateId { path: path("root") }.into())
+    );
     let inner = SupervisorSpec::new("in", Strategy::OneForOne).child(spec("a/b"));
     let nested = root().child(ChildSpec::supervisor(inner));
-    assert_eq!(refused(nested).await, Some(StartError::BadId { path: path("in/a/b") }));
+    assert_eq!(refused(nested).await, Some(SpecError::BadId { path: path("in/a/b") }.into()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::known::Known;
 use crate::journal::Lsn;
-use crate::wal::frame::{Digest, LogId};
+use crate::wal::frame::{DIGEST_LEN, Digest, LogId};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::replay::{OpenError, io_error};
 use crate::wal::segment::{FORMAT_VERSION, SegmentError, SegmentHeader};
@@ -36,7 +36,7 @@ impl Candidate {
             log,
             sequence: self.sequence,
             first_lsn: self.first_lsn,
-            link: [0; 32],
+            link: [0; DIGEST_LEN],
             created_ms: 0,
         })
     }

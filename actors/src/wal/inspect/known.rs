@@ -15,18 +15,18 @@ use crate::wal::replay::OpenError;
 pub(super) struct Known {
     manifest: Option<Manifest>,
     damaged: Vec<PathBuf>,
-    /// A copy that a later version wrote, and what it needs.
-    too_new: Option<(PathBuf, String)>,
+    /// A copy that another version wrote, and what it needs.
+    foreign: Option<(PathBuf, String)>,
 }
 
 impl Known {
     pub(super) fn read<F: Filesystem>(fs: &F, data: &Path) -> Result<Self, OpenError> {
         match manifest::read(fs, data) {
             Ok(copies) => {
-                Ok(Self { manifest: copies.manifest, damaged: copies.damaged, too_new: None })
+                Ok(Self { manifest: copies.manifest, damaged: copies.damaged, foreign: None })
             }
-            Err(OpenError::TooNew { path, what }) => {
-                Ok(Self { too_new: Some((path, what)), ..Self::default() })
+            Err(OpenError::OtherVersion { path, what }) => {
+                Ok(Self { foreign: Some((path, what)), ..Self::default() })
             }
             Err(error) => Err(error),
         }
@@ -34,7 +34,7 @@ impl Known {
 
     /// Nothing was ever written down.
     pub(super) const fn is_nothing(&self) -> bool {
-        self.manifest.is_none() && self.damaged.is_empty() && self.too_new.is_none()
+        self.manifest.is_none() && self.damaged.is_empty() && self.foreign.is_none()
     }
 
     /// The number of the oldest segment that counts; what is below is left over.
@@ -95,9 +95,9 @@ impl Known {
             last_lsn: None,
             what,
         };
-        if let Some((path, what)) = &self.too_new {
+        if let Some((path, what)) = &self.foreign {
             let found = finding(path, what.clone());
-            return report.note(Finding { verdict: Verdict::TooNew, ..found });
+            return report.note(Finding { verdict: Verdict::OtherVersion, ..found });
         }
         let Some(manifest) = &self.manifest else {
             if let Some(path) = self.damaged.first() {

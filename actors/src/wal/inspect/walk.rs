@@ -7,7 +7,7 @@ use super::headers::{Candidate, log_id};
 use super::known::Known;
 use super::{Entry, Finding, Inspection, SegmentSummary, Verdict};
 use crate::journal::{DecodeError, Lsn, Records};
-use crate::wal::frame::{Digest, FrameHeader, HeaderError, LogId};
+use crate::wal::frame::{DIGEST_LEN, Digest, FrameHeader, HeaderError, LogId};
 use crate::wal::fs::Filesystem;
 use crate::wal::reader::{Flaw, Next, SegmentReader};
 use crate::wal::replay::{OpenError, io_error};
@@ -15,7 +15,7 @@ use crate::wal::segment::{HEADER_LEN, SegmentError};
 
 /// A link that no segment has: its place is taken where a header cannot be read. (Zeros say that
 /// a log begins, and no frame's digest is zero.)
-const NO_LINK: Digest = [0; 32];
+const NO_LINK: Digest = [0; DIGEST_LEN];
 
 pub(super) fn walk<F: Filesystem>(
     fs: &F,
@@ -107,8 +107,8 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
             self.chain = None;
         }
         let wrong = match &at.header {
-            Err(error @ SegmentError::TooNew(_)) => {
-                self.report.note(flaw(Verdict::TooNew, error.to_string()));
+            Err(error @ SegmentError::OtherVersion(_)) => {
+                self.report.note(flaw(Verdict::OtherVersion, error.to_string()));
                 return false;
             }
             Err(error @ SegmentError::Damaged) => Some(error.to_string()),
@@ -169,7 +169,7 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
                 break;
             }
             let verdict = match &flaw {
-                Flaw::Header(HeaderError::Unsupported { .. }) => Verdict::TooNew,
+                Flaw::Header(HeaderError::Unsupported { .. }) => Verdict::OtherVersion,
                 flaw if next.is_none() && reader.is_torn(flaw).map_err(read())? => Verdict::Torn,
                 _ => Verdict::Corrupt,
             };
@@ -255,7 +255,9 @@ impl<F: Filesystem, V: FnMut(Entry<'_>) -> ControlFlow<()>> Walk<'_, F, V> {
 fn unreadable(header: &FrameHeader, payload: &[u8]) -> Option<(Verdict, String)> {
     let mut records = Records::new(payload);
     match records.find_map(Result::err) {
-        Some(error @ DecodeError::UnknownCritical(_)) => Some((Verdict::TooNew, error.to_string())),
+        Some(error @ DecodeError::UnknownCritical(_)) => {
+            Some((Verdict::OtherVersion, error.to_string()))
+        }
         Some(error @ DecodeError::Malformed) => Some((Verdict::Corrupt, error.to_string())),
         None if records.position() != u64::from(header.count) => {
             let (found, says) = (records.position(), header.count);

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Intake;
 use crate::journal::{Lsn, Release};
+use crate::wal::ground::Ground;
 use crate::wal::settings::{FsyncMode, Settings};
 use crate::wal::stats::Counters;
 
@@ -74,6 +75,10 @@ impl<P: Release> Intake<P> {
 
     pub(in crate::wal) fn tainted(&self) -> u64 {
         self.shared.tainted.load(Ordering::Acquire)
+    }
+
+    pub(in crate::wal) fn ground(&self) -> &Ground {
+        &self.shared.ground
     }
 
     pub(in crate::wal) fn counters(&self) -> &Counters {

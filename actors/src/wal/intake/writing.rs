@@ -68,6 +68,12 @@ impl<P: Release> Intake<P> {
         !self.queue().pending.is_empty()
     }
 
+    /// The LSN of the first record that waits in the queue, or will.
+    pub(in crate::wal) fn first_waiting(&self) -> Lsn {
+        let queue = self.queue();
+        queue.pending.peek().map_or(queue.last_lsn + 1, |chunk| chunk.first)
+    }
+
     /// Sleeps until a poke, `until`, or, if `for_work`, records.
     pub(in crate::wal) fn wait(&self, until: Option<Instant>, for_work: bool) {
         let mut queue = self.queue();

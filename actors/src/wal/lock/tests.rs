@@ -24,3 +24,20 @@ fn a_directory_that_cannot_be_made_is_named() {
     let error = DataDir::lock(file.join("data")).unwrap_err();
     assert!(error.to_string().contains("file/data"), "{error}");
 }
+
+#[test]
+fn a_directory_that_was_removed_is_taken_again_unless_another_was_quicker() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = DataDir::lock(dir.path().join("data")).unwrap();
+    data.renew().unwrap();
+    std::fs::remove_dir_all(data.path()).unwrap();
+    data.renew().unwrap();
+    assert!(matches!(DataDir::lock(data.path()), Err(LockError::Held { .. })));
+
+    std::fs::remove_file(data.path().join("LOCK")).unwrap();
+    let quicker = DataDir::lock(data.path()).unwrap();
+    assert!(matches!(data.renew(), Err(LockError::Held { .. })));
+    drop(quicker);
+    data.renew().unwrap();
+    assert!(matches!(DataDir::lock(data.path()), Err(LockError::Held { .. })));
+}

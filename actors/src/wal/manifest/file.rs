@@ -40,7 +40,7 @@ impl Copies {
 /// Reads both copies.
 ///
 /// # Errors
-/// [`OpenError::Io`]; [`OpenError::TooNew`] if a later version has written one.
+/// [`OpenError::Io`]; [`OpenError::OtherVersion`] if another version has written one.
 pub(in crate::wal) fn read<F: Filesystem>(fs: &F, data: &Path) -> Result<Copies, OpenError> {
     let mut copies = Copies::default();
     for path in PATHS.map(|name| data.join(name)) {
@@ -54,8 +54,8 @@ pub(in crate::wal) fn read<F: Filesystem>(fs: &F, data: &Path) -> Result<Copies,
                 }
             }
             Err(ManifestError::Damaged) => copies.damaged.push(path),
-            Err(error @ ManifestError::TooNew(_)) => {
-                return Err(OpenError::TooNew { path, what: error.to_string() });
+            Err(error @ ManifestError::OtherVersion(_)) => {
+                return Err(OpenError::OtherVersion { path, what: error.to_string() });
             }
         }
     }

@@ -37,13 +37,9 @@ impl<L: LogFile> SegmentReader<'_, L> {
         }
         let start = (before - self.window_at) as usize;
         let bytes = &self.window[start..start + DIGEST_LEN + whole];
-        let (previous, bytes) = bytes.split_at(DIGEST_LEN);
-        let (head, rest) = bytes.split_at(frame::HEADER_LEN);
-        let (payload, digest) = rest.split_at(rest.len() - DIGEST_LEN);
-        let (Ok(previous), Ok(head)) = (previous.try_into(), head.try_into()) else {
-            return Ok(false);
-        };
-        if frame::chain(&previous, head, payload) != digest {
+        let Some((&previous, bytes)) = bytes.split_first_chunk() else { return Ok(false) };
+        let (content, digest) = bytes.split_at(whole - DIGEST_LEN);
+        if frame::chain(&previous, content) != digest {
             return Ok(false);
         }
         self.chain = previous;

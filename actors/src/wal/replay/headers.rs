@@ -10,7 +10,7 @@ use super::{Opened, Proof, segments_dir};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::Lsn;
-use crate::wal::frame::LogId;
+use crate::wal::frame::{DIGEST_LEN, LogId};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
 use crate::wal::holds::Holds;
 use crate::wal::lock::DataDir;
@@ -149,7 +149,7 @@ fn begin<F: Filesystem>(fs: &F, dir: &Path, clock: &Clock) -> Result<(), OpenErr
         log: LogId::new(random_id().map_err(io_error("name the log in", dir))?),
         sequence: 1,
         first_lsn: 1,
-        link: [0; 32],
+        link: [0; DIGEST_LEN],
         created_ms: clock.unix_ms(),
     };
     segment::create(fs, dir, &header, &[])
@@ -233,8 +233,11 @@ pub(super) fn read_headers<F: Filesystem>(
         let header = match read_header(&file).map_err(io_error("read", path))? {
             Ok(header) => header,
             Err(error @ SegmentError::Damaged) => return Err(damage(error.to_string()).into()),
-            Err(error @ SegmentError::TooNew(_)) => {
-                return Err(OpenError::TooNew { path: path.clone(), what: error.to_string() });
+            Err(error @ SegmentError::OtherVersion(_)) => {
+                return Err(OpenError::OtherVersion {
+                    path: path.clone(),
+                    what: error.to_string(),
+                });
             }
         };
         let fits = (header.sequence, header.first_lsn) == (sequence, first_lsn)

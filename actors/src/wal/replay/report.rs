@@ -53,9 +53,9 @@ pub enum OpenError {
         /// Where a snapshot is missing.
         snapshots: PathBuf,
     },
-    /// The log was written by a later version of this program.
+    /// The log was written by another version of this program.
     #[error("{}: {what}", path.display())]
-    TooNew {
+    OtherVersion {
         /// The file.
         path: PathBuf,
         /// What it needs.

@@ -7,7 +7,7 @@ use super::headers::{Segment, damage};
 use super::report::{OpenError, Origin, io_error};
 use crate::journal::{DecodeError, Item, Lsn, Records};
 use crate::wal::ahead::{Block, HungUp, Supply, run_ahead};
-use crate::wal::frame::FrameHeader;
+use crate::wal::frame::{DIGEST_LEN, Digest, FrameHeader};
 use crate::wal::fs::Filesystem;
 use crate::wal::reader::{Next, SegmentReader};
 
@@ -101,7 +101,7 @@ impl<F: Filesystem> Walk<'_, F> {
                     Ok(item) => item,
                     Err(error @ DecodeError::UnknownCritical(_)) => {
                         let path = self.segments[segment].path.clone();
-                        return Err(OpenError::TooNew { path, what: error.to_string() });
+                        return Err(OpenError::OtherVersion { path, what: error.to_string() });
                     }
                     Err(error @ DecodeError::Malformed) => return damaged(lsn, error.to_string()),
                 };
@@ -128,8 +128,10 @@ impl<F: Filesystem> Walk<'_, F> {
     /// Verifies segment after segment. `None` if nobody wants the rest.
     fn verify(&self, mut supply: Supply<Verified>) -> Result<Option<End>, OpenError> {
         // Where the log may begin was checked by whoever chose the segments.
-        let (first_lsn, mut link) =
-            self.segments.first().map_or((1, [0; 32]), |s| (s.header.first_lsn, s.header.link));
+        let (first_lsn, mut link) = self
+            .segments
+            .first()
+            .map_or((1, [0; DIGEST_LEN]), |s| (s.header.first_lsn, s.header.link));
         let mut end = End { next_lsn: first_lsn, torn: None };
         for index in 0..self.segments.len() {
             if end.next_lsn > self.upto {
@@ -151,7 +153,7 @@ impl<F: Filesystem> Walk<'_, F> {
     fn segment(
         &self,
         index: usize,
-        link: &mut [u8; 32],
+        link: &mut Digest,
         supply: &mut Supply<Verified>,
     ) -> Result<Result<End, HungUp>, OpenError> {
         let Segment { path, header, .. } = &self.segments[index];

@@ -4,11 +4,12 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::{HEADER_LEN, Header, READER_VERSION, Snapshots, begin_in};
+use super::{HEADER_LEN, Header, Snapshots, begin_in};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
 use crate::wal::ahead::{HungUp, Supply, run_ahead};
-use crate::wal::frame::{self, Digest, FrameHeader};
+use crate::wal::format::OtherFormat;
+use crate::wal::frame::{DIGEST_LEN, Digest, FrameHeader, MAX_HEADER_LEN};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::manifest::Listed;
 use crate::wal::reader::{Next, SegmentReader};
@@ -27,9 +28,9 @@ pub enum Flawed {
         /// What does not fit.
         what: String,
     },
-    /// It was written by a later version of this program.
-    #[error("it needs a reader of format {0}, this program reads up to {READER_VERSION}")]
-    TooNew(u16),
+    /// It was written by another version of this program.
+    #[error(transparent)]
+    OtherVersion(#[from] OtherFormat),
     /// It was put into the wrong directory.
     #[error("it belongs to another log")]
     OtherLog,
@@ -127,6 +128,9 @@ impl<F: Filesystem> Snapshots<F> {
     }
 }
 
+/// Bytes of a frame without records, at most. The shortest snapshot is longer.
+const LONGEST_END: usize = MAX_HEADER_LEN + DIGEST_LEN;
+
 /// A verified frame, and where it begins.
 struct Verified {
     header: FrameHeader,
@@ -220,13 +224,15 @@ pub(in crate::wal) fn ends<F: Filesystem>(fs: &F, data: &Path) -> io::Result<Vec
         let Ok(Ok(header)) = read_at(&file, 0).map(|bytes| Header::decode(&bytes)) else {
             continue;
         };
-        let last = file.size()?.saturating_sub((frame::HEADER_LEN + frame::DIGEST_LEN) as u64);
-        let Ok(bytes) = read_at(&file, last) else { continue };
-        if let Ok(last) = FrameHeader::decode(&bytes, &header.frames_id())
-            && last.count == 0
-        {
-            found.push((path, last.durable_lsn));
-        }
+        let at = file.size()?.saturating_sub(LONGEST_END as u64);
+        let Ok(bytes) = read_at::<_, LONGEST_END>(&file, at) else { continue };
+        let id = header.frames_id();
+        let end = (0..LONGEST_END).find_map(|skip| {
+            let tail = &bytes[skip..];
+            let last = FrameHeader::decode(tail, &id).ok()?;
+            (last.count == 0 && last.frame_len() == tail.len() as u64).then_some(last.durable_lsn)
+        });
+        found.extend(end.map(|end| (path, end)));
     }
     Ok(found)
 }

@@ -5,13 +5,15 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{FORMAT_VERSION, Header, Loaded, Snapshots, UNNAMED};
+use super::{Header, Loaded, Snapshots, UNNAMED, VERSIONS};
 use crate::clock::UnixMs;
 use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, RecordBatch};
 use crate::wal::frame::{self, Digest, FrameHeader};
 use crate::wal::fs::{Filesystem, LogFile, OsFs};
+use crate::wal::ground::Base;
+use crate::wal::manifest::{Listed, ManifestFile};
 
 /// Bytes written between two syncs: one sync of it all at the end would hold up those of the log.
 const SYNC_EVERY: u64 = 4 << 20;
@@ -70,7 +72,7 @@ impl<F: Filesystem> Snapshots<F> {
         self.fs.sync_dir(&self.data)?;
         self.remove_unfinished()?;
         let path = dir.join(format!("{begin:020}{UNNAMED}"));
-        let (format, created_ms) = (FORMAT_VERSION, self.clock.unix_ms());
+        let (format, created_ms) = (VERSIONS.format, self.clock.unix_ms());
         let header = Header { format, log: self.log, begin, created_ms };
         let file = self.fs.create(&path)?;
         let bytes = header.encode();
@@ -150,6 +152,33 @@ impl<F: Filesystem> SnapshotWriter<F> {
     /// It was not finished, or whatever the file system reports. If the file has its name already,
     /// it is as good as any, but retention does not count on it.
     pub fn publish(self) -> io::Result<Written> {
+        self.publish_with(|file, snapshot| file.update(|manifest| manifest.list(snapshot)))
+    }
+
+    /// The same for a log whose files were removed: the manifest says that it begins at `base`, and
+    /// that this snapshot stands for what was before. It must have been begun since then.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::publish`]; the log has not begun anew then.
+    pub fn publish_as(self, base: Base) -> io::Result<Written> {
+        let Base(floor) = base;
+        if self.header.begin.saturating_add(1) < floor.first_lsn {
+            return Err(io::Error::other("the snapshot was begun before the log was"));
+        }
+        let holds = self.snapshots.holds.clone();
+        let written = self.publish_with(|file, snapshot| {
+            // The other copy may be gone, or say what is not true any more.
+            file.update_both(|manifest| manifest.begin_anew(floor, snapshot))
+        });
+        holds.force(floor.first_lsn);
+        written
+    }
+
+    /// `note` writes it into the manifest.
+    fn publish_with(
+        self,
+        note: impl FnOnce(&ManifestFile<F>, Listed) -> io::Result<()>,
+    ) -> io::Result<Written> {
         let unfinished = || io::Error::other("the snapshot was not finished");
         let loaded = self.verified.ok_or_else(unfinished)?;
         let path = self.snapshots.path_of(self.header.begin);
@@ -158,7 +187,7 @@ impl<F: Filesystem> SnapshotWriter<F> {
         fs.rename(&self.path, &path)?;
         fs.sync_dir(&self.snapshots.dir())?;
         failpoint::hit(Point::SnapshotNamed);
-        self.snapshots.manifest.update(|manifest| manifest.list(loaded.listed()))?;
+        note(&self.snapshots.manifest, loaded.listed())?;
         let Loaded { begin, end, entries, bytes, created_ms, .. } = loaded;
         Ok(Written { path, begin, end, entries, bytes, created_ms })
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError, Lsn, Record, RecordBatch, Release};
 use crate::wal::faulty::{FaultyFile, FaultyFs};
-use crate::wal::fs::LogFile;
+use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::Intake;
 use crate::wal::pending::Pending;
 use crate::wal::replay::{OpenError, ReplayReport, open_on};
@@ -166,6 +166,7 @@ impl Sim {
     pub(super) fn step(&mut self) {
         if let Some(writer) = &mut self.writer {
             let plan = writer.step(self.now, &mut self.flight);
+            plan.forget.iter().for_each(|path| self.fs.forget(path).unwrap());
             if plan.sync.is_some() {
                 assert!(self.job.is_none(), "two syncs at once");
                 self.job = plan.sync;

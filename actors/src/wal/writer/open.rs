@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::Writer;
+use super::cached::Cached;
 use super::place::Place;
 use super::trust::Trust;
+use super::{Writer, anew};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, Release};
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::Intake;
+use crate::wal::manifest::Floor;
 use crate::wal::pending::Pending;
 use crate::wal::reader::{Next, SegmentReader};
 use crate::wal::segment::{self, SegmentError, SegmentHeader};
@@ -49,8 +51,17 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             move |source| SeatError::Io { path, source }
         };
         failpoint::hit(Point::WriterOpen);
-        let segments = segment::list(&fs, dir).map_err(io(dir))?;
-        let Some((_, _, path)) = segments.into_iter().next_back() else {
+        let known = intake.counters().segment.load(Ordering::Relaxed);
+        let found = last(&fs, dir, known).map_err(io(dir))?;
+        let found = match (found, intake.ground().can_begin_anew()) {
+            (None, Some(log)) => {
+                let begun = anew::begin(&fs, dir, &clock, &intake, flight, log);
+                begun.map_err(io(dir))?;
+                last(&fs, dir, known).map_err(io(dir))?
+            }
+            (found, _) => found,
+        };
+        let Some(path) = found else {
             let why = "there is none".to_owned();
             return Err(SeatError::Segment { path: dir.to_owned(), why });
         };
@@ -58,10 +69,15 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let header = read_header(&file)
             .map_err(io(&path))?
             .map_err(|why| SeatError::Segment { path: path.clone(), why: why.to_string() })?;
+        let ground = intake.ground();
+        ground.know(header.log);
+        ground.find((header.sequence > known).then(|| Floor::at(&header)));
         // A predecessor may have died between naming this segment and the directory's sync.
         fs.sync_dir(dir).map_err(io(dir))?;
 
-        let (published, durable) = (intake.written(), intake.durable());
+        let published = intake.written();
+        // A segment begins where all before is durable, or where a snapshot stands for it.
+        let durable = intake.durable().max(header.first_lsn.saturating_sub(1));
         let mut reader = SegmentReader::new(&file, &header, None).map_err(io(&path))?;
         let (mut newer, mut durable_chain) = (Vec::new(), reader.chain());
         let flaw = loop {
@@ -127,12 +143,23 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             place: Place::new(now),
             trust: Trust::default(),
             packer: Packer::default(),
+            cached: Cached::default(),
             thread_only_until: None,
             due: Vec::new(),
         };
         writer.publish();
         Ok(writer)
     }
+}
+
+/// The last segment, unless it comes before the one that is known to be there.
+fn last<F: Filesystem>(fs: &F, dir: &Path, known: u64) -> io::Result<Option<PathBuf>> {
+    let segments = match segment::list(fs, dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => listed?,
+    };
+    let last = segments.into_iter().next_back();
+    Ok(last.filter(|(sequence, ..)| *sequence >= known).map(|(_, _, path)| path))
 }
 
 /// Reads a segment's header.

@@ -2,8 +2,8 @@
 //!
 //! A file that loses its name goes on taking writes, and is gone with the daemon: to acknowledge
 //! them would be a lie. So the writer looks around every [`LOOK_EVERY`], with or without work, and
-//! before it begins a segment. What was removed cannot be put back from here, for the frames that
-//! are durable are nowhere but in it; until it is back under its name nothing is written.
+//! before it begins a segment. If the file is not back under its name at the next try, the log
+//! begins anew. An offline tool has nothing in memory to begin from: it waits for the file.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -36,29 +36,46 @@ impl Place {
 }
 
 impl<F: Filesystem, P: Release> Writer<F, P> {
-    /// Looks, if it is time to.
+    /// Looks, if it is time to. What was missed before and still is, is left behind.
     ///
     /// # Errors
-    /// The segment is not under its name.
+    /// The segment is not under its name, or the log could not begin anew.
     pub(super) fn look_around(&mut self, now: Instant) -> Result<(), Trouble> {
-        if self.place.gone || now >= self.place.next { self.look(now) } else { Ok(()) }
+        if !self.place.gone {
+            return if now >= self.place.next { self.look(now) } else { Ok(()) };
+        }
+        let outcome = self.look(now);
+        // A running sync still owns the file's fate; the next try comes soon.
+        if !self.place.gone
+            || self.syncing.is_some()
+            || self.intake.ground().can_begin_anew().is_none()
+        {
+            return outcome;
+        }
+        self.begin_anew()?;
+        self.place.gone = false;
+        Ok(())
     }
 
     /// Looks.
     ///
     /// # Errors
-    /// The segment is not under its name.
+    /// The segment is not under its name, or another process has taken the directory.
     pub(super) fn look(&mut self, now: Instant) -> Result<(), Trouble> {
         self.place.next = now + LOOK_EVERY;
+        let was_gone = self.place.gone;
         let found = self.fs.is_at(&self.file, &self.path);
         self.place.gone = matches!(found, Ok(false));
         if self.place.gone {
-            let what = "its log file was removed or replaced; what is in it ends with this process, so \
-                        nothing more is written to it. Put it back where it was, or copy the entries \
-                        out by a client before the daemon stops";
-            let missing = io::Error::new(io::ErrorKind::NotFound, what);
+            self.intake.ground().lose();
+            let missing =
+                io::Error::new(io::ErrorKind::NotFound, "its file was removed or replaced");
             return Err(trouble("find the log in its directory")(missing));
         }
+        if was_gone {
+            self.intake.ground().find(None);
+        }
+        self.intake.ground().secure().map_err(trouble("keep the data directory"))?;
         match (self.fs.can_change(&self.dir), self.place.read_only) {
             (Err(error), false) => tracing::warn!(
                 path = "wal",

@@ -74,11 +74,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 
     /// Copies whole frames to `out` with a chain that starts at `chain`.
     fn relink(&self, mut frames: &[u8], mut chain: Digest, out: &mut Vec<u8>) -> Digest {
-        while let Some((head, _)) = frames.split_first_chunk::<{ frame::HEADER_LEN }>() {
-            let Ok(header) = FrameHeader::decode(head, &self.log) else { break };
+        while let Ok(header) = FrameHeader::decode(frames, &self.log) {
             let Ok(len) = usize::try_from(header.frame_len()) else { break };
             let Some((whole, rest)) = frames.split_at_checked(len) else { break };
-            let payload = &whole[frame::HEADER_LEN..len - frame::DIGEST_LEN];
+            let payload = &whole[header.header_len()..len - frame::DIGEST_LEN];
             chain = frame::append_frame(out, &self.log, &chain, &header, payload);
             frames = rest;
         }
@@ -114,7 +113,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         };
         failpoint::hit(Point::WriterRotated);
         self.file = Arc::new(file);
-        self.path = path;
+        self.cached.push(std::mem::replace(&mut self.path, path), self.len);
         self.sequence = header.sequence;
         self.len = segment::HEADER_LEN as u64;
         self.zeroed = 0;

@@ -1,20 +1,20 @@
-//! The thread around the writer, and the one behind it that syncs.
+//! The thread around the writer.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use super::Writer;
+use super::syncer::Syncer;
 use super::turn::Desk;
-use super::{SyncJob, Writer};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::Release;
 use crate::supervise::panic_text;
-use crate::wal::fs::{Filesystem, LogFile};
+use crate::wal::fs::Filesystem;
 use crate::wal::intake::{Intake, Turn};
 
 const RUN: u8 = 0;
@@ -81,12 +81,13 @@ fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Or
     if !intake.wait_begun(|| orders.order.load(Ordering::Acquire) != RUN) {
         return End::Ordered(Ok(()));
     }
-    let opened = Writer::open(fs, &dir, clock, intake.clone(), &mut intake.seat(), Instant::now());
+    let opened =
+        Writer::open(fs.clone(), &dir, clock, intake.clone(), &mut intake.seat(), Instant::now());
     let desk = match opened {
         Ok(writer) => Arc::new(Desk::new(intake.clone(), writer)),
         Err(error) => return End::Failed(error.to_string()),
     };
-    let mut syncer = match Syncer::spawn(intake.clone()) {
+    let mut syncer = match Syncer::spawn(fs, intake.clone()) {
         Ok(syncer) => syncer,
         Err(error) => return End::Failed(format!("cannot start the sync thread: {error}")),
     };
@@ -110,6 +111,7 @@ fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Or
         if let Some(job) = plan.sync {
             syncer.start(job);
         }
+        plan.forget.into_iter().for_each(|path| syncer.forget(path));
         let mut for_work = plan.for_work;
         match orders.order.load(Ordering::Acquire) {
             RUN => {}
@@ -142,78 +144,5 @@ impl<F: Filesystem, P: Release> Drop for Offer<'_, F, P> {
     fn drop(&mut self) {
         self.intake.offer(None);
         self.desk.leave();
-    }
-}
-
-/// A thread that syncs, one file at a time. Dropping it waits for the sync that runs: whoever
-/// opens the log next must know how that ended.
-#[derive(Debug)]
-struct Syncer<L> {
-    jobs: Option<Sender<SyncJob<L>>>,
-    outcomes: Receiver<io::Result<()>>,
-    running: bool,
-    dead: bool,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl<L: LogFile> Syncer<L> {
-    fn spawn<P: Release>(intake: Intake<P>) -> io::Result<Self> {
-        let (jobs, todo) = channel::<SyncJob<L>>();
-        let (done, outcomes) = channel();
-        let thread = std::thread::Builder::new().name("wal-sync".into()).spawn(move || {
-            while let Ok(job) = todo.recv() {
-                failpoint::hit(Point::SyncerSync);
-                let outcome = job.file.sync();
-                if outcome.is_err() {
-                    // Before anyone hears of it: the writer may be dead by now.
-                    intake.taint(job.sequence);
-                }
-                failpoint::hit(Point::SyncerSynced);
-                let gone = done.send(outcome).is_err();
-                intake.poke();
-                if gone {
-                    break;
-                }
-            }
-        })?;
-        Ok(Self { jobs: Some(jobs), outcomes, running: false, dead: false, thread: Some(thread) })
-    }
-
-    /// The writer starts the next only when it has had the outcome of the last.
-    fn start(&mut self, job: SyncJob<L>) {
-        self.running = true;
-        // A dead thread shows as a failed outcome.
-        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
-    }
-
-    /// Whether nothing will ever be synced here again.
-    fn has_died(&self) -> bool {
-        self.dead
-    }
-
-    fn outcome(&mut self) -> Option<io::Result<()>> {
-        if !self.running {
-            return None;
-        }
-        let outcome = match self.outcomes.try_recv() {
-            Ok(outcome) => outcome,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => {
-                self.dead = true;
-                Err(io::Error::other("the sync thread has died"))
-            }
-        };
-        self.running = false;
-        Some(outcome)
-    }
-}
-
-impl<L> Drop for Syncer<L> {
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            // Its panic was an outcome already.
-            let _ = thread.join();
-        }
     }
 }

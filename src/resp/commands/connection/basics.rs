@@ -7,11 +7,17 @@ use crate::resp::reply::{Proto, Reply};
 use crate::resp::session::Session;
 
 pub(super) fn ping(
-    _session: &mut Session,
+    session: &mut Session,
     args: &Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
     match args.len() {
+        // Told apart from a message by its shape.
+        1 | 2 if session.only_listens() => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(args.get(1));
+        }
         1 => reply.simple("PONG"),
         2 => reply.bulk(args.get(1)),
         _ => return Err(Refusal::Arity("ping".into())),

@@ -27,7 +27,7 @@ impl Filter<'_> {
     fn takes(&self, client: &ClientInfo, me: u64, now: UnixMs) -> bool {
         let age = now.saturating_sub(client.connected_at) / 1000;
         self.id.is_none_or(|id| id == client.id)
-            && self.kind.is_none_or(|kind| kind == Kind::Normal)
+            && self.kind.is_none_or(|kind| kind.takes(client))
             && self.user.is_none_or(|user| user == client.user().as_bytes())
             && self.addr.is_none_or(|addr| addr == client.addr.as_bytes())
             && self.laddr.is_none_or(|laddr| laddr == client.laddr.as_bytes())

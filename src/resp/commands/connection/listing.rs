@@ -1,18 +1,32 @@
 //! CLIENT LIST and CLIENT INFO.
 
 use crate::resp::args::Args;
+use crate::resp::clients::ClientInfo;
 use crate::resp::commands::subcommand;
 use crate::resp::integer;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
 
-/// The kinds of connections that Redis tells apart. All of ours are normal.
+/// The kinds of connections that Redis tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Normal,
-    /// Replicas, masters, subscribers: there are none.
+    /// Has subscribed to something.
+    Subscriber,
+    /// Replicas and masters: there are none.
     Absent,
+}
+
+impl Kind {
+    /// Whether a client is of this kind.
+    pub fn takes(self, client: &ClientInfo) -> bool {
+        match self {
+            Self::Normal => !client.is_subscriber(),
+            Self::Subscriber => client.is_subscriber(),
+            Self::Absent => false,
+        }
+    }
 }
 
 /// Reads a connection type.
@@ -22,9 +36,8 @@ pub(super) enum Kind {
 pub(super) fn kind(args: &Args<'_>, at: usize) -> Result<Kind, Refusal> {
     match () {
         () if args.is(at, "normal") => Ok(Kind::Normal),
-        () if ["master", "replica", "slave", "pubsub"].iter().any(|k| args.is(at, k)) => {
-            Ok(Kind::Absent)
-        }
+        () if args.is(at, "pubsub") => Ok(Kind::Subscriber),
+        () if ["master", "replica", "slave"].iter().any(|k| args.is(at, k)) => Ok(Kind::Absent),
         () => {
             let kind = subcommand::shown(args.get(at));
             Err(Refusal::other(format!("ERR Unknown client type '{kind}'")))
@@ -47,10 +60,10 @@ pub(super) fn list(
     let clients = session.daemon.clients();
     let listed = match args.len() {
         2 => clients.all(),
-        4 if args.is(2, "type") => match kind(args, 3)? {
-            Kind::Normal => clients.all(),
-            Kind::Absent => Vec::new(),
-        },
+        4 if args.is(2, "type") => {
+            let kind = kind(args, 3)?;
+            clients.all().into_iter().filter(|client| kind.takes(client)).collect()
+        }
         n if n > 3 && args.is(2, "id") => {
             let ids: Result<Vec<u64>, Refusal> = args.from(3).map(client_id).collect();
             // Bounded by what the query buffer holds.

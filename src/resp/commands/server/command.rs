@@ -11,7 +11,7 @@ use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{Command, Flags, Keys, Subcommand, find};
+use crate::resp::table::{Command, Family, Flags, Keys, Subcommand, find};
 
 pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     sub("count", 2, "", "Answers the number of commands."),
@@ -167,6 +167,7 @@ fn key_specs(command: &Command, reply: &mut Reply<'_>) {
 /// What is done with a key.
 fn key_flags(command: &Command, need: Need, reply: &mut Reply<'_>) {
     let flags: &[&str] = match (need.read, need.write) {
+        _ if command.family == Family::PubSub => &["not_key"],
         (false, false) => &["RO"],
         (true, false) => &["RO", "access"],
         (false, true) if matches!(command.name, "del" | "unlink") => &["RM", "delete"],

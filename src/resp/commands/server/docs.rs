@@ -73,6 +73,7 @@ const fn group(family: Family) -> &'static str {
         Family::Read | Family::Write => "string",
         Family::Keyspace | Family::Expiry => "generic",
         Family::Transaction => "transactions",
+        Family::PubSub => "pubsub",
         Family::Connection => "connection",
         Family::Server | Family::Tier => "server",
     }

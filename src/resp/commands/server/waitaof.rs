@@ -57,7 +57,9 @@ pub(super) fn waitaof<'a>(
 async fn wait(session: &Session, lsn: u64, timeout: Duration, patient: bool) -> bool {
     let begun = Instant::now();
     loop {
-        if session.daemon.log().is_some_and(|log| log.stats.durable >= lsn) {
+        let log = session.daemon.log();
+        // What was on disk is not any more while the log has no base.
+        if log.is_some_and(|log| log.stats.durable >= lsn && !log.stats.baseless) {
             return true;
         }
         let late = !timeout.is_zero() && begun.elapsed() >= timeout;

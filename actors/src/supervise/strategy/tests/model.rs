@@ -8,12 +8,19 @@ use proptest::prelude::{
 };
 use proptest::strategy::Strategy as _;
 
-/// What really runs, by the effects alone.
+/// What really runs, by the effects alone. Children are listed by number; those that are added
+/// come last, those that are removed stay as `gone`.
 struct World {
+    children: Vec<(Restart, GivesUp)>,
     running: Vec<Option<u64>>,
     up: Vec<bool>,
     started: Vec<u64>,
+    /// The one that is stopped in its turn. A removal stops out of turn.
     stopping: Option<usize>,
+    leaving: Vec<bool>,
+    gone: Vec<bool>,
+    /// Still runs, whatever was tried.
+    lost: Vec<bool>,
     /// Every timer ever armed: stale ones are fired too.
     timers: Vec<(usize, u64, Instant)>,
     /// When an open breaker lets each child start again.
@@ -22,6 +29,46 @@ struct World {
     escalated: u32,
     ending: bool,
 }
+
+impl World {
+    fn new(children: Vec<(Restart, GivesUp)>) -> Self {
+        let mut world = Self {
+            children: Vec::new(),
+            running: Vec::new(),
+            up: Vec::new(),
+            started: Vec::new(),
+            stopping: None,
+            leaving: Vec::new(),
+            gone: Vec::new(),
+            lost: Vec::new(),
+            timers: Vec::new(),
+            open_until: Vec::new(),
+            finished: 0,
+            escalated: 0,
+            ending: false,
+        };
+        children.into_iter().for_each(|child| world.add(child));
+        world
+    }
+
+    fn add(&mut self, child: (Restart, GivesUp)) {
+        self.children.push(child);
+        self.running.push(None);
+        self.up.push(false);
+        self.started.push(0);
+        self.leaving.push(false);
+        self.gone.push(false);
+        self.lost.push(false);
+        self.open_until.push(None);
+    }
+
+    fn live(&self) -> Vec<usize> {
+        (0..self.children.len()).filter(|child| self.running[*child].is_some()).collect()
+    }
+}
+
+/// No more children than this are added in one run, so that most of them live through something.
+const MOST_ADDED: usize = 12;
 
 fn child() -> impl proptest::strategy::Strategy<Value = (Restart, GivesUp)> {
     let when = prop_oneof![Just(When::Permanent), Just(When::Transient), Just(When::Temporary)];
@@ -46,30 +93,21 @@ proptest! {
         children in prop::collection::vec(child(), 0..6),
         intensity in 0u32..12,
         seed: u64,
-        steps in prop::collection::vec((0u8..32, any::<usize>(), 0u32..60), 0..200),
+        more in prop::collection::vec(child(), MOST_ADDED),
+        steps in prop::collection::vec((0u8..40, any::<usize>(), 0u32..60), 0..200),
     ) {
         let policies = children.iter().map(|(restart, gives_up)| (restart, *gives_up));
         let mut machine = Machine::new(strategy, intensity, MS * 1000, policies);
         let mut rng = SmallRng::seed_from_u64(seed);
         let mut now = Instant::now();
-        let count = children.len();
-        let mut world = World {
-            running: vec![None; count],
-            up: vec![false; count],
-            started: vec![0; count],
-            stopping: None,
-            timers: Vec::new(),
-            open_until: vec![None; count],
-            finished: 0,
-            escalated: 0,
-            ending: false,
-        };
-        let mut lost = vec![false; count];
+        let mut world = World::new(children);
+        let mut more = more.into_iter();
         let effects = machine.on(Event::Begin, now, &mut rng);
-        check(&mut world, &children, &lost, effects, now, strategy)?;
+        check(&mut world, &machine, effects, now, strategy)?;
         for (what, pick, gap) in steps {
             now += MS * gap;
-            let live: Vec<usize> = (0..count).filter(|c| world.running[*c].is_some()).collect();
+            let live = world.live();
+            let count = world.children.len();
             let event = match what {
                 0 => { world.ending = true; Event::Stop }
                 1..=9 if !world.timers.is_empty() => {
@@ -88,6 +126,20 @@ proptest! {
                     }
                     None => continue,
                 },
+                32..=34 if !world.ending => match more.next() {
+                    Some((restart, gives_up)) => {
+                        world.add((restart.clone(), gives_up));
+                        Event::Add { child: count, restart, gives_up }
+                    }
+                    None => continue,
+                },
+                35..=37 => {
+                    // Now and then one that was never there, or is gone.
+                    let child = pick % (count + 1);
+                    let known = world.lost.get(child).is_some_and(|lost| !lost);
+                    if known && world.finished == 0 { world.leaving[child] = true; }
+                    Event::Remove { child }
+                }
                 _ => {
                     // A child that was told to stop does, sooner or later, before others crash.
                     let chosen = match world.stopping {
@@ -99,9 +151,9 @@ proptest! {
                     world.up[child] = false;
                     let exit = match what {
                         21 => Exit::Normal,
-                        22 => { lost[child] = true; Exit::Unkillable }
+                        22 => { world.lost[child] = true; world.leaving[child] = false; Exit::Unkillable }
                         23 => Exit::StartFailed("test".to_owned()),
-                        _ if world.stopping == Some(child) => Exit::Shutdown,
+                        _ if world.stopping == Some(child) || world.leaving[child] => Exit::Shutdown,
                         _ => Exit::Panic("test".to_owned()),
                     };
                     if world.stopping == Some(child) { world.stopping = None; }
@@ -109,18 +161,19 @@ proptest! {
                 }
             };
             let effects = machine.on(event, now, &mut rng);
-            check(&mut world, &children, &lost, effects, now, strategy)?;
+            check(&mut world, &machine, effects, now, strategy)?;
         }
         // Whatever happened, a stop ends it, in as many steps as there are children.
-        let mut effects = machine.on(Event::Stop, now, &mut rng);
+        let effects = machine.on(Event::Stop, now, &mut rng);
         world.ending = true;
-        check(&mut world, &children, &lost, effects, now, strategy)?;
-        for _ in 0..count {
-            let Some(child) = world.stopping.take() else { break };
+        check(&mut world, &machine, effects, now, strategy)?;
+        for _ in 0..world.children.len() {
+            let leaving = world.live().into_iter().find(|child| world.leaving[*child]);
+            let Some(child) = world.stopping.take().or(leaving) else { break };
             let Some(incarnation) = world.running[child].take() else { break };
-            effects = machine.on(
-                Event::Exited { child, incarnation, exit: Exit::Shutdown }, now, &mut rng);
-            check(&mut world, &children, &lost, effects, now, strategy)?;
+            let exit = Exit::Shutdown;
+            let effects = machine.on(Event::Exited { child, incarnation, exit }, now, &mut rng);
+            check(&mut world, &machine, effects, now, strategy)?;
         }
         prop_assert_eq!(world.finished, 1);
         prop_assert!(world.running.iter().all(Option::is_none));
@@ -134,8 +187,7 @@ proptest! {
 
 fn check(
     world: &mut World,
-    children: &[(Restart, GivesUp)],
-    lost: &[bool],
+    machine: &Machine,
     effects: Vec<Effect>,
     now: Instant,
     strategy: Kind,
@@ -145,9 +197,10 @@ fn check(
             Effect::Start { child, incarnation } => {
                 prop_assert!(!world.ending, "a start after the stop");
                 prop_assert!(world.running[child].is_none(), "two incarnations");
-                prop_assert!(!lost[child], "beside one that still runs");
+                prop_assert!(!world.lost[child], "beside one that still runs");
+                prop_assert!(!world.leaving[child] && !world.gone[child], "although removed");
                 prop_assert!(incarnation > world.started[child]);
-                let (restart, _) = &children[child];
+                let (restart, _) = &world.children[child];
                 prop_assert!(restart.when != When::Temporary || world.started[child] == 0);
                 if let Some(until) = world.open_until[child].take() {
                     prop_assert!(now >= until, "before the cool-down was over");
@@ -156,7 +209,8 @@ fn check(
                 if strategy != Kind::OneForOne {
                     let later = world.running[child + 1..].iter().any(Option::is_some);
                     prop_assert!(!later, "out of order");
-                    let starting = (0..child).any(|c| world.running[c].is_some() && !world.up[c]);
+                    let starting = (0..child)
+                        .any(|c| world.running[c].is_some() && !world.up[c] && !world.leaving[c]);
                     prop_assert!(!starting, "before the one before it was up");
                 }
                 world.started[child] = incarnation;
@@ -165,6 +219,9 @@ fn check(
             }
             Effect::Stop { child } => {
                 prop_assert!(world.running[child].is_some(), "nothing to stop");
+                if world.leaving[child] {
+                    continue;
+                }
                 prop_assert!(world.stopping.is_none(), "two stops at a time");
                 let later = world.running[child + 1..].iter().any(Option::is_some);
                 prop_assert!(!later, "not in reverse order");
@@ -185,6 +242,11 @@ fn check(
                 world.ending = true;
                 prop_assert_eq!(world.escalated, 1, "two escalations");
             }
+            Effect::Forget { child } => {
+                prop_assert!(world.leaving[child] && !world.gone[child], "not asked for");
+                prop_assert!(world.running[child].is_none(), "while it runs");
+                world.gone[child] = true;
+            }
             Effect::Tell { .. } | Effect::Ready => {}
             Effect::Finish(finish) => {
                 world.finished += 1;
@@ -196,5 +258,10 @@ fn check(
             }
         }
     }
+    for child in 0..world.children.len() {
+        let removed = world.leaving[child] && world.running[child].is_none();
+        prop_assert_eq!(removed, world.gone[child], "a removed child stays, or goes too early");
+    }
+    prop_assert_eq!(machine.children.len(), world.gone.iter().filter(|gone| !**gone).count());
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::report::Report;
 use crate::acl::Reason;
 use crate::acl::gate::Login;
 use crate::config::settings::Eviction;
+use crate::pubsub::Space;
 use crate::resp::version::{REDIS_VERSION, SEAWALL_VERSION};
 
 /// Appends `name:value` lines.
@@ -81,7 +82,7 @@ pub(super) fn clients(r: &Report, out: &mut String) {
         "client_recent_max_output_buffer" => r.max_output_bytes,
         "blocked_clients" => 0,
         "tracking_clients" => 0,
-        "pubsub_clients" => 0,
+        "pubsub_clients" => r.pubsub.subscribers,
         "watching_clients" => r.watching_clients,
         "clients_in_timeout_table" => 0,
         "total_watched_keys" => r.watched_keys,
@@ -189,8 +190,9 @@ pub(super) fn stats(r: &Report, out: &mut String) {
         "evicted_clients" => 0,
         "keyspace_hits" => r.sum(|s| s.counters.hits),
         "keyspace_misses" => r.sum(|s| s.counters.misses),
-        "pubsub_channels" => 0,
-        "pubsub_patterns" => 0,
+        "pubsub_channels" => r.pubsub.names(Space::Channel),
+        "pubsub_patterns" => r.pubsub.names(Space::Pattern),
+        "pubsubshard_channels" => r.pubsub.names(Space::Shard),
         "latest_fork_usec" => 0,
         "total_forks" => 0,
         "tracking_total_keys" => 0,

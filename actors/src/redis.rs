@@ -1,0 +1,28 @@
+//! Redis or Valkey behind the cache: links, and what becomes of a command on its way there.
+//!
+//! A [`Link`] is a supervised actor that owns one connection: a connection that breaks is a crash,
+//! and its restart strategy (backoff with full jitter, then a breaker) is how Redis is given time.
+//! Commands do not go through mailboxes: the actor publishes its live connection in its slot of
+//! the [`Pool`], callers take it from there and say what went wrong with it. So a command costs
+//! no hop more than the connection itself does.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `settings` | where Redis is and how patient one is |
+//! | `dial` | one connection, from the address to the first PONG |
+//! | `link` | the actor |
+//! | `pool` | the slots, one attempt, and a command with its retries |
+//! | `failure` | what a failure means; pure |
+//! | `retry` | what to do next, and the budget for it; pure |
+
+mod dial;
+mod failure;
+mod link;
+mod pool;
+mod retry;
+mod settings;
+
+pub use failure::{Executed, Failure, FailureKind};
+pub use link::{Link, LinkArgs, LinkMsg};
+pub use pool::{LinkStats, Once, Pool, PoolState, PoolStats, Request};
+pub use settings::{LinkSettings, Password, TlsFiles, check_url};

@@ -1,0 +1,198 @@
+//! The actor that owns one connection.
+//!
+//! Its life is the connection's: one that cannot be made, breaks, or hangs is a failure, and the
+//! restart strategy says when to try again. A connection that is only old, or whose settings have
+//! changed, is replaced while it serves: the new one takes what comes, the old one finishes what
+//! it has.
+//!
+//! The first link is the *lead*. While no link is up it alone tries; the others wait for it. So a
+//! Redis that comes back sees one trial at a time, as the lead's breaker grants them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::dial::{dial, ping};
+use super::pool::Slot;
+use super::settings::LinkSettings;
+use crate::supervise::{Failure, Label, Me, Worker};
+
+/// How long to wait before new settings are tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a link is told.
+#[derive(Debug)]
+pub enum LinkMsg {
+    /// Connect; sent to itself.
+    Connect,
+    /// Look whether it lives and how old it is; sent to itself.
+    Tick,
+    /// A caller found connection number `epoch` broken.
+    Broken {
+        /// Which connection.
+        epoch: u64,
+        /// What happened.
+        why: String,
+    },
+    /// Replace the connection if the settings are others than it was made with.
+    Renew,
+}
+
+impl Label for LinkMsg {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Tick => "tick",
+            Self::Broken { .. } => "broken",
+            Self::Renew => "renew",
+        }
+    }
+}
+
+/// What a start needs.
+#[derive(Debug, Clone)]
+pub struct LinkArgs {
+    pub(super) slot: Arc<Slot>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Link;
+
+/// What it owns. Dropped with the actor, and the connection is nobody's from then on.
+#[derive(Debug)]
+pub struct LinkState {
+    slot: Arc<Slot>,
+    /// Waits for the lead.
+    waits: Option<JoinHandle<()>>,
+    /// What the connection had heard at the last tick.
+    heard: u64,
+    /// When the connection is due for replacement.
+    until: Option<Instant>,
+    made_with: Option<Arc<LinkSettings>>,
+}
+
+impl Drop for LinkState {
+    fn drop(&mut self) {
+        self.slot.withdraw();
+        if let Some(waits) = &self.waits {
+            waits.abort();
+        }
+    }
+}
+
+impl Worker for Link {
+    type Msg = LinkMsg;
+    type Args = LinkArgs;
+    type State = LinkState;
+
+    async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
+        Ok(LinkState { slot: args.slot, waits: None, heard: 0, until: None, made_with: None })
+    }
+
+    async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
+        me.send(LinkMsg::Connect);
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        me: &Me<LinkMsg>,
+        msg: LinkMsg,
+        state: &mut LinkState,
+    ) -> Result<(), Failure> {
+        match msg {
+            LinkMsg::Connect => state.connect(me).await,
+            LinkMsg::Tick => state.tick(me).await,
+            LinkMsg::Broken { epoch, why } if state.slot.is_at(epoch) => Err(Failure::new(why)),
+            // An older connection, replaced meanwhile.
+            LinkMsg::Broken { .. } => Ok(()),
+            LinkMsg::Renew => {
+                state.renew(me).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn stopped(&self, _me: &Me<LinkMsg>, state: &mut LinkState) -> Result<(), Failure> {
+        let within = state.slot.settings().timeout;
+        state.slot.withdraw();
+        state.slot.idle(within).await;
+        Ok(())
+    }
+}
+
+impl LinkState {
+    async fn connect(&mut self, me: &Me<LinkMsg>) -> Result<(), Failure> {
+        if !self.slot.leads() && !self.slot.any_live() {
+            let (slot, me) = (Arc::clone(&self.slot), me.clone());
+            self.waits = Some(tokio::spawn(async move {
+                slot.until_any_live().await;
+                me.send(LinkMsg::Connect);
+            }));
+            return Ok(());
+        }
+        let settings = self.slot.settings();
+        let connection = dial(&settings).await.map_err(|f| Failure::new(f.text))?;
+        self.take(connection, &settings);
+        me.send_after(settings.ping_every, LinkMsg::Tick);
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        connection: redis::aio::MultiplexedConnection,
+        settings: &Arc<LinkSettings>,
+    ) {
+        self.slot.publish(connection, settings);
+        self.made_with = Some(Arc::clone(settings));
+        // Spread, so that links made together are not replaced together.
+        self.until = settings.max_age.and_then(|age| {
+            Instant::now().checked_add(age.mul_f64(rand::rng().random_range(0.9..1.0)))
+        });
+    }
+
+    async fn tick(&mut self, me: &Me<LinkMsg>) -> Result<(), Failure> {
+        let settings = self.slot.settings();
+        me.send_after(settings.ping_every, LinkMsg::Tick);
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            self.until = None;
+            self.made_with = None;
+            self.renew(me).await;
+            return Ok(());
+        }
+        let Some((connection, heard)) = self.slot.connection() else { return Ok(()) };
+        if heard == self.heard {
+            ping(connection, settings.timeout).await.map_err(|f| Failure::new(f.text))?;
+        }
+        self.heard = heard;
+        Ok(())
+    }
+
+    /// A fresh connection beside the one that serves; then the switch.
+    async fn renew(&mut self, me: &Me<LinkMsg>) {
+        let settings = self.slot.settings();
+        if self.slot.connection().is_none()
+            || self.made_with.as_ref().is_some_and(|with| **with == *settings)
+        {
+            return;
+        }
+        match dial(&settings).await {
+            Ok(connection) => {
+                self.take(connection, &settings);
+                info!(link = self.slot.id, at = %settings.shown(), "a fresh connection to Redis");
+            }
+            Err(failure) => {
+                warn!(
+                    link = self.slot.id,
+                    error = %failure,
+                    "no fresh connection to Redis; the old one stays"
+                );
+                me.send_after(TRY_AGAIN, LinkMsg::Renew);
+            }
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The slots of the links, and how a command goes through them.
+
+mod slot;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::failure::{Executed, Failure, FailureKind};
+use super::link::{LinkArgs, LinkMsg};
+use super::retry::{self, Budget, Next};
+use super::settings::LinkSettings;
+use crate::supervise::Handle;
+
+pub(super) use slot::Slot;
+use slot::{Lease, Shared};
+use stats::Counts;
+pub use stats::{LinkStats, PoolStats};
+
+/// All links to one Redis. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    shared: Arc<Shared>,
+    slots: RwLock<Vec<Arc<Slot>>>,
+    budget: Mutex<Budget>,
+    counts: Counts,
+}
+
+/// Whether a command may be executed twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Once {
+    /// Sent again only if it surely was not executed.
+    AtMost,
+    /// It leaves the same behind, however often.
+    OrMore,
+}
+
+/// What is sent.
+#[derive(Clone, Copy)]
+enum Work<'a> {
+    One(&'a Cmd),
+    Many(&'a Pipeline),
+}
+
+impl Work<'_> {
+    /// One try.
+    async fn once(self, lease: &mut Lease, deadline: Instant) -> Result<Vec<Value>, Failure> {
+        let answers = match self {
+            Self::One(command) => {
+                let sent = lease.connection().send_packed_command(command);
+                let answer = timeout_at(deadline, sent).await;
+                vec![lease.settle(answer)?]
+            }
+            Self::Many(commands) => {
+                let sent = lease.connection().send_packed_commands(commands, 0, commands.len());
+                let answers = timeout_at(deadline, sent).await;
+                lease.settle(answers)?
+            }
+        };
+        let not_now = answers.iter().find_map(|value| match value {
+            Value::ServerError(error) => Failure::of_reply(error),
+            _ => None,
+        });
+        match (not_now, self) {
+            (None, _) => Ok(answers),
+            (Some(failure), Self::One(_)) => Err(failure),
+            // What stood before it was executed.
+            (Some(failure), Self::Many(_)) => {
+                Err(Failure { executed: Executed::Unknown, ..failure })
+            }
+        }
+    }
+}
+
+/// How a command is to be treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Nothing is waited for after this.
+    pub deadline: Instant,
+    /// Whether it may be executed twice.
+    pub once: Once,
+}
+
+/// How the links stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolState {
+    /// So many links are up.
+    Up(usize),
+    /// None is, and one is on its way.
+    Connecting,
+    /// None is, and the breaker holds the lead.
+    Open {
+        /// Until the next trial.
+        retry_in: Duration,
+    },
+}
+
+/// A link's name among its siblings in the tree.
+fn name(id: usize) -> String {
+    format!("redis-link-{id}")
+}
+
+impl Pool {
+    /// A pool without links.
+    #[must_use]
+    pub fn new(settings: LinkSettings) -> Self {
+        let budget = Mutex::new(Budget::new(settings.retry_share));
+        let shared = Arc::new(Shared {
+            settings: watch::Sender::new(Arc::new(settings)),
+            live: watch::Sender::new(0),
+        });
+        let inner = Inner { shared, slots: RwLock::default(), budget, counts: Counts::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Makes room for one more link: its id, its handle, and what its actor starts with. The
+    /// first one leads.
+    pub fn add(&self) -> (String, Handle<LinkMsg>, LinkArgs) {
+        let mut slots = self.inner.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let id = slots.iter().map(|slot| slot.id + 1).max().unwrap_or(0);
+        let slot = Arc::new(Slot::new(id, Arc::clone(&self.inner.shared)));
+        slots.push(Arc::clone(&slot));
+        (name(id), slot.handle.clone(), LinkArgs { slot })
+    }
+
+    /// Takes the newest link out; its actor is to be stopped by whoever started it. The lead
+    /// stays. Returns its id.
+    pub fn remove(&self) -> Option<String> {
+        let mut slots = self.inner.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() < 2 {
+            return None;
+        }
+        slots.pop().map(|slot| name(slot.id))
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<LinkSettings> {
+        Arc::clone(&self.inner.shared.settings.borrow())
+    }
+
+    /// New settings: each link makes a fresh connection and switches over; one that cannot keeps
+    /// its old one and tries again.
+    pub fn configure(&self, settings: LinkSettings) {
+        self.budget().set_share(settings.retry_share);
+        self.inner.shared.settings.send_replace(Arc::new(settings));
+        for slot in self.slots() {
+            // One that is down reads them when it starts.
+            let _ = slot.handle.cast(LinkMsg::Renew);
+        }
+    }
+
+    /// How the links stand now.
+    #[must_use]
+    pub fn state(&self) -> PoolState {
+        let live = *self.inner.shared.live.borrow();
+        if live > 0 {
+            return PoolState::Up(live);
+        }
+        match self.lead().and_then(|lead| lead.handle.held_for()) {
+            Some(retry_in) => PoolState::Open { retry_in },
+            None => PoolState::Connecting,
+        }
+    }
+
+    /// Follows how many links are up.
+    #[must_use]
+    pub fn live(&self) -> watch::Receiver<usize> {
+        self.inner.shared.live.subscribe()
+    }
+
+    /// Sends one command, again if that helps and may be. An error reply that is an answer comes
+    /// back as [`Value::ServerError`].
+    ///
+    /// # Errors
+    /// [`Failure`], which says whether the command may have been executed.
+    pub async fn run(&self, command: &Cmd, request: Request) -> Result<Value, Failure> {
+        let answers = self.with_retries(Work::One(command), request).await?;
+        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    /// Sends a pipeline in one piece. Answers are in the order of the commands; error replies
+    /// that are answers are [`Value::ServerError`]s among them.
+    ///
+    /// # Errors
+    /// As [`Pool::run`]; a reply that says *not now* fails the whole, with an unknown outcome,
+    /// because what stood before it was executed.
+    pub async fn pipe(&self, commands: &Pipeline, request: Request) -> Result<Vec<Value>, Failure> {
+        self.with_retries(Work::Many(commands), request).await
+    }
+
+    async fn with_retries(&self, work: Work<'_>, request: Request) -> Result<Vec<Value>, Failure> {
+        self.inner.counts.command();
+        self.budget().earn();
+        let again = request.once == Once::OrMore;
+        for attempt in 0.. {
+            let failure = match self.lease(request.deadline).await {
+                Ok(mut lease) => match work.once(&mut lease, request.deadline).await {
+                    Ok(value) => return Ok(value),
+                    Err(failure) => {
+                        lease.failed(&failure);
+                        failure
+                    }
+                },
+                Err(failure) => failure,
+            };
+            self.inner.counts.failure(failure.kind);
+            let (now, deadline) = (Instant::now().into_std(), request.deadline.into_std());
+            let next = {
+                let mut rng = rand::rng();
+                retry::next(&failure, again, attempt, now, deadline, &mut self.budget(), &mut rng)
+            };
+            match next {
+                Next::Now => {}
+                Next::After(wait) => tokio::time::sleep(wait).await,
+                Next::Stop => return Err(failure),
+            }
+            self.inner.counts.retry();
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// The link with the fewest commands under way, once it has room.
+    async fn lease(&self, deadline: Instant) -> Result<Lease, Failure> {
+        loop {
+            let mut live = self.inner.shared.live.subscribe();
+            if let Some(slot) = self.pick() {
+                // It may have gone since it was picked.
+                if let Some(lease) = slot.lease(deadline).await? {
+                    return Ok(lease);
+                }
+                continue;
+            }
+            let Some(lead) = self.lead() else {
+                return Err(Failure::before(FailureKind::NoLink, "there is no link to Redis"));
+            };
+            let mut stand = lead.handle.changes();
+            if let Some(retry_in) = lead.handle.held_for() {
+                let text = format!("the breaker is open, next trial in {retry_in:.1?}");
+                return Err(Failure::before(FailureKind::BreakerOpen { retry_in }, text));
+            }
+            live.mark_unchanged();
+            if *live.borrow() > 0 {
+                continue;
+            }
+            tokio::select! {
+                _ = live.changed() => {}
+                () = stand.next() => {}
+                () = tokio::time::sleep_until(deadline) => {
+                    let text = "no connection to Redis came up in time";
+                    return Err(Failure::before(FailureKind::NoLink, text));
+                }
+            }
+        }
+    }
+
+    fn pick(&self) -> Option<Arc<Slot>> {
+        let slots = self.inner.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().filter(|slot| slot.is_live()).min_by_key(|slot| slot.under_way()).cloned()
+    }
+
+    fn lead(&self) -> Option<Arc<Slot>> {
+        self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
+
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {
+        self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What has been counted.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        self.inner.counts.read(self.slots().iter().map(|slot| slot.stats()).collect())
+    }
+}

@@ -1,0 +1,390 @@
+//! A pool in a real tree, against a server of the test's own.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::policy::{Backoff, BreakerOptions, BreakerSettings, breaker::WindowKind};
+use crate::redis::{Link, TlsFiles};
+use crate::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec, Tree, TreeOptions};
+
+/// How the server treats what comes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mode {
+    /// Answers each command; GET by its key.
+    Answer,
+    /// Takes connections and says nothing, on old ones either.
+    Hang,
+    /// Closes what connects, and what is connected at the next command.
+    Close,
+    /// `-LOADING` to everything but the setup.
+    Loading,
+    /// `-READONLY` to SET.
+    ReadOnly,
+    /// No RESP.
+    Garbage,
+}
+
+struct Server {
+    mode: watch::Sender<Mode>,
+    accepted: Arc<AtomicUsize>,
+    /// SETs that were executed.
+    sets: Arc<AtomicUsize>,
+    url: String,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("redis://{}", listener.local_addr().expect("bound"));
+        let (mode, accepted) = (watch::Sender::new(Mode::Answer), Arc::new(AtomicUsize::new(0)));
+        let sets = Arc::new(AtomicUsize::new(0));
+        let (modes, count, done) = (mode.clone(), Arc::clone(&accepted), Arc::clone(&sets));
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                count.fetch_add(1, SeqCst);
+                tokio::spawn(serve(socket, modes.subscribe(), Arc::clone(&done)));
+            }
+        });
+        Self { mode, accepted, sets, url }
+    }
+
+    fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    fn accepted(&self) -> usize {
+        self.accepted.load(SeqCst)
+    }
+}
+
+async fn serve(mut socket: TcpStream, mode: watch::Receiver<Mode>, sets: Arc<AtomicUsize>) {
+    let mut buffer = Vec::new();
+    loop {
+        while let Some((words, used)) = command(&buffer) {
+            buffer.drain(..used);
+            let mode = *mode.borrow();
+            let setup = ["HELLO", "CLIENT"].contains(&words[0].to_ascii_uppercase().as_str());
+            let answer = match mode {
+                Mode::Hang => continue,
+                Mode::Close => return,
+                Mode::Garbage if !setup => "what?\r\n".to_owned(),
+                Mode::Loading if !setup => "-LOADING not yet\r\n".to_owned(),
+                Mode::ReadOnly if words[0] == "SET" => "-READONLY no\r\n".to_owned(),
+                _ => match words[0].as_str() {
+                    "HELLO" => "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned(),
+                    "PING" => "+PONG\r\n".to_owned(),
+                    "GET" => format!("${}\r\n{}\r\n", words[1].len(), words[1]),
+                    "WRONG" => "-WRONGTYPE no\r\n".to_owned(),
+                    "SET" => {
+                        sets.fetch_add(1, SeqCst);
+                        "+OK\r\n".to_owned()
+                    }
+                    _ => "+OK\r\n".to_owned(),
+                },
+            };
+            if socket.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+        let mut chunk = [0; 4096];
+        match socket.read(&mut chunk).await {
+            Ok(0) | Err(_) => return,
+            Ok(n) => buffer.extend_from_slice(&chunk[..n]),
+        }
+        if *mode.borrow() == Mode::Close {
+            return;
+        }
+    }
+}
+
+/// The first whole command and its length.
+fn command(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
+    let mut at = 0;
+    let mut line = || {
+        let end = bytes[at..].windows(2).position(|w| w == b"\r\n")? + at;
+        let text = String::from_utf8_lossy(&bytes[at..end]).into_owned();
+        at = end + 2;
+        Some(text)
+    };
+    let count: usize = line()?.strip_prefix('*')?.parse().ok()?;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        line()?;
+        words.push(line()?);
+    }
+    Some((words, at))
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+fn settings(url: &str) -> LinkSettings {
+    LinkSettings {
+        url: url.to_owned(),
+        username: None,
+        password: None,
+        client_name: "test".to_owned(),
+        tls: TlsFiles::default(),
+        timeout: 200 * MS,
+        connect_timeout: 200 * MS,
+        ping_every: 50 * MS,
+        max_age: None,
+        in_flight: 64,
+        retry_share: 100,
+    }
+}
+
+async fn start(settings: LinkSettings, links: usize) -> (Pool, Tree) {
+    let pool = Pool::new(settings);
+    let hold = BreakerSettings::try_new(BreakerOptions {
+        window: WindowKind::Count(2),
+        minimum_calls: 2,
+        failure_rate: 1.0,
+        cool_down: 100 * MS,
+        max_cool_down: 200 * MS,
+        half_open_for: Duration::from_secs(2),
+        ..BreakerOptions::default()
+    });
+    let restart = Restart {
+        hold: Some(hold.expect("fine")),
+        delay: Backoff::try_new(10 * MS, 2.0, Duration::from_secs(1), 1.0).expect("fine"),
+        ..Restart::default()
+    };
+    let mut root = SupervisorSpec::new("root", Strategy::OneForOne);
+    for _ in 0..links {
+        let (id, handle, args) = pool.add();
+        root = root
+            .child(ChildSpec::worker(id, handle, restart.clone(), move || (Link, args.clone())));
+    }
+    let options =
+        TreeOptions { watchdog: Duration::from_secs(5), start_within: Duration::from_secs(5) };
+    let tree = Tree::start(root, options).await.expect("it stands");
+    (pool, tree)
+}
+
+async fn up(pool: &Pool, links: usize) {
+    let within = Duration::from_secs(10);
+    let mut live = pool.live();
+    let reached = tokio::time::timeout(within, live.wait_for(|n| *n == links)).await;
+    assert!(reached.is_ok(), "{:?}", pool.state());
+}
+
+fn request(once: Once) -> Request {
+    Request { deadline: Instant::now() + 200 * MS, once }
+}
+
+fn get(key: &str) -> Cmd {
+    let mut cmd = redis::cmd("GET");
+    cmd.arg(key);
+    cmd
+}
+
+fn set() -> Cmd {
+    let mut cmd = redis::cmd("SET");
+    cmd.arg("k").arg("v");
+    cmd
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_share_links_and_each_gets_its_own_answer() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(settings(&server.url), 2).await;
+    up(&pool, 2).await;
+    let calls: Vec<_> = (0..500)
+        .map(|i| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let key = format!("key{i}");
+                let value = pool.run(&get(&key), request(Once::OrMore)).await.expect("an answer");
+                assert_eq!(value, Value::BulkString(key.into_bytes()));
+            })
+        })
+        .collect();
+    for call in calls {
+        call.await.expect("it is right");
+    }
+    assert_eq!(server.accepted(), 2);
+    assert_eq!(pool.stats().commands, 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_is_an_answer_is_handed_on() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(settings(&server.url), 1).await;
+    up(&pool, 1).await;
+    let answer = pool.run(&redis::cmd("WRONG"), request(Once::AtMost)).await.expect("an answer");
+    assert!(matches!(answer, Value::ServerError(e) if e.code() == "WRONGTYPE"));
+    assert_eq!(server.accepted(), 1, "the link is whole");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_hangs_is_found_out_within_the_timeout_and_let_go() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(settings(&server.url), 2).await;
+    up(&pool, 2).await;
+    server.set(Mode::Hang);
+    let began = Instant::now();
+    let failure = pool.run(&get("a"), request(Once::OrMore)).await.expect_err("it hangs");
+    assert_eq!((failure.kind, failure.executed), (FailureKind::Deadline, Executed::Unknown));
+    assert!(began.elapsed() < 400 * MS, "{:?}", began.elapsed());
+    // By commands or by PINGs, within a second both are gone and the breaker is open.
+    let opened = async {
+        while !matches!(pool.state(), PoolState::Open { .. }) {
+            tokio::time::sleep(5 * MS).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3), opened).await.expect("it opens");
+    let began = Instant::now();
+    let failure = pool.run(&get("a"), request(Once::OrMore)).await.expect_err("it is open");
+    if matches!(failure.kind, FailureKind::BreakerOpen { .. }) {
+        assert!(began.elapsed() < 100 * MS, "refused at once");
+    }
+    server.set(Mode::Answer);
+    up(&pool, 2).await;
+    pool.run(&get("a"), request(Once::OrMore)).await.expect("it is back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_is_down_one_link_tries_and_the_others_wait() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(settings(&server.url), 8).await;
+    up(&pool, 8).await;
+    server.set(Mode::Close);
+    up(&pool, 0).await;
+    let before = server.accepted();
+    tokio::time::sleep(500 * MS).await;
+    let trials = server.accepted() - before;
+    // One link: two tries until the breaker opens, then one after 100 ms and each 200 ms.
+    assert!((1..=8).contains(&trials), "{trials} trials");
+    server.set(Mode::Answer);
+    up(&pool, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_executed_is_not_sent_twice() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(settings(&server.url), 1).await;
+    up(&pool, 1).await;
+    server.set(Mode::Close);
+    let failure = pool.run(&set(), request(Once::AtMost)).await.expect_err("it is closed");
+    assert_eq!(failure.executed, Executed::Unknown);
+    assert_eq!(pool.stats().retries, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_s_refusal_is_tried_again_on_a_fresh_link() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(settings(&server.url), 2).await;
+    up(&pool, 2).await;
+    server.set(Mode::ReadOnly);
+    let (mode, sets) = (server.mode.clone(), Arc::clone(&server.sets));
+    let accepted = Arc::clone(&server.accepted);
+    let before = server.accepted();
+    tokio::spawn(async move {
+        // The failover is over once somebody has connected anew.
+        while accepted.load(SeqCst) == before {
+            tokio::time::sleep(MS).await;
+        }
+        mode.send_replace(Mode::Answer);
+    });
+    let patient = Request { deadline: Instant::now() + Duration::from_secs(5), once: Once::AtMost };
+    pool.run(&set(), patient).await.expect("nobody noticed");
+    assert_eq!(sets.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_and_loading_never_become_an_answer() {
+    for (mode, kind) in
+        [(Mode::Garbage, FailureKind::Garbage), (Mode::Loading, FailureKind::Loading)]
+    {
+        let server = Server::start().await;
+        let (pool, _tree) =
+            start(LinkSettings { retry_share: 0, ..settings(&server.url) }, 1).await;
+        up(&pool, 1).await;
+        server.set(mode);
+        let failure = pool.run(&get("a"), request(Once::OrMore)).await.expect_err("no answer");
+        assert_eq!(failure.kind, kind, "{failure}");
+        server.set(Mode::Answer);
+        up(&pool, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_settings_switch_links_over_without_an_error() {
+    let (old, new) = (Server::start().await, Server::start().await);
+    let (pool, _tree) = start(settings(&old.url), 2).await;
+    up(&pool, 2).await;
+    let stop = Arc::new(AtomicUsize::new(0));
+    let (caller, stopped) = (pool.clone(), Arc::clone(&stop));
+    let load = tokio::spawn(async move {
+        let mut calls = 0;
+        while stopped.load(SeqCst) == 0 {
+            caller.run(&get("a"), request(Once::OrMore)).await.expect("no error");
+            calls += 1;
+        }
+        calls
+    });
+    pool.configure(settings(&new.url));
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while new.accepted() < 2 {
+            tokio::time::sleep(MS).await;
+        }
+    })
+    .await
+    .expect("both have moved");
+    stop.store(1, SeqCst);
+    assert!(load.await.expect("no error") > 0);
+    assert_eq!(old.accepted(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_leave_the_old_connection_in_service() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(settings(&server.url), 1).await;
+    up(&pool, 1).await;
+    // A port that nobody listens on.
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("redis://{}", free.local_addr().expect("bound"));
+    drop(free);
+    pool.configure(settings(&url));
+    for _ in 0..20 {
+        pool.run(&get("a"), request(Once::OrMore)).await.expect("the old one serves");
+        tokio::time::sleep(5 * MS).await;
+    }
+    assert_eq!(pool.state(), PoolState::Up(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_connection_is_replaced_while_it_serves() {
+    let server = Server::start().await;
+    let aged = LinkSettings { max_age: Some(100 * MS), ..settings(&server.url) };
+    let (pool, _tree) = start(aged, 1).await;
+    up(&pool, 1).await;
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while pool.stats().links[0].reconnects < 2 {
+            pool.run(&get("a"), request(Once::OrMore)).await.expect("no error");
+        }
+    })
+    .await
+    .expect("it is replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_link_makes_callers_wait_and_counts_it() {
+    let server = Server::start().await;
+    let (pool, _tree) = start(LinkSettings { in_flight: 1, ..settings(&server.url) }, 1).await;
+    up(&pool, 1).await;
+    server.set(Mode::Hang);
+    let first = pool.clone();
+    let first = tokio::spawn(async move { first.run(&get("a"), request(Once::OrMore)).await });
+    while pool.stats().links[0].in_use == 0 {
+        tokio::task::yield_now().await;
+    }
+    let short = Request { deadline: Instant::now() + 20 * MS, once: Once::OrMore };
+    let failure = pool.run(&get("b"), short).await.expect_err("no room");
+    assert_eq!((failure.kind, failure.executed), (FailureKind::Crowded, Executed::No));
+    assert_eq!(pool.stats().links[0].waits, 1);
+    assert!(first.await.expect("no panic").is_err());
+}

@@ -1,0 +1,167 @@
+//! Where Redis is, who we are there, and how patient one is.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redis::{ConnectionInfo, IntoConnectionInfo as _};
+
+/// Everything a link needs to know.
+#[derive(Clone, PartialEq)]
+pub struct LinkSettings {
+    /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `unix:///path`.
+    pub url: String,
+    /// Overrides the user in `url`.
+    pub username: Option<String>,
+    /// Overrides the password in `url`.
+    pub password: Option<Password>,
+    /// What CLIENT LIST of Redis calls the connections.
+    pub client_name: String,
+    /// Certificates for `rediss://`, read at each connect.
+    pub tls: TlsFiles,
+    /// How long a command may take in all, with its retries.
+    pub timeout: Duration,
+    /// How long connecting may take, up to the answer to the first PING.
+    pub connect_timeout: Duration,
+    /// An idle connection is asked for a sign of life so often.
+    pub ping_every: Duration,
+    /// A connection older than this is replaced by a fresh one.
+    pub max_age: Option<Duration>,
+    /// Commands under way at once on one connection; more wait.
+    pub in_flight: usize,
+    /// Of a hundred commands, how many may be sent once more.
+    pub retry_share: u8,
+}
+
+/// Where a password comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Password {
+    /// Written down.
+    Text(String),
+    /// In a file, read at each connect: a rotated password needs no reload.
+    File(PathBuf),
+}
+
+/// Files in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TlsFiles {
+    /// Authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Our certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("***"),
+            Self::File(path) => path.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for LinkSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkSettings").field("at", &self.shown()).finish_non_exhaustive()
+    }
+}
+
+impl LinkSettings {
+    /// Where Redis is, without credentials.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self.url.as_str().into_connection_info() {
+            Ok(info) => info.addr().to_string(),
+            Err(_) => "nowhere".to_owned(),
+        }
+    }
+
+    /// As the `redis` crate has it. Blocks on the password's file.
+    pub(super) fn info(&self) -> Result<ConnectionInfo, String> {
+        let info = self.url.as_str().into_connection_info().map_err(|e| e.to_string())?;
+        let mut who = info
+            .redis_settings()
+            .clone()
+            .set_protocol(redis::ProtocolVersion::RESP3)
+            .set_lib_name("seawall", env!("CARGO_PKG_VERSION"));
+        if let Some(username) = &self.username {
+            who = who.set_username(username);
+        }
+        match &self.password {
+            Some(Password::Text(text)) => who = who.set_password(text),
+            Some(Password::File(path)) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+                who = who.set_password(text.trim_end_matches(['\r', '\n']));
+            }
+            None => {}
+        }
+        Ok(info.set_redis_settings(who))
+    }
+}
+
+/// Whether this is an address a link could have.
+///
+/// # Errors
+/// What is wrong with it, without repeating it: it may hold a password.
+pub fn check_url(url: &str) -> Result<(), String> {
+    match url.into_connection_info() {
+        Ok(_) => Ok(()),
+        Err(why) => Err(format!(
+            "is no address of a Redis ({why}); write for example \"redis://10.0.0.7:6379/0\""
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(url: &str) -> LinkSettings {
+        LinkSettings {
+            url: url.to_owned(),
+            username: None,
+            password: None,
+            client_name: "seawall".to_owned(),
+            tls: TlsFiles::default(),
+            timeout: Duration::from_millis(300),
+            connect_timeout: Duration::from_millis(300),
+            ping_every: Duration::from_secs(1),
+            max_age: None,
+            in_flight: 16,
+            retry_share: 10,
+        }
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_password() {
+        let s = settings("redis://bob:hunter2@example.org:7000/3");
+        assert_eq!(s.shown(), "example.org:7000");
+        let s = LinkSettings { password: Some(Password::Text("hunter2".to_owned())), ..s };
+        assert!(!format!("{s:?} {:?}", s.password).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_wrong_address_is_refused_without_repeating_it() {
+        for url in ["redis//:hunter2@x", "http://hunter2", "", "redis://h/notadb?hunter2"] {
+            let why = check_url(url).expect_err(url);
+            assert!(!why.contains("hunter2"), "{why}");
+        }
+        for url in ["redis://h", "rediss://h:1/2", "unix:///run/redis.sock", "valkey://u:p@h"] {
+            check_url(url).expect(url);
+        }
+    }
+
+    #[test]
+    fn a_password_file_wins_over_the_url() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "from the file\n").expect("written");
+        let mut s = settings("redis://bob:inline@h");
+        s.password = Some(Password::File(file.path().to_owned()));
+        let info = s.info().expect("fine");
+        assert_eq!(info.redis_settings().password(), Some("from the file"));
+        assert_eq!(info.redis_settings().username(), Some("bob"));
+        s.password = Some(Password::File("/nowhere/at/all".into()));
+        assert!(s.info().expect_err("no such file").contains("/nowhere/at/all"));
+    }
+}

@@ -1,0 +1,133 @@
+//! A Cluster of masters, each behind a proxy that the others name to clients.
+
+use super::super::port::Port;
+use super::super::proxy::Proxy;
+use super::super::{Raw, Reply, wait_until};
+use super::RedisServer;
+use super::sentinel::Node;
+
+/// Slots of a Cluster.
+const SLOTS: u16 = 16384;
+
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    /// The nodes' names for each other.
+    ids: Vec<String>,
+    /// Reserved for what the nodes say to each other.
+    _buses: Vec<Port>,
+}
+
+impl Cluster {
+    /// So many masters share the slots evenly. Returns when each of them takes writes.
+    pub fn start(masters: u16) -> Option<Self> {
+        let buses: Vec<Port> = (0..masters).map(|_| Port::reserve()).collect();
+        let nodes = buses.iter().map(node).collect::<Option<Vec<_>>>()?;
+        let ids = nodes.iter().map(|node| node.server.connect().run("CLUSTER MYID").text());
+        let all = Self { ids: ids.collect(), nodes, _buses: buses };
+        let per_node = SLOTS / masters;
+        for n in 0..masters {
+            let mut client = all.control(usize::from(n));
+            let (first, next) = (n * per_node, (n + 1) * per_node);
+            let last = if n + 1 == masters { SLOTS - 1 } else { next - 1 };
+            ok(&mut client, &format!("CLUSTER SET-CONFIG-EPOCH {}", n + 1));
+            ok(&mut client, &format!("CLUSTER ADDSLOTSRANGE {first} {last}"));
+            let (port, bus) = (all.nodes[0].proxy.address().port(), all._buses[0].text());
+            if n > 0 {
+                ok(&mut client, &format!("CLUSTER MEET 127.0.0.1 {port} {bus}"));
+            }
+        }
+        let known = format!("cluster_known_nodes:{masters}\r\n");
+        for n in 0..all.nodes.len() {
+            let mut client = all.control(n);
+            wait_until("the Cluster takes writes", || {
+                let info = client.run("CLUSTER INFO").text();
+                info.contains("cluster_state:ok") && info.contains(&known)
+            });
+        }
+        Some(all)
+    }
+
+    /// A connection to one node that is not the proxy's business.
+    pub fn control(&self, node: usize) -> Raw {
+        self.nodes[node].server.connect()
+    }
+
+    /// The slot of a key, and which node has it.
+    pub fn place(&self, key: &str) -> (u16, usize) {
+        let slot = self.control(0).run(&format!("CLUSTER KEYSLOT {key}")).int();
+        let owner = (0..self.nodes.len()).find(|&n| {
+            let ours = self.control(n).run(&format!("CLUSTER COUNTKEYSINSLOT {slot}"));
+            let moved = self.control(n).run(&format!("EXISTS {key}")).is_error();
+            !ours.is_error() && !moved
+        });
+        (slot as u16, owner.expect("every slot has an owner"))
+    }
+
+    /// Begins to move a slot: who asks the old owner for a key that has moved already hears ASK.
+    pub fn begin_move(&self, slot: u16, from: usize, to: usize) {
+        let importing = format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.ids[from]);
+        ok(&mut self.control(to), &importing);
+        let migrating = format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.ids[to]);
+        ok(&mut self.control(from), &migrating);
+    }
+
+    /// Moves the keys of a slot that is on its way.
+    pub fn move_keys(&self, slot: u16, from: usize, to: usize) {
+        let mut client = self.control(from);
+        let port = self.nodes[to].server.address().port();
+        loop {
+            let keys = client.run(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
+            if keys.items().is_empty() {
+                return;
+            }
+            for key in keys.items() {
+                ok(&mut client, &format!("MIGRATE 127.0.0.1 {port} {} 0 5000", key.text()));
+            }
+        }
+    }
+
+    /// Ends the move: the old owner answers MOVED from now on.
+    pub fn end_move(&self, slot: u16, to: usize) {
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        // The new owner first: otherwise nobody has the slot for a moment.
+        order.sort_by_key(|&n| n != to);
+        for n in order {
+            let owner = format!("CLUSTER SETSLOT {slot} NODE {}", self.ids[to]);
+            ok(&mut self.control(n), &owner);
+        }
+    }
+
+    /// Moves a slot with its keys.
+    pub fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        self.begin_move(slot, from, to);
+        self.move_keys(slot, from, to);
+        self.end_move(slot, to);
+    }
+}
+
+#[track_caller]
+fn ok(client: &mut Raw, line: &str) {
+    assert_eq!(client.run(line), Reply::ok(), "{line}");
+}
+
+fn node(bus: &Port) -> Option<Node> {
+    let (front, bus) = (Port::reserve(), bus.text());
+    let announced = front.text();
+    let server = RedisServer::listening(&[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        "2000",
+        "--cluster-port",
+        &bus,
+        "--cluster-announce-ip",
+        "127.0.0.1",
+        "--cluster-announce-port",
+        &announced,
+        "--cluster-announce-bus-port",
+        &bus,
+    ])?;
+    server.connect();
+    let proxy = Proxy::at(front, server.address());
+    Some(Node { server, proxy })
+}

@@ -1,0 +1,131 @@
+//! A master and a replica under the watch of Sentinels, each server behind a proxy that stands for it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::super::port::Port;
+use super::super::proxy::Proxy;
+use super::super::{Raw, Reply, wait_until};
+use super::{REDIS, RedisServer, folder};
+
+/// A server, and the proxy whose address is known as the server's.
+pub struct Node {
+    pub server: RedisServer,
+    pub proxy: Proxy,
+}
+
+/// What the Sentinels call their master.
+pub const NAME: &str = "seawall";
+
+pub struct Sentinels {
+    /// The first is the master at the start.
+    pub nodes: Vec<Node>,
+    pub sentinels: Vec<RedisServer>,
+}
+
+impl Sentinels {
+    /// A master, a replica and so many Sentinels, of which most have to agree; a master counts as down
+    /// after `down_after`. Returns when they know each other.
+    pub fn start(sentinels: usize, down_after: Duration) -> Option<Self> {
+        let master = node(&[])?;
+        let address = master.proxy.address();
+        let (host, port) = (address.ip().to_string(), address.port().to_string());
+        let replica = node(&["--replicaof", &host, &port])?;
+        let quorum = sentinels / 2 + 1;
+        let watch = (0..sentinels).map(|_| sentinel(address, quorum, down_after));
+        let all = Self { nodes: vec![master, replica], sentinels: watch.collect::<Option<_>>()? };
+        all.wait_for_replica(1);
+        for sentinel in &all.sentinels {
+            let mut client = sentinel.connect();
+            // They look every ten seconds otherwise.
+            let often = "info-period 200 ping-period 100 ask-period 200 publish-period 200";
+            assert_eq!(client.run(&format!("SENTINEL DEBUG {often}")), Reply::ok());
+            wait_until("a Sentinel knows the others", || {
+                client.run(&format!("SENTINEL REPLICAS {NAME}")).items().len() == 1
+                    && client.run(&format!("SENTINEL SENTINELS {NAME}")).items().len()
+                        == sentinels - 1
+            });
+        }
+        Some(all)
+    }
+
+    /// Where the Sentinels listen.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sentinels.iter().map(RedisServer::address).collect()
+    }
+
+    /// Which node the first Sentinel takes for the master.
+    pub fn master(&self) -> Option<usize> {
+        let mut client = self.sentinels[0].connect();
+        let reply = client.run(&format!("SENTINEL GET-MASTER-ADDR-BY-NAME {NAME}"));
+        let Reply::Array(words) = reply else { return None };
+        let port: u16 = words.get(1)?.text().parse().ok()?;
+        self.nodes.iter().position(|node| node.proxy.address().port() == port)
+    }
+
+    /// Orders a failover, with both servers well, and waits until it is done.
+    pub fn fail_over(&self) {
+        let old = self.master();
+        let mut client = self.sentinels[0].connect();
+        wait_until("the failover begins", || {
+            client.run(&format!("SENTINEL FAILOVER {NAME}")) == Reply::ok()
+        });
+        self.wait_for_master_other_than(old);
+    }
+
+    /// Waits until a node is a replica in step with its master.
+    pub fn wait_for_replica(&self, node: usize) {
+        wait_until("a replica is in step", || {
+            // Sentinels end the connections of whom they give another role.
+            let info = self.nodes[node].server.connect().try_run("INFO replication");
+            info.is_ok_and(|info| {
+                let info = info.text();
+                info.contains("role:slave") && info.contains("master_link_status:up")
+            })
+        });
+    }
+
+    /// Waits until the Sentinels have made another node the master, and it takes writes.
+    pub fn wait_for_master_other_than(&self, old: Option<usize>) {
+        wait_until("another master is there", || {
+            self.master().is_some_and(|new| Some(new) != old && is_master(&self.nodes[new]))
+        });
+    }
+}
+
+fn is_master(node: &Node) -> bool {
+    let mut client: Raw = node.server.connect();
+    client.try_run("ROLE").is_ok_and(|role| role.items()[0].text() == "master")
+}
+
+fn node(settings: &[&str]) -> Option<Node> {
+    let front = Port::reserve();
+    let announced = front.text();
+    let announce = ["--replica-announce-ip", "127.0.0.1", "--replica-announce-port", &announced];
+    let announce = announce.iter().chain(&["--repl-diskless-sync-delay", "0"]);
+    let settings: Vec<&str> = announce.chain(settings).copied().collect();
+    let server = RedisServer::listening(&settings)?;
+    server.connect();
+    let proxy = Proxy::at(front, server.address());
+    Some(Node { server, proxy })
+}
+
+fn sentinel(master: SocketAddr, quorum: usize, down_after: Duration) -> Option<RedisServer> {
+    let (dir, port) = (folder(), Port::reserve());
+    let file = dir.path().join("sentinel.conf");
+    let lines = format!(
+        "port {}\nbind 127.0.0.1\ndir {}\nunixsocket {}\n\
+         sentinel monitor {NAME} {} {} {quorum}\n\
+         sentinel down-after-milliseconds {NAME} {}\n\
+         sentinel failover-timeout {NAME} 1000\n",
+        port.text(),
+        dir.path().display(),
+        dir.path().join("s").display(),
+        master.ip(),
+        master.port(),
+        down_after.as_millis(),
+    );
+    std::fs::write(&file, lines).expect("the test's folder");
+    let arguments = vec![file.to_str().expect("UTF-8").to_owned(), "--sentinel".to_owned()];
+    RedisServer { child: None, program: REDIS, arguments, dir, port: Some(port) }.run()
+}
