@@ -226,6 +226,12 @@ fn a_change_counts_for_those_who_are_connected() {
     wait_until("the new password counts", || daemon.connect().run("AUTH ann open") == Reply::ok());
     assert_eq!(client.run("ACL WHOAMI").text(), "ann");
 
+    let mut listener = daemon.connect();
+    listener.run("AUTH ann open");
+    listener.run("SUBSCRIBE news");
+    daemon.configure_tables(&ANN.replace("&*", "&news"));
+    assert!(listener.is_closed(), "it may listen to what its user may not any more");
+
     daemon.configure_tables("");
     assert!(idle.is_closed(), "its user is gone");
     assert!(client.try_run("PING").is_err());

@@ -112,6 +112,16 @@ impl Permissions {
         self.keys.is_none() && self.channels.is_none() && self.commands == CommandSet::all()
     }
 
+    /// Whether who has these may listen to every channel that who has `other` may.
+    #[must_use]
+    pub fn hears_all_of(&self, other: &Self) -> bool {
+        match (&self.channels, &other.channels) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(ours), Some(theirs)) => theirs.iter().all(|pattern| ours.contains(pattern)),
+        }
+    }
+
     /// Whether a command may run with these arguments.
     ///
     /// # Errors

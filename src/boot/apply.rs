@@ -75,8 +75,9 @@ pub(super) fn follow_events(daemon: &Arc<Daemon>, tree: &Tree) {
     tokio::spawn(async move { stats.follow(events).await });
 }
 
-/// Closes the connections of users that new settings have taken away or turned off: when those are
-/// in effect, so that nobody can come back by the old ones.
+/// Closes the connections of users that new settings have taken away or turned off, and those that
+/// listen to channels which their users may have lost: when the settings are in effect, so that
+/// nobody can come back by the old ones.
 pub(super) fn follow_users(daemon: &Arc<Daemon>) {
     let daemon = Arc::clone(daemon);
     let mut settings = daemon.config.subscribe();
@@ -85,19 +86,28 @@ pub(super) fn follow_users(daemon: &Arc<Daemon>) {
         while settings.changed().await.is_ok() {
             let users = Arc::clone(&settings.borrow_and_update().users);
             if users != known {
-                close_the_gone(&daemon, &users);
+                close_the_gone(&daemon, &known, &users);
                 known = users;
             }
         }
     });
 }
 
-fn close_the_gone(daemon: &Daemon, users: &Users) {
+fn close_the_gone(daemon: &Daemon, old: &Users, new: &Users) {
     for client in daemon.clients.all() {
-        if users.get(&client.user()).is_none_or(|user| !user.is_enabled()) {
-            info!(client = client.id, user = %client.user(), "its user is gone or off; closed");
-            client.kill();
-        }
+        let name = client.user();
+        let why = match (old.get(&name), new.get(&name)) {
+            (_, None) => "the user is gone",
+            (_, Some(user)) if !user.is_enabled() => "the user is off",
+            (Some(was), Some(is))
+                if client.is_subscriber() && !is.permissions().hears_all_of(was.permissions()) =>
+            {
+                "it listens, and its user lost channels"
+            }
+            _ => continue,
+        };
+        info!(client = client.id, user = %name, why, "connection closed");
+        client.kill();
     }
 }
 
