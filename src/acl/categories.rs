@@ -205,7 +205,7 @@ const ALSO: &[(Category, &[&str])] = &[
         "rpoplpush", "rpush", "rpushx", "sort", "sort_ro",
     ]),
     (PubSub, &[
-        "psubscribe", "publish", "pubsub", "pubsub|channels", "pubsub|numpat", "pubsub|numsub",
+        "psubscribe", "publish", "pubsub|channels", "pubsub|numpat", "pubsub|numsub",
         "pubsub|shardchannels", "pubsub|shardnumsub", "punsubscribe", "spublish", "ssubscribe",
         "subscribe", "sunsubscribe", "unsubscribe",
     ]),
