@@ -27,6 +27,7 @@ pub mod address;
 pub mod control;
 pub mod diff;
 pub mod directives;
+pub mod events;
 pub mod files;
 pub mod keys;
 pub mod load;

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::KeyHasher;
-use seawall_actors::cache::{Parked, ShardMsg, ShardStats};
+use seawall_actors::cache::{Audience, Parked, ShardMsg, ShardStats};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::Journal;
 use seawall_actors::metrics::Published;
@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 use self::snapshots::Wanting;
 use crate::acl::Gate;
+use crate::audience::Listeners;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
 use crate::pubsub::PubSub;
@@ -49,6 +50,8 @@ pub struct Daemon {
     pub clients: Clients,
     /// Who listens to which channel.
     pub pubsub: PubSub,
+    /// Who hears what happens to keys.
+    pub listeners: Arc<Listeners>,
     /// Where clients come in.
     pub sockets: Sockets,
     /// Server-wide numbers.
@@ -110,6 +113,7 @@ pub struct Shards {
     handles: Vec<ShardHandle>,
     hasher: KeyHasher,
     journal: DaemonJournal,
+    audience: Arc<dyn Audience>,
 }
 
 impl std::fmt::Debug for Shards {
@@ -121,8 +125,13 @@ impl std::fmt::Debug for Shards {
 impl Shards {
     /// Shards with these handles, in order.
     #[must_use]
-    pub fn new(handles: Vec<ShardHandle>, hasher: KeyHasher, journal: DaemonJournal) -> Self {
-        Self { handles, hasher, journal }
+    pub fn new(
+        handles: Vec<ShardHandle>,
+        hasher: KeyHasher,
+        journal: DaemonJournal,
+        audience: Arc<dyn Audience>,
+    ) -> Self {
+        Self { handles, hasher, journal, audience }
     }
 
     /// Number of shards, at least 1.
@@ -166,6 +175,12 @@ impl Shards {
     #[must_use]
     pub fn journal(&self) -> &DaemonJournal {
         &self.journal
+    }
+
+    /// Who hears what happens to keys.
+    #[must_use]
+    pub fn audience(&self) -> &dyn Audience {
+        &*self.audience
     }
 
     /// Sizes and counters of every shard; `None` for one that does not answer in time.
