@@ -134,12 +134,7 @@ impl Backend for Daemon {
     }
 
     fn degraded(&self) -> Vec<String> {
-        let given_up = self.given_up().map(|reason| match reason.cause {
-            Some(cause) => format!("{} gave up: {cause}", reason.path),
-            None => format!("{} gave up", reason.path),
-        });
-        let wanting = self.wanting().map(|wanting| wanting.what);
-        self.missing.iter().cloned().chain(wanting).chain(given_up).collect()
+        Self::degraded(self).iter().map(ToString::to_string).collect()
     }
 
     async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {

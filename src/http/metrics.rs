@@ -185,6 +185,11 @@ pub fn tree(root: &Node, degraded: &[Degraded]) -> Sample {
         }
     });
     s.count(&m::DEGRADED, &[], u64::try_from(degraded.len()).unwrap_or(u64::MAX));
+    for one in degraded {
+        if let Some(condition) = &one.condition {
+            s.flag(&m::IMPAIRED, &[&one.path, condition], true);
+        }
+    }
     s
 }
 

@@ -189,7 +189,9 @@ catalog! {
         BREAKER_STATE = "seawall_breaker_state", Gauge, None, ["path", "state"],
             "1 for the state the actor's breaker is in, 0 for the others: closed, open, half-open";
         DEGRADED = "seawall_degraded", Gauge, None, [],
-            "Parts of the tree that were given up while the rest goes on; 0 is well";
+            "Parts that were given up, and conditions that hold, while the rest goes on; 0 is well";
+        IMPAIRED = "seawall_impaired", Gauge, None, ["path", "condition"],
+            "1 for each condition that a part is in and should not be in although it runs";
         TREE_RESTARTS = "seawall_tree_restarts", Counter, None, [],
             "Restarts of all actors together";
         TREE_ESCALATIONS = "seawall_tree_escalations", Counter, None, [],
