@@ -38,4 +38,5 @@ mod supervision;
 mod tier_faults;
 mod tier_links;
 mod transactions;
+mod users;
 mod wal_tools;

@@ -11,7 +11,7 @@ use seawall_actors::cache::store::StoreConfig;
 use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
 use seawall_actors::metrics::{self as aggregator, Aggregator};
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
-use seawall_actors::snapshot::{SnapshotArgs, Snapshotter};
+use seawall_actors::snapshot::{SnapshotArgs, Snapshotter, Troubles};
 use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
 use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
@@ -32,6 +32,8 @@ use crate::tier::Tier;
 const FRONT_SHARE: u32 = 60;
 /// The log's place in the tree.
 pub(super) const WAL: &str = "wal";
+/// The snapshotter's.
+const SNAPSHOTS: &str = "snapshots";
 
 /// Handles and channels between the tree and the rest of the daemon.
 #[derive(Debug)]
@@ -135,6 +137,8 @@ impl Wiring {
 
     fn wal(&self, daemon: &Arc<Daemon>, intake: &DaemonIntake, dir: &std::path::Path) -> ChildSpec {
         let (intake, data, clock) = (intake.clone(), dir.to_owned(), daemon.clock.clone());
+        // The intake logs it in its own words, and outlives the actor.
+        intake.show_trouble(daemon.conditions.declare(WAL, "writes_refused").quiet());
         ChildSpec::worker(WAL, self.wal.clone(), Restart::default(), move || {
             let args = WalArgs { data: data.clone(), intake: intake.clone(), clock: clock.clone() };
             (WalActor::default(), args)
@@ -150,12 +154,13 @@ impl Wiring {
             snapshots: snapshots.clone(),
             intake: intake.clone(),
             status: Arc::clone(self.snapshots.status()?),
+            troubles: Arc::new(Troubles::new(&daemon.conditions, SNAPSHOTS)),
             settings: self.upkeep.subscribe(),
             clock: daemon.clock.clone(),
         };
         let make = move || (Snapshotter::<ShardJob>::default(), args.clone());
         let handle = self.snapshots.handle().clone();
-        let child = ChildSpec::worker("snapshots", handle, Restart::default(), make);
+        let child = ChildSpec::worker(SNAPSHOTS, handle, Restart::default(), make);
         Some(child.gives_up(GivesUp::Degrade))
     }
 

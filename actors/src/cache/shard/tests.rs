@@ -135,7 +135,8 @@ async fn bench_with(
         Restart::default(),
         make,
     ));
-    let options = TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN };
+    let options =
+        TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN, ..TreeOptions::default() };
     let tree = Tree::start(root, options).await.expect("the shard starts");
     (handle, tree)
 }
