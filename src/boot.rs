@@ -35,6 +35,7 @@ pub(crate) use self::recovery::wal_settings;
 
 use self::dependencies::{Dependencies, Failure, Kind};
 use self::signals::{Asked, Signals};
+use crate::acl::Gate;
 use crate::audience::Listeners;
 use crate::cli::RunArgs;
 use crate::config::settings::{LogFormat, Settings};
@@ -227,6 +228,7 @@ async fn start(
         listeners,
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
+        gate: Gate::default(),
         slow: Slow::default(),
         loading,
         log: Arc::clone(&recovery.log),
@@ -255,6 +257,7 @@ async fn start(
     // Set once, here.
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
+    apply::follow_users(&daemon);
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }

@@ -39,4 +39,5 @@ mod tier_faults;
 mod tier_links;
 mod tier_reads;
 mod transactions;
+mod users;
 mod wal_tools;

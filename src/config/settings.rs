@@ -4,14 +4,17 @@
 //! limit, the capped one stands here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::redis::LinkSettings;
 
 use super::address::Address;
 use super::events::EventClasses;
+use super::files::NamedFiles;
 use super::secret::Secret;
 use super::sources::Values;
+use crate::acl::Users;
 
 /// All settings in effect. Made by [`super::validate::validate`] only.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +43,10 @@ pub struct Settings {
     pub startup: Startup,
     /// `[debug]`
     pub debug: Debug,
+    /// `[[users]]`, `default` among them.
+    pub users: Arc<Users>,
+    /// What was in the files that settings name.
+    pub(super) files: NamedFiles,
     /// The same by key, capped where `paranoia` says so.
     pub(super) values: Values,
 }
@@ -282,7 +289,7 @@ impl Settings {
         let mut warnings = Vec::new();
         let remote: Vec<String> =
             self.server.bind.iter().filter(|a| !a.is_loopback()).map(ToString::to_string).collect();
-        if !remote.is_empty() && self.server.password.is_none() {
+        if !remote.is_empty() && self.users.is_open() {
             let remote = remote.join(", ");
             warnings.push(if self.server.protected_mode {
                 format!(

@@ -221,7 +221,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let begun = Instant::now();
         if self.settings.has_changed().unwrap_or(false) {
-            self.bounds = Bounds::of(&self.settings.borrow_and_update());
+            let settings = Arc::clone(&self.settings.borrow_and_update());
+            self.bounds = Bounds::of(&settings);
+            if !self.session.follow(&settings.users) {
+                return Err(Closed::Killed);
+            }
             unique(&mut self.input).limits = Arc::clone(&self.bounds.limits);
         }
         let consumed = self.decode()?;

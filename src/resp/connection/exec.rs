@@ -13,6 +13,7 @@ use super::Connection;
 use super::informed;
 use super::rollback::{self, OnError};
 use super::single::{discard, loading_dataset, needs_tier};
+use crate::acl::{Denied, Reason};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::coordinator::{Borrowed, ShardSet};
@@ -288,6 +289,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.tally.command(queued.command);
         let args = queued.args();
         let mut reply = Reply::new(out, self.session.proto);
+        if let Err(denied) = self.session.permits(queued.command, &args) {
+            let code = answer(&no_longer_allowed(&denied), &mut reply);
+            self.daemon.stats.failed(queued.command, code.as_str());
+            return true;
+        }
         match queued.command.run {
             Run::Data(run) | Run::AllShards(run) => {
                 let (command, view) = (queued.command, self.view());
@@ -340,4 +346,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
     }
+}
+
+/// Settings have changed since the command was queued. The text is Redis'.
+#[cold]
+fn no_longer_allowed(denied: &Denied) -> Refusal {
+    let reason = match denied.reason() {
+        Reason::Command => "no permission to execute the command or subcommand",
+        Reason::Key => "no permission to touch the specified keys",
+        Reason::Channel => {
+            "no permission to access one of the channels used as arguments to the command"
+        }
+    };
+    Refusal::other(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
+         call. This command is no longer allowed for the following reason: {reason}"
+    ))
 }

@@ -92,11 +92,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 
-    /// What a refusal means for the open transaction: EXEC fails, and if EXEC itself is refused,
-    /// as in Redis the transaction ends here.
+    /// What a refusal means for the open transaction: EXEC fails. If EXEC itself is refused, as in
+    /// Redis the transaction ends here, and the text is that of one even if none is open.
     fn note_refusal(&mut self, request: &Request, refusal: Refusal) -> Refusal {
         let is_exec = |c: &Command| matches!(c.run, Run::Transaction(TransactionStep::Exec));
-        if !self.transaction.is_open() || !request.command.is_some_and(is_exec) {
+        if !request.command.is_some_and(is_exec) {
             self.transaction.flaw();
             return refusal;
         }
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !command.takes(args.len()) {
             return Err(Refusal::Arity(command.name.into()));
         }
-        self.session.may_run(command)?;
+        self.session.may_run(command, args)?;
         if self.session.only_listens() {
             check_while_listening(command, args)?;
         }
