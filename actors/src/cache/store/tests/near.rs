@@ -52,6 +52,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A key and its value, or its deletion; `None`: everything was deleted.
+type Logged = Option<(u8, Option<u64>)>;
+
 struct Question {
     key: u8,
     ticket: Ticket,
@@ -62,7 +65,7 @@ struct World {
     store: Store,
     hasher: KeyHasher,
     tier: BTreeMap<u8, u64>,
-    log: VecDeque<(Lsn, Option<(u8, Option<u64>)>)>,
+    log: VecDeque<(Lsn, Logged)>,
     applied: Lsn,
     acknowledged: Lsn,
     lsn: Lsn,
@@ -100,7 +103,7 @@ impl World {
         self.values
     }
 
-    fn log(&mut self, record: Option<(u8, Option<u64>)>) {
+    fn log(&mut self, record: Logged) {
         self.store.mark_effects();
         self.store.effects_mut().clear();
         self.lsn += 1;
