@@ -14,15 +14,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::KeyHasher;
-use seawall_actors::cache::{Parked, ShardMsg, ShardStats};
+use seawall_actors::cache::{Audience, Parked, ShardMsg, ShardStats};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::Journal;
 use seawall_actors::metrics::Published;
-use seawall_actors::supervise::{CallError, Handle, Reason, TreeHandle, Unknown};
+use seawall_actors::supervise::{
+    CallError, Condition, Conditions, Handle, Reason, TreeHandle, Unknown,
+};
 use seawall_actors::wal;
 use tokio::sync::watch;
 
-use self::snapshots::Wanting;
+use crate::acl::Gate;
+use crate::audience::Listeners;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
 use crate::pubsub::PubSub;
@@ -48,10 +51,14 @@ pub struct Daemon {
     pub clients: Clients,
     /// Who listens to which channel.
     pub pubsub: PubSub,
+    /// Who hears what happens to keys.
+    pub listeners: Arc<Listeners>,
     /// Where clients come in.
     pub sockets: Sockets,
     /// Server-wide numbers.
     pub stats: Arc<Stats>,
+    /// What came of logins and checks.
+    pub gate: Gate,
     /// What was slow.
     pub slow: Slow,
     /// How far the dataset is loaded.
@@ -68,8 +75,11 @@ pub struct Daemon {
     pub tier: Option<Tier>,
     /// The supervision tree; set once it stands.
     pub tree: OnceLock<TreeHandle>,
-    /// What could not be started and is done without (`startup.fail_fast = false`).
-    pub missing: Vec<String>,
+    /// What its parts declare about themselves.
+    pub conditions: Conditions,
+    /// What could not be started and is done without (`startup.fail_fast = false`), for as long as
+    /// the daemon lives.
+    pub missing: Vec<Condition>,
     /// Start, readiness, stop.
     pub life: Life,
     /// Which configuration is in force.
@@ -85,14 +95,13 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// What is wrong with snapshots and with the room for the log.
-    fn wanting(&self) -> impl Iterator<Item = Wanting> {
-        self.snapshots.current().into_iter().flat_map(snapshots::wanting)
-    }
-
-    /// Parts of the tree that gave up and are left down.
-    pub fn given_up(&self) -> impl Iterator<Item = Reason> + use<> {
-        self.tree.get().map(TreeHandle::degraded).unwrap_or_default().into_iter()
+    /// What is not as it should be while the daemon goes on: parts that gave up, and conditions.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<Reason> {
+        match self.tree.get() {
+            Some(tree) => tree.degraded(),
+            None => self.conditions.current().into_iter().map(Reason::from).collect(),
+        }
     }
 
     /// Counts the configurations that took effect; 1 is the one of the start.
@@ -107,6 +116,7 @@ pub struct Shards {
     handles: Vec<ShardHandle>,
     hasher: KeyHasher,
     journal: DaemonJournal,
+    audience: Arc<dyn Audience>,
 }
 
 impl std::fmt::Debug for Shards {
@@ -118,8 +128,13 @@ impl std::fmt::Debug for Shards {
 impl Shards {
     /// Shards with these handles, in order.
     #[must_use]
-    pub fn new(handles: Vec<ShardHandle>, hasher: KeyHasher, journal: DaemonJournal) -> Self {
-        Self { handles, hasher, journal }
+    pub fn new(
+        handles: Vec<ShardHandle>,
+        hasher: KeyHasher,
+        journal: DaemonJournal,
+        audience: Arc<dyn Audience>,
+    ) -> Self {
+        Self { handles, hasher, journal, audience }
     }
 
     /// Number of shards, at least 1.
@@ -163,6 +178,12 @@ impl Shards {
     #[must_use]
     pub fn journal(&self) -> &DaemonJournal {
         &self.journal
+    }
+
+    /// Who hears what happens to keys.
+    #[must_use]
+    pub fn audience(&self) -> &dyn Audience {
+        &*self.audience
     }
 
     /// Sizes and counters of every shard; `None` for one that does not answer in time.

@@ -25,6 +25,8 @@ mod expiry;
 mod export;
 mod key;
 mod keyspace;
+mod near;
+mod notices;
 mod read;
 mod replay;
 mod slab;
@@ -42,6 +44,8 @@ pub use entry::{EntryView, Garbage, OwnedEntry};
 pub use expiry::Round;
 pub use export::{ExportLimits, WalkEnded};
 pub use key::{Key, KeyHasher};
+pub use near::{MAX_PENDING, NearStats, Standing, TIERED, Ticket};
+pub use notices::{Event, Kinds, Notice, Notices};
 pub use stats::StoreStats;
 pub use watches::MAX_WATCHES;
 
@@ -51,6 +55,7 @@ use std::sync::atomic::AtomicBool;
 use crate::clock::UnixMs;
 use crate::journal::RecordBatch;
 use eviction::{EvictionPolicy, Lru, Policy};
+use near::Near;
 use slab::Slab;
 use slot::STAMP_SHIFT;
 use table::Table;
@@ -76,6 +81,8 @@ pub struct Store {
     wheel: Wheel,
     policy: Policy,
     watches: Watches,
+    /// What is told of the keys.
+    notices: Notices,
     /// An open scope.
     undo: Option<Box<Undo>>,
     effects: RecordBatch,
@@ -93,6 +100,8 @@ pub struct Store {
     /// Whether mutations leave no effects: during replay, and in all but one store of a
     /// mutation that concerns every shard.
     muted: bool,
+    /// What concerns the tier behind the first database, if there is one.
+    near: Option<Box<Near>>,
     /// The walk that is under way, [`Store::begin_export`]; 0: none.
     export: u64,
 }
@@ -114,6 +123,7 @@ impl Store {
             wheel: Wheel::new(),
             policy,
             watches: Watches::new(),
+            notices: Notices::default(),
             undo: None,
             effects: RecordBatch::new(),
             stats: StoreStats::default(),
@@ -123,6 +133,7 @@ impl Store {
             stamp: 0,
             committing: false,
             muted: false,
+            near: None,
             export: 0,
         }
     }
@@ -164,8 +175,9 @@ impl Store {
 impl Store {
     /// Bytes allocated for entries and their indexes, to the byte as requested from the
     /// allocator: blocks, slab, tables, wheel, watches. Not counted: the store's own struct,
-    /// the effects (on their way to the log), the watchers' flags (their owners'), and what a
-    /// scope keeps to be taken back (gone when it closes).
+    /// the effects (on their way to the log), the watchers' flags (their owners'), what a
+    /// scope keeps to be taken back (gone when it closes), and what is remembered for the sake of
+    /// a tier (bounded, see [`MAX_PENDING`]).
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.block_bytes
@@ -258,6 +270,34 @@ impl Store {
         let result = change(self);
         self.muted = was;
         result
+    }
+}
+
+// === notices ===
+
+impl Store {
+    /// What happened to keys since it was last taken.
+    #[inline]
+    #[must_use]
+    pub const fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// The notices, for whoever takes them, or says what is wanted. A store that is new wants
+    /// nothing.
+    #[inline]
+    pub const fn notices_mut(&mut self) -> &mut Notices {
+        &mut self.notices
+    }
+
+    /// Tells what happened to the key in `slot`, if that is wanted.
+    #[inline]
+    fn tell(&mut self, event: Event, slot: u32) {
+        if self.notices.wants(event.kind) {
+            let place = self.slab.at(slot);
+            let db = self.logical[usize::from(place.db)];
+            self.notices.add(event, db, Some(place.key()));
+        }
     }
 }
 

@@ -87,7 +87,7 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         path: "server.requirepass_file",
-        kind: Kind::Path { empty: true },
+        kind: Kind::File { max: 1 << 12 },
         default: r#""""#,
         apply: Apply::Live,
         protected: true,
@@ -147,6 +147,15 @@ pub(super) static KEYS: &[Key] = &[
         protected: false,
         redis: &[],
         doc: "How many different channels and patterns may be subscribed to in all.",
+    },
+    Key {
+        path: "server.notify_keyspace_events",
+        kind: Kind::EventClasses,
+        default: r#""""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName { name: "notify-keyspace-events", mapping: Mapping::EventClasses }],
+        doc: "Which events of keys are published, in Redis' letters: K, E or both for the channels, and classes of events; empty for none.",
     },
     Key {
         path: "server.slowlog_slower_than",

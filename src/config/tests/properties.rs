@@ -49,6 +49,7 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Directives => "(info|off|trace)(,[a-z_]{1,8}(::[a-z]{1,4})?=(debug|warn)){0,3}"
             .prop_map(Value::Text)
             .boxed(),
+        Kind::EventClasses => "[KEg$lshzxetdAnm]{0,6}".prop_map(Value::Text).boxed(),
         Kind::Addresses => {
             let address = prop_oneof!["[a-z]{1,9}:[1-9][0-9]{0,3}", "\\[::1\\]:[1-9][0-9]{0,3}"];
             proptest::collection::hash_set(address, 0..4)
@@ -67,6 +68,12 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
             .prop_map(|chars| Value::Text(chars.into_iter().collect()))
             .boxed()
         }
+        Kind::File { .. } => any_value(Kind::Path { empty: true }),
+        Kind::Word => "[^\\s\\pC]{1,9}".prop_map(Value::Text).boxed(),
+        Kind::Text => any::<String>().prop_map(Value::Text).boxed(),
+        Kind::Secrets => proptest::collection::vec(any::<String>(), 0..4)
+            .prop_map(|all| Value::Secrets(all.into_iter().map(Secret::new).collect()))
+            .boxed(),
         Kind::RedisUrl => "redis://[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[0-9])?"
             .prop_map(|s| Value::Url(Secret::new(s)))
             .boxed(),

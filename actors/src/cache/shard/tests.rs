@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::super::audience::Nobody;
 use super::super::store::{Expiry, Key, KeyHasher};
 use super::*;
 use crate::clock::UnixMs;
@@ -26,7 +27,13 @@ fn key(bytes: &str) -> Key<'_> {
 }
 
 impl Job for TestJob {
-    fn run(&mut self, store: &mut Store, now: UnixMs, _writable: &Result<(), JournalError>) {
+    fn run(
+        &mut self,
+        store: &mut Store,
+        now: UnixMs,
+        _writable: &Result<(), JournalError>,
+        _audience: &dyn Audience,
+    ) {
         match self {
             Self::Set(k) => store.set(0, key(k), b"v", Expiry::Never, now).unwrap(),
             Self::SetThenPanic(k) => {
@@ -112,11 +119,13 @@ async fn bench_with(
     let handle = Handle::new();
     let make = move || {
         let args = ShardArgs {
+            tier: None,
             index: 0,
             cradle: Arc::clone(&cradle),
             journal: Arc::clone(&journal) as _,
             rebuild: Arc::clone(&rebuild),
             config: watch::Sender::new(StoreConfig::default()).subscribe(),
+            audience: Arc::new(Nobody),
             clock: Clock::manual(1),
         };
         (Shard::<TestJob>::default(), args)
@@ -127,7 +136,8 @@ async fn bench_with(
         Restart::default(),
         make,
     ));
-    let options = TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN };
+    let options =
+        TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN, ..TreeOptions::default() };
     let tree = Tree::start(root, options).await.expect("the shard starts");
     (handle, tree)
 }

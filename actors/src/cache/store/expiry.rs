@@ -1,6 +1,6 @@
 //! Entries whose time has come.
 
-use super::Store;
+use super::{Event, Store};
 use crate::clock::UnixMs;
 
 /// Wall time may go back by this much before the wheel is set anew, milliseconds.
@@ -48,6 +48,7 @@ impl Store {
         self.committing = true;
         self.stats.expired += 1;
         self.emit_delete(slot);
+        self.tell(Event::EXPIRED, slot);
         self.detach(slot);
         self.committing = false;
     }
