@@ -25,13 +25,14 @@ fn trouble(
     mut tier: Tier,
     begin: impl FnOnce(&mut Tier, &mut Raw),
     end: impl FnOnce(&mut Tier, &mut Raw),
-) {
+) -> Aftermath {
     let mut redis = tier.redis.connect();
     let address = tier.daemon.resp();
     Traffic::prepare(address, &mut redis);
     let traffic = Traffic::start(address);
     traffic.wait_for(200);
     let before = traffic.finish();
+    assert_eq!(before.nils, 0, "Redis was well");
     let held = tier.daemon.events(LEAD, "held");
     let recovered = tier.daemon.events(LEAD, "recovered");
 
@@ -54,6 +55,21 @@ fn trouble(
     let during = traffic.finish();
     nobody_waited(&before, &during);
     during.check_written(&mut tier.daemon.connect());
+    Aftermath { tier, during }
+}
+
+/// After trouble.
+struct Aftermath {
+    tier: Tier,
+    during: Summary,
+}
+
+impl Aftermath {
+    /// What Redis alone had is found, and what was written is there.
+    #[track_caller]
+    fn nothing_is_lost(self) {
+        self.during.check_cold(self.tier.daemon.resp());
+    }
 }
 
 /// Requests that may have to ask Redis took no longer than `redis.timeout` and a tenth of it, and
@@ -71,7 +87,7 @@ fn nobody_waited(before: &Summary, during: &Summary) {
 #[track_caller]
 fn trouble_on_the_way(begin: impl FnOnce(&Tier)) {
     let Some(tier) = Tier::start(&[]) else { return };
-    trouble(tier, |tier, _| begin(tier), |tier, _| tier.proxy.heal());
+    trouble(tier, |tier, _| begin(tier), |tier, _| tier.proxy.heal()).nothing_is_lost();
 }
 
 #[test]
@@ -102,7 +118,7 @@ fn cut_off_by_the_network() {
 #[test]
 fn hanging() {
     let Some(tier) = Tier::start(&[]) else { return };
-    trouble(tier, |tier, _| tier.redis.pause(), |tier, _| tier.redis.resume());
+    trouble(tier, |tier, _| tier.redis.pause(), |tier, _| tier.redis.resume()).nothing_is_lost();
 }
 
 #[test]
@@ -179,7 +195,8 @@ fn a_wrong_password() {
             tier.proxy.cut(Cut::Close);
         },
         |_, redis| password(redis, ""),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]
@@ -213,7 +230,8 @@ fn a_password_that_is_rotated() {
             tier.proxy.cut(Cut::Close);
         },
         |_, _| std::fs::write(file.path(), "newest\n").expect("written"),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]
@@ -229,12 +247,21 @@ fn too_many_clients() {
             tier.proxy.cut(Cut::Close);
         },
         |_, redis| most(redis, 100),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]
 fn killed_and_started_again() {
+    let settings = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(tier) = Tier::start(&settings) else { return };
+    trouble(tier, |tier, _| tier.redis.kill(), |tier, _| tier.redis.restart()).nothing_is_lost();
+}
+
+#[test]
+fn killed_and_started_with_an_empty_data_set() {
     let Some(tier) = Tier::start(&[]) else { return };
+    // What Redis alone had is lost.
     trouble(tier, |tier, _| tier.redis.kill(), |tier, _| tier.redis.restart());
 }
 
@@ -268,7 +295,8 @@ fn bad_certificate(bad: impl FnOnce(&Authority) -> Pair) {
             tier.proxy.cut(Cut::Close);
         },
         |_, redis| show(redis, &good),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]

@@ -42,10 +42,6 @@ impl Times {
         sorted.sort_unstable();
         sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
     }
-
-    pub fn count(&self) -> usize {
-        self.0.len()
-    }
 }
 
 /// What a client knows when it has stopped.
