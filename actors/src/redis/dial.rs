@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, TlsCertificates};
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, TlsCertificates, Value,
+};
 use tokio::time::timeout;
 
 use super::failure::{Failure, FailureKind};
@@ -56,11 +58,18 @@ async fn connect(settings: &Arc<LinkSettings>) -> Result<MultiplexedConnection, 
     hello.cmd("CLIENT").arg("SETNAME").arg(&settings.client_name).cmd("PING");
     let answers =
         connection.send_packed_commands(&hello, 0, 2).await.map_err(|error| Failure::of(&error))?;
-    match answers.last() {
-        Some(redis::Value::ServerError(error)) => Err(Failure::of_reply(error)
-            .unwrap_or_else(|| Failure::before(FailureKind::Auth, format!("PING: {error:?}")))),
-        Some(_) => Ok(connection),
-        None => Err(Failure::after(FailureKind::Garbage, "PING was not answered")),
+    pong(answers.last())?;
+    Ok(connection)
+}
+
+/// Whether this answers PING. Whoever answers something else has lost count of what was asked, and
+/// would give one command the answer of another; or is no Redis.
+fn pong(answer: Option<&Value>) -> Result<(), Failure> {
+    match answer {
+        Some(Value::SimpleString(text)) if text == "PONG" => Ok(()),
+        // It may refuse what it likes, for example with MISCONF while it cannot save: it lives.
+        Some(Value::ServerError(error)) => Failure::of_reply(error).map_or(Ok(()), Err),
+        _ => Err(Failure::after(FailureKind::Garbage, "PING was not answered by PONG")),
     }
 }
 
@@ -93,8 +102,7 @@ pub(super) async fn ping(
     within: Duration,
 ) -> Result<(), Failure> {
     match timeout(within, connection.send_packed_command(&redis::cmd("PING"))).await {
-        Ok(Ok(redis::Value::ServerError(error))) => Failure::of_reply(&error).map_or(Ok(()), Err),
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(answer)) => pong(Some(&answer)),
         Ok(Err(error)) => Err(Failure::of(&error)),
         Err(_) => {
             let text = format!("no answer to PING within {within:?}: it hangs");
