@@ -172,9 +172,10 @@ fn rules(s: &Settings, out: &mut Vec<Violation>) {
         && admin.port() != 0
         && (server.bind.contains(admin) || server.tls_bind.contains(admin))
     {
+        let by = if server.bind.contains(admin) { "server.bind" } else { "server.tls_bind" };
         broken(
-            &["admin.bind", "server.bind", "server.tls_bind"],
-            format!("{admin} is taken by the server; admin HTTP needs its own address"),
+            &["admin.bind", by],
+            format!("{admin} is taken by {by}; admin HTTP needs its own address"),
         );
     }
     if let (Some(default), Some(max)) = (s.cache.default_ttl, s.validation.max_ttl)
