@@ -37,6 +37,7 @@ mod statistics;
 mod supervision;
 mod tier_faults;
 mod tier_links;
+mod tier_reads;
 mod tls;
 mod transactions;
 mod users;

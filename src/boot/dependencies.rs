@@ -100,6 +100,17 @@ impl Dependencies {
                 wanted.push(Box::new(Unix(path.clone())));
             }
         }
+        if handed.resp.iter().any(Socket::is_tls) && settings.tls.identity.is_none() {
+            found.failures.push(Failure {
+                kind: Kind::Dependency,
+                dependency: "certificate".to_owned(),
+                details:
+                    "systemd handed over a socket named tls, and there is no certificate: set \
+                          tls.cert_file and tls.key_file"
+                        .to_owned(),
+                exit: Exit::Config,
+            });
+        }
         found.sockets = handed.resp;
         match (handed.admin, &settings.admin.bind) {
             (Some(listen), _) => found.admin = Some(listen),

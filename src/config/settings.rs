@@ -101,6 +101,14 @@ pub struct Server {
 pub struct Redis {
     /// Where it is, and how the connections are kept.
     pub link: LinkSettings,
+    /// How long a read waits if there is something to serve in place of the answer.
+    pub soft_timeout: Duration,
+    /// How long a key that is not there is remembered as absent; zero: not at all.
+    pub negative_ttl: Duration,
+    /// How long what nobody can confirm is served; zero: not at all.
+    pub stale_if_error: Duration,
+    /// After how long an entry is asked for again; zero: never.
+    pub revalidate_after: Duration,
     /// How many connections.
     pub links: usize,
     /// So many failed connections in a row open the breaker.

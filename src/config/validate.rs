@@ -423,6 +423,10 @@ fn redis(v: &Values) -> Option<Redis> {
     };
     Some(Redis {
         link,
+        soft_timeout: duration(v, "redis.soft_timeout"),
+        negative_ttl: duration(v, "redis.negative_ttl"),
+        stale_if_error: duration(v, "redis.stale_if_error"),
+        revalidate_after: duration(v, "redis.revalidate_after"),
         links: to_usize(int(v, "redis.links")),
         breaker_failures: u32::try_from(int(v, "redis.breaker_failures")).unwrap_or(1),
         breaker_cool_down: duration(v, "redis.breaker_cool_down"),

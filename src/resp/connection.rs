@@ -4,6 +4,7 @@
 //! and `ractor` takes a process-wide lock at each spawn and exit.
 
 mod exec;
+mod informed;
 mod interrupt;
 mod pipeline;
 mod rollback;
@@ -327,6 +328,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             databases: self.bounds.databases,
             hasher: self.daemon.shards.hasher(),
             no_touch: self.session.traits().no_touch,
+            near: self.daemon.tier.as_ref().and_then(|tier| tier.near(self.session.db)),
         }
     }
 

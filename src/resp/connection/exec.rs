@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
+use super::informed;
 use super::rollback::{self, OnError};
 use super::single::{discard, loading_dataset, needs_tier};
 use crate::acl::{Denied, Reason};
@@ -19,7 +20,7 @@ use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{answer, execute, outcome_unknown};
+use crate::resp::round::{Questions, answer, execute, needed, outcome_unknown};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
 use seawall_actors::cache::store::Key;
@@ -199,8 +200,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         for watched in self.transaction.watched() {
             wanted.add(daemon.shards.of(watched.hash));
         }
-        let mut borrowed =
-            Borrowed::take(&daemon.shards, &wanted, self.bounds.recovery_wait).await?;
+        let view = self.view();
+        let commands: Vec<_> = queue.iter().map(|q| (q.command, q.args())).collect();
+        let keys: Vec<Key<'_>> = commands
+            .iter()
+            .flat_map(|(c, args)| needed(c, args).map(|at| view.hasher.key(args.get(at))))
+            .collect();
+        let (mut borrowed, questions) =
+            informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
         borrowed.sign(&self.session.client().author);
         let now = daemon.clock.unix_ms();
         if self.is_stale(&mut borrowed, now) {
@@ -224,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut owed = 0;
         for (number, queued) in (1..).zip(queue) {
             let mut out = Vec::new();
-            let done = self.run_queued(queued, &mut borrowed, now, &writable, &mut out);
+            let done = self.run_queued(queued, &mut borrowed, &questions, now, &writable, &mut out);
             if let Some(error) = rollback::error_in(&out).filter(|_| rolls_back) {
                 borrowed.roll_back();
                 self.session.select(db);
@@ -274,6 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         &mut self,
         queued: &Queued,
         borrowed: &mut Borrowed<'_>,
+        questions: &Questions,
         now: u64,
         writable: &Result<(), seawall_actors::journal::JournalError>,
         out: &mut Vec<u8>,
@@ -288,13 +296,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         match queued.command.run {
             Run::Data(run) | Run::AllShards(run) => {
-                let scope = self.view().scope(now, &self.bounds.limits);
-                let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, None);
-                let command = queued.command;
-                let done = execute(command, run, &args, &mut keyspace, &mut reply, writable);
-                discard(keyspace.take_discarded());
-                let notices = keyspace.take_notices();
-                borrowed.note(notices);
+                let (command, view) = (queued.command, self.view());
+                let keys: Vec<Key<'_>> =
+                    needed(command, &args).map(|at| view.hasher.key(args.get(at))).collect();
+                let judged = informed::judge(questions, command, &keys, borrowed, &view, now);
+                let done = match judged {
+                    Err(refusal) => Err(answer(&refusal, &mut reply)),
+                    Ok(()) => {
+                        let scope = view.scope(now, &self.bounds.limits);
+                        let mut keyspace =
+                            Keyspace::new(Stores::Many(borrowed.stores()), scope, None);
+                        let done =
+                            execute(command, run, &args, &mut keyspace, &mut reply, writable);
+                        discard(keyspace.take_discarded());
+                        let notices = keyspace.take_notices();
+                        borrowed.note(notices);
+                        done
+                    }
+                };
                 borrowed.collect();
                 if let Err(code) = done {
                     self.daemon.stats.failed(queued.command, code.as_str());
