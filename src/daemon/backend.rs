@@ -21,6 +21,7 @@ use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
+use crate::tracking::Tracker;
 
 #[async_trait]
 impl Backend for Daemon {
@@ -34,6 +35,10 @@ impl Backend for Daemon {
 
     fn pubsub(&self) -> &PubSub {
         &self.pubsub
+    }
+
+    fn tracker(&self) -> &Tracker {
+        &self.tracker
     }
 
     fn slow(&self) -> &Slow {

@@ -109,7 +109,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
-            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
+            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures(), &daemon.tracker.figures()),
             Part::Log => daemon
                 .log
                 .status()

@@ -27,6 +27,7 @@ use crate::loading::Figures;
 use crate::pubsub::PubSub;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
+use crate::tracking::Tracker;
 
 /// The daemon's own life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,6 +118,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn clients(&self) -> &Clients;
     /// Who listens to which channel.
     fn pubsub(&self) -> &PubSub;
+    /// Who is told which keys have changed.
+    fn tracker(&self) -> &Tracker;
     /// What was slow.
     fn slow(&self) -> &Slow;
     /// Wall time now.

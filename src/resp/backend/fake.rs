@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use seawall_actors::cache::ShardStats;
+use seawall_actors::cache::store::KeyHasher;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, Identity};
 use seawall_actors::supervise::Drill;
@@ -26,6 +27,7 @@ use crate::resp::session::Session;
 use crate::resp::table::{Run, find};
 use crate::slow::Slow;
 use crate::stats::{Stats, StatsSnapshot};
+use crate::tracking::Tracker;
 
 /// Where the fake clock stands at first.
 pub const NOW: UnixMs = 1_700_000_000_000;
@@ -36,6 +38,7 @@ pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
     pub pubsub: PubSub,
+    pub tracker: Tracker,
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
@@ -65,11 +68,14 @@ impl FakeBackend {
         let config = Arc::new(ConfigControl::start(loader).expect("valid settings"));
         let clients = Clients::new(config.settings().server.max_clients);
         config.add_applier(Arc::new(MaxClients(clients.clone())));
+        let settings = config.settings();
+        let tracker = Tracker::new(clients.clone(), KeyHasher::fixed(), 3, &settings.server);
         let pubsub = PubSub::new(&config.settings().server, Box::new(Local));
         Self {
             config,
             clients,
             pubsub,
+            tracker,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
@@ -122,6 +128,10 @@ impl Backend for FakeBackend {
 
     fn pubsub(&self) -> &PubSub {
         &self.pubsub
+    }
+
+    fn tracker(&self) -> &Tracker {
+        &self.tracker
     }
 
     fn slow(&self) -> &Slow {

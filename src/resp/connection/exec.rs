@@ -286,9 +286,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, None);
                 let command = queued.command;
                 let done = execute(command, run, &args, &mut keyspace, &mut reply, writable);
+                if let Some(reader) = self.session.reader() {
+                    reader.note(command, &args);
+                }
                 discard(keyspace.take_discarded());
-                let notices = keyspace.take_notices();
-                borrowed.note(notices);
                 borrowed.collect();
                 if let Err(code) = done {
                     self.daemon.stats.failed(queued.command, code.as_str());
