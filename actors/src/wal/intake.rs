@@ -17,7 +17,7 @@ mod writing;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 
@@ -27,6 +27,7 @@ use super::settings::{FsyncMode, MAX_PENDING, Settings};
 use super::stats::{Counters, Stats};
 use crate::failpoint::{self, Point};
 use crate::journal::{Credits, Journal, JournalError, Lsn, RecordBatch, Release};
+use crate::supervise::Condition;
 
 pub(super) use turns::{TURN_MAX, Turn};
 
@@ -80,6 +81,8 @@ struct Shared<P> {
     compress_above: AtomicU64,
     /// The segment whose sync failed, which must not be synced again; 0 for none.
     tainted: AtomicU64,
+    /// Holds while the log refuses writes.
+    trouble: OnceLock<Condition>,
     /// Whether the log's files are there.
     ground: Ground,
     counters: Counters,
@@ -175,6 +178,7 @@ impl<P: Release> Intake<P> {
             origin: AtomicBool::new(true),
             compress_above: AtomicU64::new(0),
             tainted: AtomicU64::new(0),
+            trouble: OnceLock::new(),
             ground: Ground::default(),
             counters: Counters::default(),
         };
@@ -197,6 +201,11 @@ impl<P: Release> Intake<P> {
         self.shared.gate.store(OPEN, Ordering::Release);
         drop(queue);
         self.shared.arrived.notify_all();
+    }
+
+    /// Shows by this condition whether the log refuses writes. Only the first call counts.
+    pub fn show_trouble(&self, condition: Condition) {
+        let _ = self.shared.trouble.set(condition);
     }
 
     /// Refuses everything from now on and releases what is still parked with

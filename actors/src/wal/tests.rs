@@ -9,5 +9,6 @@ mod manifest;
 mod removed;
 mod repair;
 mod retention;
+mod segments;
 mod sim;
 mod snapshots;
