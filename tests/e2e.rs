@@ -39,6 +39,8 @@ mod supervision;
 mod tier_faults;
 mod tier_links;
 mod tier_reads;
+mod tier_topologies;
+mod tls;
 mod transactions;
 mod users;
 mod wal_tools;
