@@ -5,10 +5,12 @@
 //! | `question` | what is asked of the tier about a key, and what it answers |
 //! | `flights` | questions under way: one per key, however many ask |
 //! | `news` | what the tier tells the shards |
+//! | `reach` | whether Redis is within reach, as a condition |
 
 mod flights;
 mod news;
 mod question;
+pub mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +22,7 @@ use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::breaker::WindowKind;
 use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
-use seawall_actors::redis::{Link, Pool, PoolState};
+use seawall_actors::redis::{Link, Pool, PoolState, PoolStats};
 use seawall_actors::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec};
 
 use tokio::sync::watch;
@@ -43,6 +45,19 @@ pub struct Tier {
     pub news: Arc<News>,
     reading: Arc<watch::Sender<Reading>>,
     revalidate_after: Arc<watch::Sender<Duration>>,
+}
+
+/// How the links stand, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierFigures {
+    /// Where Redis is, without credentials.
+    pub at: String,
+    /// Whether a link is up.
+    pub state: PoolState,
+    /// What the last connection that failed died of.
+    pub trouble: Option<Arc<str>>,
+    /// What the links have done.
+    pub stats: PoolStats,
 }
 
 /// How reads deal with a tier that is slow, or gone.
@@ -84,6 +99,17 @@ impl Tier {
         self.pool.configure(settings.link.clone());
         self.reading.send_replace(Reading::of(settings));
         self.revalidate_after.send_replace(settings.revalidate_after);
+    }
+
+    /// How the links stand.
+    #[must_use]
+    pub fn figures(&self) -> TierFigures {
+        TierFigures {
+            at: self.pool.settings().shown(),
+            state: self.pool.state(),
+            trouble: self.pool.trouble(),
+            stats: self.pool.stats(),
+        }
     }
 
     /// What a shard follows of the tier.

@@ -22,7 +22,7 @@ use crate::descriptors;
 use crate::resp::front::FrontMsg;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::Tier;
+use crate::tier::{LINKS, Tier, reach};
 
 /// Called by the watcher when a configuration file has changed.
 pub(super) fn reload_on_change(daemon: &Arc<Daemon>) -> OnChange {
@@ -89,6 +89,20 @@ pub(super) fn follow_users(daemon: &Arc<Daemon>) {
                 close_the_gone(&daemon, &known, &users);
                 known = users;
             }
+        }
+    });
+}
+
+/// Keeps the condition that tells whether Redis is within reach, until the daemon stops: links that
+/// end with it are no outage.
+pub(super) fn follow_tier(daemon: &Daemon) {
+    let Some(tier) = &daemon.tier else { return };
+    let condition = daemon.conditions.declare(LINKS, reach::UNREACHABLE);
+    let (pool, mut stop) = (tier.pool.clone(), daemon.life.stop_requested());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = reach::follow(pool, condition) => {}
+            _ = stop.wait_for(Option::is_some) => {}
         }
     });
 }

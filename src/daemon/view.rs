@@ -46,6 +46,7 @@ enum Part {
     PubSub,
     Log,
     Snapshots,
+    Tier,
     Tree,
     Daemon,
     Process,
@@ -67,6 +68,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Gate,
         Part::Log,
         Part::Snapshots,
+        Part::Tier,
         Part::Tree,
         Part::Daemon,
         Part::Process,
@@ -89,6 +91,7 @@ impl Source for Reading {
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
+            Part::Tier => "redis",
             Part::Tree => "tree",
             Part::Daemon => "daemon",
             Part::Process => "process",
@@ -108,6 +111,9 @@ impl Source for Reading {
                 .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
             Part::Snapshots => {
                 daemon.snapshots.current().map_or_else(Sample::new, |s| metrics::snapshots(&s))
+            }
+            Part::Tier => {
+                daemon.tier.as_ref().map_or_else(Sample::new, |t| metrics::tier(&t.figures()))
             }
             Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
                 metrics::tree(&tree.root, &View::degraded(&**daemon))
