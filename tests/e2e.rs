@@ -35,6 +35,7 @@ mod rollback;
 mod snapshots;
 mod statistics;
 mod supervision;
+mod tier_changes;
 mod tier_faults;
 mod tier_links;
 mod tier_reads;

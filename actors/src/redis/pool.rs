@@ -174,6 +174,12 @@ impl Pool {
         slots.pop().map(|slot| name(slot.id))
     }
 
+    /// How many links there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> Arc<LinkSettings> {
