@@ -40,6 +40,7 @@ mod tier_faults;
 mod tier_links;
 mod tier_reads;
 mod tier_shown;
+mod tier_topologies;
 mod transactions;
 mod users;
 mod wal_tools;
