@@ -394,23 +394,3 @@ async fn a_full_link_makes_callers_wait_and_counts_it() {
     assert_eq!(pool.stats().links[0].waits, 1);
     assert!(first.await.expect("no panic").is_err());
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn another_content_of_the_files_brings_fresh_connections() {
-    let server = Server::start().await;
-    let (pool, _tree) = start(settings(&server.url), 2).await;
-    up(&pool, 2).await;
-    pool.configure(settings(&server.url));
-    pool.configure(LinkSettings { content: 1, ..settings(&server.url) });
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while server.accepted() < 4 {
-        assert!(Instant::now() < deadline, "{} connections", server.accepted());
-        tokio::time::sleep(MS).await;
-    }
-    assert_eq!(
-        pool.run(&get("k"), request(Once::OrMore)).await,
-        Ok(Value::BulkString(b"k".into()))
-    );
-    // Settings that are no others change nothing.
-    assert_eq!(server.accepted(), 4);
-}
