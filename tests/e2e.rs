@@ -41,6 +41,7 @@ mod tier_links;
 mod tier_reads;
 mod tier_shown;
 mod tier_topologies;
+mod tls;
 mod transactions;
 mod users;
 mod wal_tools;

@@ -2,8 +2,9 @@
 
 use crate::support::http::get;
 use crate::support::proxy::{Cut, Door};
+use crate::support::redis::RedisServer;
 use crate::support::tier::{LINKS, Tier};
-use crate::support::{Reply, wait_until};
+use crate::support::{Reply, Setup, wait_until};
 
 #[test]
 fn an_outage_is_a_state_with_a_reason_and_is_logged_once() {
@@ -66,4 +67,34 @@ fn what_goes_to_redis_is_counted() {
             && sum("seawall_redis_fills_total") >= 1.0
             && sum("seawall_redis_link_up{") >= LINKS as f64
     });
+}
+
+/// The quick start of docs/redis-tier.md, on other ports.
+#[test]
+fn two_seawalls_before_one_redis_share_it_and_outlive_it() {
+    for example in ["near-a", "near-b"] {
+        let file = format!("{}/config/examples/{example}.toml", env!("CARGO_MANIFEST_DIR"));
+        let checked = std::process::Command::new(env!("CARGO_BIN_EXE_seawall"))
+            .args(["--config", &file, "check"])
+            .output()
+            .expect("the binary runs");
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+    let Some(mut redis) = RedisServer::listening(&[]) else { return };
+    assert_eq!(redis.connect().run("SET greeting hello EX 600"), Reply::ok());
+    let url = format!(r#""redis://{}""#, redis.address());
+    let near = || Setup::new().with("redis.url", &url).with("redis.timeout", r#""5s""#).start();
+    let daemons = [near(), near()];
+    let greeting = || {
+        for daemon in &daemons {
+            assert_eq!(daemon.connect().run("GET greeting"), Reply::bulk("hello"));
+        }
+    };
+    greeting();
+    redis.kill();
+    for daemon in &daemons {
+        wait_until("it is impaired", || daemon.events("links", "impaired") == 1);
+    }
+    greeting();
+    assert_eq!(daemons[0].connect().run("SET visits 1"), Reply::ok());
 }
