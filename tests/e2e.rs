@@ -30,6 +30,7 @@ mod past;
 mod protocol;
 mod pubsub;
 mod rebuilding;
+mod removed_logs;
 mod retention;
 mod rollback;
 mod snapshots;
