@@ -78,8 +78,11 @@ fn links_come_and_go_while_they_are_used() {
     }
     assert!(readers.finish() > 0);
     assert_eq!(crashes(&tier), 0);
-    let shown = tier.daemon.connect().run("INFO redis").text();
-    assert!(shown.contains("redis_links:3") && shown.contains("redis_links_up:3"), "{shown}");
+    let mut client = tier.daemon.connect();
+    wait_until("INFO shows them", || {
+        let shown = client.run("INFO redis").text();
+        shown.contains("redis_links:3") && shown.contains("redis_links_up:3")
+    });
     assert!(tier.daemon.node("links/redis-link-2").is_some(), "its id is free again");
     assert!(tier.daemon.node("links/redis-link-3").is_none());
 }
