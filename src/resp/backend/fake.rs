@@ -28,6 +28,7 @@ use crate::resp::session::Session;
 use crate::resp::table::{Run, find};
 use crate::slow::Slow;
 use crate::stats::{Stats, StatsSnapshot};
+use crate::tier::TierFigures;
 use crate::tracking::Tracker;
 
 /// Where the fake clock stands at first.
@@ -46,6 +47,7 @@ pub struct FakeBackend {
     pub shards: Vec<Option<ShardStats>>,
     pub stats: Stats,
     pub log: Option<LogStatus>,
+    pub tier: Option<TierFigures>,
     pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
     /// What was asked for, in words.
@@ -84,6 +86,7 @@ impl FakeBackend {
             shards: vec![Some(ShardStats::default())],
             stats: Stats::new(),
             log: None,
+            tier: None,
             snapshots: None,
             degraded: Vec::new(),
             asked: Mutex::default(),
@@ -189,6 +192,10 @@ impl Backend for FakeBackend {
 
     fn ops_per_sec(&self) -> u64 {
         13
+    }
+
+    fn tier(&self) -> Option<TierFigures> {
+        self.tier.clone()
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {
