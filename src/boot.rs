@@ -261,6 +261,7 @@ async fn start(
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
     apply::follow_users(&daemon);
+    apply::follow_tier(&daemon, &tree).map_err(internal)?;
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }

@@ -48,6 +48,7 @@ enum Part {
     PubSub,
     Log,
     Snapshots,
+    Tier,
     Tree,
     Daemon,
     Process,
@@ -70,6 +71,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Tls,
         Part::Log,
         Part::Snapshots,
+        Part::Tier,
         Part::Tree,
         Part::Daemon,
         Part::Process,
@@ -93,6 +95,7 @@ impl Source for Reading {
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
+            Part::Tier => "redis",
             Part::Tree => "tree",
             Part::Daemon => "daemon",
             Part::Process => "process",
@@ -117,6 +120,9 @@ impl Source for Reading {
                 .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
             Part::Snapshots => {
                 daemon.snapshots.current().map_or_else(Sample::new, |s| metrics::snapshots(&s))
+            }
+            Part::Tier => {
+                daemon.tier.as_ref().map_or_else(Sample::new, |t| metrics::tier(&t.figures()))
             }
             Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
                 metrics::tree(&tree.root, &View::degraded(&**daemon))
