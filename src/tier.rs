@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `question` | what is asked of the tier about a key, and what it answers |
 //! | `flights` | questions under way: one per key, however many ask |
+//! | `warm` | fills memory after the start |
 //! | `news` | what the tier tells the shards |
 
 mod flights;
@@ -11,6 +12,7 @@ mod news;
 mod question;
 #[cfg(test)]
 mod tests;
+pub mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +23,19 @@ use seawall_actors::clock::Clock;
 use seawall_actors::policy::breaker::WindowKind;
 use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
 use seawall_actors::redis::{Link, Pool, PoolState};
-use seawall_actors::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec};
+use seawall_actors::supervise::{
+    ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec, When,
+};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::flights::{Flights, Patience};
 pub use self::news::News;
 pub use self::question::{Answer, Found, TierView, Want};
+use self::warm::Warmer;
 use crate::config::settings::Redis;
+use crate::loading::Loading;
 
 /// Where the links stand in the tree.
 pub const LINKS: &str = "links";
@@ -112,6 +119,12 @@ impl Tier {
         self.flights.ask(wants, patience).await
     }
 
+    /// What the tier holds for these keys, asked for no command.
+    async fn look_up(&self, keys: &[Box<[u8]>]) -> Result<Vec<Found>, Arc<str>> {
+        let deadline = Instant::now() + self.reading.borrow().patience.hard;
+        self.flights.look_up(keys.iter().map(|key| &**key), deadline).await
+    }
+
     /// Asks behind the readers' backs; the answers go to the shards.
     pub fn refresh(&self, wants: Vec<Want>) {
         if !wants.is_empty() {
@@ -123,13 +136,26 @@ impl Tier {
     ///
     /// # Errors
     /// The settings make no breaker; a rule of the configuration has missed it.
-    pub fn links(&self, settings: &Redis) -> Result<SupervisorSpec, String> {
+    pub fn links(
+        &self,
+        settings: &Redis,
+        loading: &Arc<Loading>,
+    ) -> Result<SupervisorSpec, String> {
         let restart = restart(settings)?;
         let mut links = SupervisorSpec::new(LINKS, Strategy::OneForOne);
         for _ in 0..settings.links {
             let (id, handle, args) = self.pool.add();
             let make = move || (Link, args.clone());
             links = links.child(ChildSpec::worker(id, handle, restart.clone(), make));
+        }
+        if settings.warm.is_wanted() {
+            let (plan, loading) = (settings.warm.clone(), Arc::clone(loading));
+            let args = warm::Args { plan, tier: self.clone(), loading };
+            let make = move || (Warmer, args.clone());
+            let restart = Restart { when: When::Transient, ..Restart::default() };
+            // Keys that it does not fetch are fetched when they are asked for.
+            let warmer = ChildSpec::worker("redis-warmer", Handle::new(), restart, make);
+            links = links.child(warmer.gives_up(GivesUp::Degrade));
         }
         Ok(links)
     }
