@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use redis::Value;
 use seawall_actors::redis::{Once, Request};
-use seawall_actors::supervise::{Failure, Label, Me, Worker};
+use seawall_actors::supervise::{
+    ChildSpec, Failure, GivesUp, Handle, Label, Me, Restart, When, Worker,
+};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -83,6 +85,17 @@ pub struct Args {
 /// The warmer as a worker of the tree. It ends when it is done.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Warmer;
+
+/// The warmer's place in the tree, if there is anything to fetch. Keys that it does not fetch are
+/// fetched when they are asked for, so nothing depends on it.
+pub(super) fn child(tier: &Tier, plan: &WarmUp, loading: &Arc<Loading>) -> Option<ChildSpec> {
+    let args = Args { plan: plan.clone(), tier: tier.clone(), loading: Arc::clone(loading) };
+    let restart = Restart { when: When::Transient, ..Restart::default() };
+    let make = move || (Warmer, args.clone());
+    plan.is_wanted().then(|| {
+        ChildSpec::worker("redis-warmer", Handle::new(), restart, make).gives_up(GivesUp::Degrade)
+    })
+}
 
 /// Where it is.
 #[derive(Debug)]
