@@ -302,6 +302,7 @@ fn build(
             pubsub_buffer: to_usize(size(v, "server.pubsub_buffer")),
             max_subscriptions: to_usize(int(v, "server.max_subscriptions")),
             max_channels: to_usize(int(v, "server.max_channels")),
+            tracking_table_max_keys: to_usize(int(v, "server.tracking_table_max_keys")),
             // What was read has been looked at.
             notify_keyspace_events: EventClasses::parse(text(v, "server.notify_keyspace_events"))
                 .unwrap_or_default(),
