@@ -183,7 +183,7 @@ impl Flights {
         }
     }
 
-    async fn look_up<'k>(
+    pub async fn look_up<'k>(
         &self,
         keys: impl Iterator<Item = &'k [u8]>,
         deadline: Instant,
