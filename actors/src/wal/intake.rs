@@ -17,10 +17,12 @@ mod writing;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
+use super::follow::Reached;
 use super::ground::Ground;
 use super::pending::Pending;
 use super::settings::{FsyncMode, MAX_PENDING, Settings};
@@ -71,6 +73,8 @@ struct Shared<P> {
     /// `OPEN` and the others; changes under the queue's lock, is read without.
     gate: AtomicU8,
     settled: AtomicU64,
+    /// Told how far the log is, once somebody follows it.
+    reached: OnceLock<watch::Sender<Reached>>,
     written: AtomicU64,
     durable: AtomicU64,
     fsync: AtomicU8,
@@ -168,6 +172,7 @@ impl<P: Release> Intake<P> {
             turn: Mutex::new(None),
             gate: AtomicU8::new(UNREAD),
             settled: AtomicU64::new(0),
+            reached: OnceLock::new(),
             written: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             fsync: AtomicU8::new(0),
@@ -196,6 +201,9 @@ impl<P: Release> Intake<P> {
         }
         self.shared.gate.store(OPEN, Ordering::Release);
         drop(queue);
+        if let Some(reached) = self.shared.reached.get() {
+            reached.send_replace(Reached { begun: Some(last_lsn), settled: last_lsn });
+        }
         self.shared.arrived.notify_all();
     }
 
