@@ -35,6 +35,7 @@ pub(crate) use self::recovery::wal_settings;
 
 use self::dependencies::{Dependencies, Failure, Kind};
 use self::signals::{Asked, Signals};
+use crate::audience::Listeners;
 use crate::cli::RunArgs;
 use crate::config::settings::{LogFormat, Settings};
 use crate::config::{ConfigControl, Loader};
@@ -42,6 +43,7 @@ use crate::daemon::{Daemon, Life, Past, Phase, Shards, StopMode};
 use crate::descriptors;
 use crate::exit::Exit;
 use crate::loading::Loading;
+use crate::pubsub::{Local, PubSub};
 use crate::resp::clients::Clients;
 use crate::slow::Slow;
 use crate::stats::Stats;
@@ -213,10 +215,14 @@ async fn start(
 
     let past = Past::new(recovery.past());
     let wiring = tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin);
+    let pubsub = PubSub::new(&settings.server, Box::new(Local));
+    let listeners = Arc::new(Listeners::new(pubsub.clone(), &settings.server));
+    let (handles, journal) = (wiring.shards.clone(), recovery.journal.clone());
     let daemon = Arc::new(Daemon {
-        shards: Shards::new(wiring.shards.clone(), recovery.hasher, recovery.journal.clone()),
+        shards: Shards::new(handles, recovery.hasher, journal, Arc::clone(&listeners) as _),
         clients: Clients::new(max_clients),
-        pubsub: crate::pubsub::PubSub::new(&settings.server, Box::new(crate::pubsub::Local)),
+        pubsub,
+        listeners,
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         slow: Slow::default(),

@@ -26,6 +26,7 @@ pub mod address;
 pub mod control;
 pub mod diff;
 pub mod directives;
+pub mod events;
 pub mod keys;
 pub mod load;
 pub mod machine;

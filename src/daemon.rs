@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::KeyHasher;
-use seawall_actors::cache::{Parked, ShardMsg, ShardStats};
+use seawall_actors::cache::{Audience, Parked, ShardMsg, ShardStats};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::Journal;
 use seawall_actors::metrics::Published;
@@ -22,6 +22,8 @@ use seawall_actors::supervise::{CallError, Handle, Reason, TreeHandle, Unknown};
 use seawall_actors::wal;
 use tokio::sync::watch;
 
+use self::snapshots::Wanting;
+use crate::audience::Listeners;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
 use crate::pubsub::PubSub;
@@ -47,6 +49,8 @@ pub struct Daemon {
     pub clients: Clients,
     /// Who listens to which channel.
     pub pubsub: PubSub,
+    /// Who hears what happens to keys.
+    pub listeners: Arc<Listeners>,
     /// Where clients come in.
     pub sockets: Sockets,
     /// Server-wide numbers.
@@ -84,11 +88,9 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// What the daemon does without, in words: since its start, or because of what
-    /// became of snapshots and of the room for the log.
-    pub fn missing(&self) -> impl Iterator<Item = String> {
-        let missing = self.missing.iter().cloned();
-        missing.chain(self.snapshots.current().into_iter().flat_map(snapshots::wanting))
+    /// What is wrong with snapshots and with the room for the log.
+    fn wanting(&self) -> impl Iterator<Item = Wanting> {
+        self.snapshots.current().into_iter().flat_map(snapshots::wanting)
     }
 
     /// Parts of the tree that gave up and are left down.
@@ -108,6 +110,7 @@ pub struct Shards {
     handles: Vec<ShardHandle>,
     hasher: KeyHasher,
     journal: DaemonJournal,
+    audience: Arc<dyn Audience>,
 }
 
 impl std::fmt::Debug for Shards {
@@ -119,8 +122,13 @@ impl std::fmt::Debug for Shards {
 impl Shards {
     /// Shards with these handles, in order.
     #[must_use]
-    pub fn new(handles: Vec<ShardHandle>, hasher: KeyHasher, journal: DaemonJournal) -> Self {
-        Self { handles, hasher, journal }
+    pub fn new(
+        handles: Vec<ShardHandle>,
+        hasher: KeyHasher,
+        journal: DaemonJournal,
+        audience: Arc<dyn Audience>,
+    ) -> Self {
+        Self { handles, hasher, journal, audience }
     }
 
     /// Number of shards, at least 1.
@@ -164,6 +172,12 @@ impl Shards {
     #[must_use]
     pub fn journal(&self) -> &DaemonJournal {
         &self.journal
+    }
+
+    /// Who hears what happens to keys.
+    #[must_use]
+    pub fn audience(&self) -> &dyn Audience {
+        &*self.audience
     }
 
     /// Sizes and counters of every shard; `None` for one that does not answer in time.

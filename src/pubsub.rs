@@ -125,7 +125,7 @@ impl PubSub {
     #[must_use]
     pub fn deliver(&self, message: Message) -> u64 {
         let shared = &*self.shared;
-        if shared.ledger.names() == 0 {
+        if self.is_silent() {
             return 0;
         }
         let message = Arc::new(message);
@@ -139,6 +139,12 @@ impl PubSub {
         };
         shared.ledger.delivered(delivered);
         delivered
+    }
+
+    /// Whether nobody listens to anything.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.shared.ledger.names() == 0
     }
 
     /// The names that are subscribed to and that `keep` takes, in no order (PUBSUB CHANNELS).

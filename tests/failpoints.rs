@@ -92,16 +92,33 @@ fn is_at_the_start(point: Point) -> bool {
     )
 }
 
-/// The points in groups, each for one daemon.
+/// Whether a point is passed only with `wal.fsync = "always"` (`Some(true)`), or only without.
+fn only_in_always(point: Point) -> Option<bool> {
+    match point {
+        // Replies wait for the log only where it is slow; the writer waits for the disk only there.
+        Point::IntakePark | Point::WriterSync => Some(true),
+        Point::IntakeTurn
+        | Point::IntakeTurned
+        | Point::SyncerSync
+        | Point::SyncerSynced
+        | Point::WriterSynced => Some(false),
+        _ => None,
+    }
+}
+
+/// The points in groups, each for one daemon with one mode.
 fn groups() -> Vec<Vec<Point>> {
     let mut groups: Vec<Vec<Point>> = Vec::new();
-    let mut room = 0;
+    let (mut room, mut mode) = (0, None);
     for &point in Point::ALL.iter().filter(|point| !is_passed_over(**point)) {
-        if cost(point) > room {
+        let only = only_in_always(point);
+        let conflict = only.is_some() && mode.is_some() && only != mode;
+        if cost(point) > room || conflict {
             groups.push(Vec::new());
-            room = EXITS;
+            (room, mode) = (EXITS, None);
         }
         room -= cost(point);
+        mode = mode.or(only);
         groups.last_mut().expect("just made").push(point);
     }
     groups
@@ -244,20 +261,8 @@ fn a_panic_at_every_failpoint_under_load_loses_nothing() {
                 loop {
                     let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let Some(points) = groups.get(n) else { break };
-                    // Replies wait for the log only where it is slow.
-                    let always =
-                        points.contains(&Point::IntakePark) || (seed + n as u64).is_multiple_of(3);
-                    let turns = |point: &Point| {
-                        matches!(
-                            point,
-                            Point::IntakeTurn
-                                | Point::IntakeTurned
-                                | Point::SyncerSync
-                                | Point::SyncerSynced
-                                | Point::WriterSynced
-                        )
-                    };
-                    let always = always && !points.iter().any(turns);
+                    let always = points.iter().find_map(|point| only_in_always(*point));
+                    let always = always.unwrap_or((seed + n as u64).is_multiple_of(3));
                     let fsync = if always { r#""always""# } else { r#""everysec""# };
                     panic_at_each(points, fsync, seed, &restarts);
                 }

@@ -310,6 +310,70 @@ fn what_cannot_be_had_is_refused_with_the_reason() {
     }
 }
 
+/// What comes behind `before` in a text, up to the next blank.
+fn behind(text: &str, before: &str) -> String {
+    let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before:?} in {text}")).1;
+    rest.split_whitespace().next().expect("something").to_owned()
+}
+
+#[test]
+fn what_retention_has_deleted_is_refused_and_told_how_far_the_log_reaches() {
+    let mut daemon = sharded()
+        .with("wal.retention", r#""1s""#)
+        .with("snapshot.every", r#""1s""#)
+        .with("wal.compress_above", "0")
+        .start();
+    let mut client = daemon.connect();
+    client.run("SET k first");
+    let lsn = last_lsn(&mut client, "k");
+    let time = field(&events(&mut client, "SW.HISTORY k")[0], "time").int();
+    client.run("SET k second");
+    let reaches = |client: &mut Raw| field(&client.run("SW.HISTORY k"), "reaches").int();
+    let value = "x".repeat(1000);
+    wait_until("the first segments to go", || {
+        for n in 0..100 {
+            client.run(&format!("SET filler:{n} {value}"));
+        }
+        reaches(&mut client) > lsn + 1
+    });
+    // From here on it reaches as far as it does.
+    assert_eq!(client.run("CONFIG SET wal.retention 24h snapshot.every 0s"), Reply::ok());
+    client.run("SET k third");
+    let seen = events(&mut client, "SW.HISTORY k");
+    assert_eq!(operations(&seen), ["SET"], "what was before is not known, and not made up");
+
+    let refused = client.run(&format!("SW.RESTORE k {lsn}")).text();
+    let known = format!("ERR the log does not reach back to LSN {lsn}: the earliest state it can");
+    assert!(refused.starts_with(&known), "{refused}");
+    let earliest: i64 = behind(&refused, "still tell is LSN ").parse().expect("a number");
+    assert!(earliest >= reaches(&mut client) - 1, "{refused}");
+    let text = client.run(&format!("SW.RESTORE PREFIX k TIME {time}")).text();
+    assert!(text.starts_with(&format!("ERR the log does not reach back to time {time}")), "{text}");
+    assert_eq!(client.run("GET k"), Reply::bulk("third"), "nothing was changed");
+    let directory = std::process::Command::new(env!("CARGO_BIN_EXE_seawall"))
+        .args(["restore", "--to-lsn", &lsn.to_string(), "--from"])
+        .arg(daemon.dir().join("data"))
+        .arg("--data")
+        .arg(daemon.dir().join("then"))
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&directory.stderr).into_owned();
+    assert_eq!(directory.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("reach back to LSN {lsn}")), "{said}");
+
+    // What it says can be had can be had, and is the value of then.
+    for restarted in [false, true] {
+        if restarted {
+            daemon.kill();
+            daemon.restart();
+            client = daemon.connect();
+        }
+        client.run("SET k third");
+        counts(&client.run(&format!("SW.RESTORE k {earliest}")));
+        assert_eq!(client.run("GET k"), Reply::bulk("second"));
+    }
+}
+
 /// Keys that are written beside a restore.
 const NEW: i64 = 50;
 

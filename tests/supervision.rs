@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use serde_json::Value;
-
 use crate::support::{Daemon, PATIENCE, Raw, Reply, Setup, http, wait_for, wait_until};
 
 fn with_drills() -> Setup {
@@ -16,21 +14,8 @@ fn with_drills() -> Setup {
         .with("supervision.watchdog", r#""1s""#)
 }
 
-/// The node at `path` of the tree now.
-fn node(daemon: &Daemon, path: &str) -> Option<Value> {
-    fn find(node: &Value, path: &str) -> Option<Value> {
-        if node["path"] == path {
-            return Some(node.clone());
-        }
-        node["children"].as_array()?.iter().find_map(|child| find(child, path))
-    }
-    let (status, body) = http::try_get(daemon.admin(), "/tree?format=json").ok()?;
-    let tree = serde_json::from_str(&body).ok().filter(|_| status == 200)?;
-    find(&tree, path)
-}
-
 fn restarts(daemon: &Daemon, path: &str) -> u64 {
-    let node = wait_for("the tree", || node(daemon, path));
+    let node = wait_for("the tree", || daemon.node(path));
     node["restarts"].as_u64().expect("a number of restarts")
 }
 
@@ -43,7 +28,7 @@ fn drill_and_heal(daemon: &Daemon, how: &str, path: &str) {
         (client.try_run(&format!("SW.DRILL {how} {path}")).ok()? == Reply::ok()).then_some(())
     });
     wait_until(&format!("{path} is up again after {how}"), || {
-        node(daemon, path).is_some_and(|node| {
+        daemon.node(path).is_some_and(|node| {
             node["state"] == "up" && node["restarts"].as_u64().is_some_and(|n| n > before)
         })
     });
@@ -197,11 +182,11 @@ fn other_shards_go_on_while_one_hangs() {
             });
         }
         wait_until("other shards answer", || answered.load(Ordering::Relaxed) >= 20);
-        let shard = wait_for("the tree", || node(&daemon, "cache/shard-0"));
+        let shard = wait_for("the tree", || daemon.node("cache/shard-0"));
         assert_eq!(shard["restarts"], 0, "it still hangs while the others answer");
     });
     wait_until("the watchdog finds it", || restarts(&daemon, "cache/shard-0") == 1);
-    let shard = wait_for("the tree", || node(&daemon, "cache/shard-0"));
+    let shard = wait_for("the tree", || daemon.node("cache/shard-0"));
     assert!(shard["last_exit"].as_str().is_some_and(|why| why.contains("hung")), "{shard}");
 }
 
@@ -291,7 +276,7 @@ fn metrics_that_keep_failing_leave_it_degraded_and_serving() {
     let mut client = daemon.connect();
     wait_until("metrics give up", || {
         client.run("SW.DRILL panic metrics");
-        node(&daemon, "metrics").is_some_and(|node| node["state"] == "degraded")
+        daemon.node("metrics").is_some_and(|node| node["state"] == "degraded")
     });
     assert_eq!(client.run("SET k v"), Reply::ok());
     let (status, body) = http::get(daemon.admin(), "/readyz");

@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod raw;
 pub mod redis;
 pub mod reply;
+pub mod tier;
 
 use std::time::{Duration, Instant};
 

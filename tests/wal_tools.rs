@@ -213,3 +213,39 @@ fn with_prefix_recovery_a_damaged_log_is_cut_and_no_lsn_is_given_again() {
     daemon.restart();
     assert_eq!(daemon.connect().run("GET after").text(), "1");
 }
+
+#[test]
+fn a_damaged_snapshot_is_named_and_costs_nothing_while_the_log_is_there() {
+    let mut daemon = with_some_keys();
+    let mut client = daemon.connect();
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    daemon.stop();
+    let data = daemon.dir().join("data");
+    let (code, text, _) = wal(&data, &["verify"]);
+    assert_eq!((code, text.contains(".snap is whole")), (0, true), "{text}");
+    let mut files = fs::read_dir(data.join("snap")).expect("the snapshots' folder");
+    let path = files.next().expect("a snapshot").expect("readable").path();
+    let mut bytes = fs::read(&path).expect("a snapshot");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    fs::write(&path, &bytes).expect("the test's folder");
+    let before = snapshot(&data);
+    let (code, text, _) = wal(&data, &["verify"]);
+    assert_eq!(code, 83, "{text}");
+    assert!(
+        text.contains(&path.display().to_string()) && text.contains("Nothing is lost"),
+        "{text}"
+    );
+    let (_, text, _) = wal(&data, &["verify", "--json"]);
+    let report = json(&text);
+    assert_eq!(
+        (&report["snapshots"][0]["verdict"], &report["begins_with"]),
+        (&"corrupt".into(), &Value::Null)
+    );
+    assert_eq!(snapshot(&data), before, "the tools only read");
+    // The start puts it aside and does without; then all is well again.
+    daemon.restart();
+    assert_eq!(daemon.connect().run("DBSIZE"), Reply::Int(1));
+    daemon.stop();
+    let (code, text, _) = wal(&data, &["verify"]);
+    assert_eq!(code, 0, "{text}");
+}

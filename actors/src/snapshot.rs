@@ -46,6 +46,8 @@ pub struct SnapshotStatus {
     pub took: Option<Duration>,
     /// Why the last one failed; `None` if it did not.
     pub failure: Option<Arc<str>>,
+    /// Since when they have been failing.
+    pub failing_since: Option<Instant>,
     /// Snapshots taken since the start.
     pub taken: u64,
     /// Snapshots that failed since the start.
@@ -73,8 +75,12 @@ pub struct DiskStatus {
     pub deleted: u64,
     /// The log is larger than it may be.
     pub pressure: Option<Pressure>,
+    /// Since when it is.
+    pub pressed_since: Option<Instant>,
     /// Why the disk could not be looked at, or room not be made, the last time; `None` if it could.
     pub failure: Option<Arc<str>>,
+    /// Since when it could not.
+    pub failing_since: Option<Instant>,
 }
 
 /// The newest snapshot.
@@ -201,7 +207,9 @@ impl<J: Job> Worker for Snapshotter<J> {
         args: SnapshotArgs<J>,
     ) -> Result<SnapshotState<J>, Failure> {
         let retention = Some(args.snapshots.retention());
-        args.status.send_modify(|status| status.disk.pressure = None);
+        args.status.send_modify(|status| {
+            (status.disk.pressure, status.disk.pressed_since) = (None, None);
+        });
         Ok(SnapshotState { args, running: None, upkeep: None, retention })
     }
 
@@ -306,6 +314,7 @@ impl<J: Job> SnapshotState<J> {
                     // Nobody waits for this one; one that runs already is as good.
                     let _ = self.begin(me);
                 }
+                Effect::Mark => self.args.intake.mark(),
                 Effect::Pressed(pressure) => self.pressed(pressure),
             }
         }
@@ -329,7 +338,8 @@ impl<J: Job> SnapshotState<J> {
                 let Written { end, entries, bytes, created_ms, .. } = written;
                 self.args.status.send_modify(|status| {
                     status.newest = Some(Newest { created_ms, end, entries, bytes });
-                    (status.since, status.took, status.failure) = (None, Some(took), None);
+                    (status.since, status.took) = (None, Some(took));
+                    (status.failure, status.failing_since) = (None, None);
                     status.taken += 1;
                 });
                 Ok(written.path)
@@ -342,6 +352,7 @@ impl<J: Job> SnapshotState<J> {
                 let why: Arc<str> = why.into();
                 self.args.status.send_modify(|status| {
                     (status.since, status.failure) = (None, Some(Arc::clone(&why)));
+                    status.failing_since.get_or_insert_with(Instant::now);
                     status.failures += 1;
                 });
                 Err(why)

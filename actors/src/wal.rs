@@ -38,6 +38,7 @@ pub mod past;
 mod pending;
 mod quarantine;
 mod reader;
+mod readers;
 pub mod repair;
 mod replay;
 mod retention;
@@ -59,6 +60,7 @@ pub use ground::Base;
 pub use holds::{Held, Hold, HoldError, Holds};
 pub use intake::Intake;
 pub use lock::{DataDir, LockError};
+pub use readers::Reading;
 pub use replay::{
     Damage, OpenError, Opened, Origin, Progress, RangeError, ReplayError, ReplayReport, Seen, Torn,
     look, open, read_items, read_range,

@@ -267,6 +267,7 @@ impl Applier for Actors {
                 daemon.clients.set_max(max_clients);
             }
             daemon.pubsub.configure(&new.server);
+            daemon.listeners.configure(&new.server);
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
                 if *config.borrow() != fresh {

@@ -165,6 +165,7 @@ impl Wiring {
         for (index, ((handle, cradle), config)) in shards.enumerate() {
             let (journal, rebuild) = (Arc::clone(&recovery.journal), Arc::clone(&recovery.rebuild));
             let (config, clock) = (config.subscribe(), daemon.clock.clone());
+            let audience = Arc::clone(&daemon.listeners);
             let make = move || {
                 let args = ShardArgs {
                     index,
@@ -172,6 +173,7 @@ impl Wiring {
                     journal: Arc::clone(&journal),
                     rebuild: Arc::clone(&rebuild),
                     config: config.clone(),
+                    audience: Arc::clone(&audience) as _,
                     clock: clock.clone(),
                 };
                 (Shard::<ShardJob>::default(), args)

@@ -28,7 +28,7 @@ pub struct WalArgs {
 /// What to do with the log.
 #[derive(Debug, Subcommand)]
 enum WalCommand {
-    /// Check every segment and frame; exits with 0 if clean, 84 if torn, 83 if corrupt
+    /// Check every segment, frame and snapshot; exits with 0 if clean, 84 if torn, 83 if corrupt
     Verify(verify::VerifyArgs),
     /// Print the records, one a line
     Dump(dump::DumpArgs),

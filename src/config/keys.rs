@@ -81,6 +81,8 @@ pub enum Mapping {
     Hosts,
     /// The port of the first listener. Cannot be set.
     Port,
+    /// Classes of keyspace events, shown in Redis' order.
+    EventClasses,
     /// `normal <bytes> 0 0 …`. Cannot be set.
     OutputLimits,
 }

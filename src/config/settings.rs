@@ -9,6 +9,7 @@ use std::time::Duration;
 use seawall_actors::redis::LinkSettings;
 
 use super::address::Address;
+use super::events::EventClasses;
 use super::secret::Secret;
 use super::sources::Values;
 
@@ -72,6 +73,8 @@ pub struct Server {
     pub max_subscriptions: usize,
     /// Channels and patterns that may be subscribed to in all.
     pub max_channels: usize,
+    /// Which keyspace events are published.
+    pub notify_keyspace_events: EventClasses,
     /// From when on a command goes into the slow log.
     pub slowlog_slower_than: Option<Duration>,
     /// How many commands the slow log keeps.

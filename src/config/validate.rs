@@ -6,6 +6,7 @@ use std::time::Duration;
 use seawall_actors::cache::store::Store;
 use seawall_actors::redis::{LinkSettings, Password, TlsFiles};
 
+use super::events::EventClasses;
 use super::keys;
 use super::machine::Machine;
 use super::secret::Secret;
@@ -272,6 +273,9 @@ fn build(
             pubsub_buffer: to_usize(size(v, "server.pubsub_buffer")),
             max_subscriptions: to_usize(int(v, "server.max_subscriptions")),
             max_channels: to_usize(int(v, "server.max_channels")),
+            // What was read has been looked at.
+            notify_keyspace_events: EventClasses::parse(text(v, "server.notify_keyspace_events"))
+                .unwrap_or_default(),
             slowlog_slower_than: bounded(v, "server.slowlog_slower_than"),
             slowlog_max_len: to_usize(int(v, "server.slowlog_max_len")),
             latency_threshold: bounded(v, "server.latency_threshold"),

@@ -51,6 +51,8 @@ pub enum Kind {
     Enum(&'static [&'static str]),
     /// Log directives: a level, and levels per module.
     Directives,
+    /// Classes of keyspace events, as Redis' letters.
+    EventClasses,
     /// A list of `host:port`.
     Addresses,
     /// One `host:port`, or `""` for none.

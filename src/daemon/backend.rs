@@ -132,7 +132,8 @@ impl Backend for Daemon {
             Some(cause) => format!("{} gave up: {cause}", reason.path),
             None => format!("{} gave up", reason.path),
         });
-        self.missing().chain(given_up).collect()
+        let wanting = self.wanting().map(|wanting| wanting.what);
+        self.missing.iter().cloned().chain(wanting).chain(given_up).collect()
     }
 
     async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {

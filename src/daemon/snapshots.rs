@@ -1,7 +1,7 @@
 //! The snapshotter as the commands see it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall_actors::snapshot::{SnapshotMsg, SnapshotStatus};
 use seawall_actors::supervise::Handle;
@@ -12,13 +12,22 @@ use crate::resp::refusal::Refusal;
 /// How long the snapshotter may take to say that it has begun.
 const BEGIN_WITHIN: Duration = Duration::from_secs(5);
 
-/// What is wrong with snapshots or the room for the log, in words.
-pub(super) fn wanting(status: SnapshotStatus) -> impl Iterator<Item = String> {
+/// Something that is wrong with snapshots, or with the room for the log.
+pub(super) struct Wanting {
+    /// In words.
+    pub(super) what: String,
+    /// Since when.
+    pub(super) since: Option<Instant>,
+}
+
+/// All that is wrong.
+pub(super) fn wanting(status: SnapshotStatus) -> impl Iterator<Item = Wanting> {
+    let disk = status.disk;
     let failed = status.failure.map(|why| format!("the last snapshot failed: {why}"));
-    let stuck = status.disk.failure;
+    let stuck = disk.failure;
     let stuck = stuck.map(|why| format!("old log and snapshots cannot be deleted: {why}"));
-    let bytes = status.disk.log_bytes;
-    let large = status.disk.pressure.map(|pressure| {
+    let bytes = disk.log_bytes;
+    let large = disk.pressure.map(|pressure| {
         let held = pressure.held.map_or_else(String::new, |held| {
             format!("; {} needs what is behind LSN {}", held.who, held.behind)
         });
@@ -27,7 +36,9 @@ pub(super) fn wanting(status: SnapshotStatus) -> impl Iterator<Item = String> {
             pressure.max
         )
     });
-    failed.into_iter().chain(stuck).chain(large)
+    [(failed, status.failing_since), (stuck, disk.failing_since), (large, disk.pressed_since)]
+        .into_iter()
+        .filter_map(|(what, since)| Some(Wanting { what: what?, since }))
 }
 
 /// The snapshotter's address, and how its snapshots went. Cheap to clone.

@@ -1,7 +1,7 @@
 //! The daemon as the admin HTTP sees it, and its readings for the metrics aggregator.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use seawall_actors::metrics::{Sample, Snapshot, Source};
@@ -25,13 +25,19 @@ impl View for Daemon {
     }
 
     fn degraded(&self) -> Vec<Degraded> {
-        let missing = self.missing().map(|what| Degraded {
+        let age = |since: Instant| since.elapsed().as_secs_f64();
+        let missing = self.missing.iter().map(|what| Degraded {
             path: "startup".to_owned(),
-            cause: Some(what),
-            age_seconds: self.life.started.elapsed().as_secs_f64(),
+            cause: Some(what.clone()),
+            age_seconds: age(self.life.started),
+        });
+        let wanting = self.wanting().map(|wanting| Degraded {
+            path: "snapshots".to_owned(),
+            cause: Some(wanting.what),
+            age_seconds: wanting.since.map_or(0.0, age),
         });
         let given_up = self.given_up().map(|reason| Degraded::from(&reason));
-        missing.chain(given_up).collect()
+        missing.chain(wanting).chain(given_up).collect()
     }
 
     fn tree(&self) -> Option<TreeView> {

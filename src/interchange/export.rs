@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::{KeyHasher, Refusal, Store, StoreConfig};
 use seawall_actors::clock::{Clock, UnixMs};
-use seawall_actors::wal::{self, DataDir, OpenError, Seen};
+use seawall_actors::wal::{self, DataDir, OpenError, Reading, Seen};
 
 use super::dataset::{DATABASES, each_in, hash_of};
 pub use format::Format;
@@ -95,7 +95,10 @@ pub fn export(
     let begun = Instant::now();
     // A lock file that cannot be read says nothing about the log.
     let in_use = DataDir::holder(&export.data).ok().flatten().is_some();
+    // Until it is read: a daemon that deletes what is being read would break it off.
+    let reading = Reading::begin(&export.data);
     let (store, seen) = load(&export.data, clock, in_use, &mut progress)?;
+    drop(reading);
     let now = clock.unix_ms();
     let (by_database, bytes) = match &export.to {
         To::Stdout => {

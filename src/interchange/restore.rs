@@ -12,7 +12,7 @@ use seawall_actors::cache::store::{KeyHasher, Refusal, Store, StoreConfig};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::{Lsn, Record};
 use seawall_actors::wal::past::{self, Moment, PastError};
-use seawall_actors::wal::{self, AppendError, DataDir, LockError, OpenError};
+use seawall_actors::wal::{self, AppendError, DataDir, LockError, OpenError, Reading};
 
 use super::dataset::{DATABASES, Entry, each_in, hash_of};
 use super::log::{Log, NotOpened};
@@ -97,7 +97,10 @@ pub fn restore(
     // A lock file that cannot be read says nothing about the log.
     let in_use = DataDir::holder(&task.from).ok().flatten().is_some();
     let now = clock.unix_ms();
+    // Until it is read: a daemon that deletes what is being read would break it off.
+    let reading = Reading::begin(&task.from);
     let (store, lsn) = load(&task.from, clock, task.at, now, &mut progress)?;
+    drop(reading);
     let mut log = Log::open(&task.data, false, task.log, clock, |_, _| {})
         .map_err(|error| not_opened(&task.data, error))?;
     let mut by_database = BTreeMap::new();

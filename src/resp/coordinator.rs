@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_actors::cache::store::Store;
+use seawall_actors::cache::store::{Notices, Store};
 use seawall_actors::cache::{Loan, Outcome, Parked, ShardMsg};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::failpoint::{self, Point};
@@ -30,6 +30,8 @@ pub struct Borrowed<'a> {
     slips: Vec<Option<seawall_actors::cache::LoanSlip>>,
     /// Effects of what ran so far, in order.
     effects: RecordBatch,
+    /// What is to be told of the keys.
+    notices: Notices,
     scope: Option<Scope>,
     /// Whose commands run.
     author: Option<Arc<Author>>,
@@ -121,6 +123,7 @@ impl<'a> Borrowed<'a> {
             stores: (0..count).map(|_| None).collect(),
             slips: (0..count).map(|_| None).collect(),
             effects: RecordBatch::new(),
+            notices: Notices::default(),
             scope: None,
             author: None,
         };
@@ -158,12 +161,22 @@ impl<'a> Borrowed<'a> {
     }
 
     /// Collects the effects of the command that just ran, so that the batch keeps the order in
-    /// which commands ran.
+    /// which commands ran, and tells what happened to keys, unless it may still be taken back.
     pub fn collect(&mut self) {
         for store in self.stores.iter_mut().flatten() {
             self.effects.extend(store.effects_mut());
             store.effects_mut().clear();
+            self.notices.append(store.notices_mut());
         }
+        if self.scope.is_none() && !self.notices.is_empty() {
+            let by = self.author.as_deref().map_or(0, Author::number);
+            self.shards.audience().hear(&mut self.notices, by);
+        }
+    }
+
+    /// Adds what a command told of keys of several stores. Before [`Borrowed::collect`].
+    pub fn note(&mut self, mut notices: Notices) {
+        self.notices.append(&mut notices);
     }
 
     /// Opens a scope over all borrowed stores: what runs at `now` until [`Borrowed::keep`] can
@@ -182,12 +195,15 @@ impl<'a> Borrowed<'a> {
         self.stores.iter_mut().flatten().for_each(|store| store.keep());
         effects.extend(&self.effects);
         self.effects = effects;
+        // The stores have told everything; now it has happened.
+        self.collect();
     }
 
     /// Closes the scope and takes back what ran in it, in every store and in the effects.
     pub fn roll_back(&mut self) {
         let Some(Scope { before, now }) = self.scope.take() else { return };
         self.effects = before;
+        self.notices.clear();
         self.stores.iter_mut().flatten().for_each(|store| store.roll_back(now));
     }
 

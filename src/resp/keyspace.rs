@@ -1,6 +1,8 @@
 //! The data a command may touch while it runs: one shard's store, or several borrowed ones.
 
-use seawall_actors::cache::store::{EntryView, Expiry, Garbage, Key, KeyHasher, Store};
+use seawall_actors::cache::store::{
+    EntryView, Event, Expiry, Garbage, Key, KeyHasher, Notices, Store,
+};
 use seawall_actors::clock::UnixMs;
 
 use super::args::Args;
@@ -41,12 +43,23 @@ pub struct Keyspace<'a> {
     pub scope: Scope<'a>,
     first_hash: Option<u64>,
     discarded: Vec<Garbage>,
+    /// Of several stores, what was told so far but by the one that was used last.
+    notices: Notices,
+    /// Index of that one.
+    last: usize,
 }
 
 impl<'a> Keyspace<'a> {
     /// `first_hash` is the hash of the command's first key, where routing has computed it.
     pub fn new(stores: Stores<'a>, scope: Scope<'a>, first_hash: Option<u64>) -> Self {
-        Self { stores, scope, first_hash, discarded: Vec::new() }
+        Self {
+            stores,
+            scope,
+            first_hash,
+            discarded: Vec::new(),
+            notices: Notices::default(),
+            last: 0,
+        }
     }
 
     /// Selected database.
@@ -86,9 +99,16 @@ impl<'a> Keyspace<'a> {
         match &mut self.stores {
             Stores::One(store) => store,
             Stores::Many(stores) => {
-                let shard =
-                    KeyHasher::shard_of(key.hash, u32::try_from(stores.len()).unwrap_or(u32::MAX));
-                match stores.get_mut(shard as usize) {
+                let count = u32::try_from(stores.len()).unwrap_or(u32::MAX);
+                let shard = KeyHasher::shard_of(key.hash, count) as usize;
+                // Each store keeps its own notices; whose turn it was is known here alone.
+                if shard != self.last
+                    && let Some(Some(before)) = stores.get_mut(self.last)
+                {
+                    self.notices.append(before.notices_mut());
+                }
+                self.last = shard;
+                match stores.get_mut(shard) {
                     Some(Some(store)) => store,
                     _ => panic!("a command touched a key that its table entry does not declare"),
                 }
@@ -103,6 +123,31 @@ impl<'a> Keyspace<'a> {
             Stores::Many(stores) => (None, Some(stores.iter_mut().flatten())),
         };
         one.into_iter().chain(many.into_iter().flatten().map(|boxed| &mut **boxed))
+    }
+
+    /// Tells what happened to a key in the selected database, if anybody wants to hear it.
+    #[inline]
+    pub fn note(&mut self, event: Event, key: Key<'_>) {
+        self.note_in(self.scope.db, event, key);
+    }
+
+    /// Tells what happened to a key.
+    #[inline]
+    pub fn note_in(&mut self, db: u8, event: Event, key: Key<'_>) {
+        self.store(key).notices_mut().add(event, db, Some(key.bytes));
+    }
+
+    /// Tells that every key of a database may have changed.
+    pub fn note_flush(&mut self, db: u8) {
+        if let Some(store) = self.stores().next() {
+            store.notices_mut().add(Event::FLUSHED, db, None);
+        }
+    }
+
+    /// What was told of the keys of several stores, before what the last of them holds.
+    #[must_use]
+    pub fn take_notices(&mut self) -> Notices {
+        std::mem::take(&mut self.notices)
     }
 
     /// Keeps what a flush removed: freeing it takes long, so the caller does it, elsewhere.

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use seawall_actors::cache::Job;
 use seawall_actors::cache::store::{KeyHasher, Store};
+use seawall_actors::cache::{Audience, Job};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, JournalError};
 
@@ -243,7 +243,14 @@ impl DataJob {
 }
 
 impl Job for DataJob {
-    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
+    fn run(
+        &mut self,
+        store: &mut Store,
+        now: UnixMs,
+        writable: &Result<(), JournalError>,
+        audience: &dyn Audience,
+    ) {
+        let by = self.author().map_or(0, Author::number);
         let Some(Source { input, view }) = &self.source else { return };
         warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
         while let Some(index) = self.picks.get(self.done).copied() {
@@ -260,6 +267,9 @@ impl Job for DataJob {
                 if let Err(code) = execute(command, run, &args, &mut keyspace, &mut reply, writable)
                 {
                     self.failures.push(Failure { request: index, code });
+                }
+                if !store.notices().is_empty() {
+                    audience.hear(store.notices_mut(), by);
                 }
             }
             self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));

@@ -53,11 +53,12 @@ impl Authority {
         self.sign(named(name, &["localhost", "127.0.0.1"]))
     }
 
-    /// One that stops being valid at this distance from now; 0 has stopped.
+    /// One that stops being valid at this distance from now; with 0 it just has.
     pub fn issue_for(&self, name: &str, lasting: Duration) -> Pair {
         let mut params = named(name, &["localhost", "127.0.0.1"]);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-        params.not_after = date_time_ymd(1970, 1, 1) + now + lasting;
+        // Valid up to the end of that second.
+        params.not_after = date_time_ymd(1970, 1, 1) + now + lasting - Duration::from_secs(1);
         self.sign(params)
     }
 

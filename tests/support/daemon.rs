@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, Raw, wait_for};
+use super::{PATIENCE, Raw, http, wait_for};
 
 /// Settings and surroundings of a daemon that is not started yet.
 pub struct Setup {
@@ -231,6 +231,26 @@ impl Daemon {
     /// Where admin HTTP listens.
     pub fn admin(&self) -> SocketAddr {
         self.admin.expect("an admin address")
+    }
+
+    /// The node at `path` of its tree now.
+    pub fn node(&self, path: &str) -> Option<Value> {
+        fn find(node: &Value, path: &str) -> Option<Value> {
+            if node["path"] == path {
+                return Some(node.clone());
+            }
+            node["children"].as_array()?.iter().find_map(|child| find(child, path))
+        }
+        let (status, body) = http::try_get(self.admin(), "/tree?format=json").ok()?;
+        let tree = serde_json::from_str(&body).ok().filter(|_| status == 200)?;
+        find(&tree, path)
+    }
+
+    /// How often an event of the tree was logged so far.
+    pub fn events(&self, path: &str, event: &str) -> usize {
+        let log = self.log.lock().expect("no test panics with the log");
+        let (path, event) = (format!(r#""path":"{path}""#), format!(r#""event":"{event}""#));
+        log.iter().filter(|line| line.contains(&path) && line.contains(&event)).count()
     }
 
     /// Its folder.

@@ -14,12 +14,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::error;
 
+use super::audience::Audience;
 use super::cradle::Cradle;
 use super::loan::Loan;
 use super::store::{ExportLimits, Store, StoreConfig};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
-use crate::journal::{Journal, Lsn, RecordBatch, Release};
+use crate::journal::{Author, Journal, Lsn, RecordBatch, Release};
 use crate::supervise::{Failure, Handle, Me, Worker};
 
 pub use job::{Job, Outcome, Parked};
@@ -52,6 +53,8 @@ pub struct ShardArgs<J: Job> {
     pub rebuild: Arc<dyn Rebuild>,
     /// Current limits; read at the start, changes come by message.
     pub config: watch::Receiver<StoreConfig>,
+    /// Who hears what happens to keys.
+    pub audience: Arc<dyn Audience>,
     /// Wall time.
     pub clock: Clock,
 }
@@ -176,6 +179,7 @@ impl<J: Job> ShardState<J> {
             self.last_lsn = last_lsn;
             // Effects of commands that ran before the predecessor's end and were not handed over.
             self.flush_effects();
+            self.tell();
             return;
         }
         let (me, rebuild, index) = (me.clone(), Arc::clone(&self.args.rebuild), self.args.index);
@@ -210,6 +214,7 @@ impl<J: Job> ShardState<J> {
         store.reconfigure(*self.args.config.borrow());
         self.store = Some(store);
         self.last_lsn = lsn;
+        self.args.audience.missed(self.args.index);
         for reply in self.awaiting.drain(..) {
             // Whoever asked may have given up.
             let _ = reply.send(());
@@ -224,7 +229,12 @@ impl<J: Job> ShardState<J> {
         };
         let writable = self.args.journal.writable();
         failpoint::hit(Point::ShardRun);
-        job.run(store, self.args.clock.unix_ms(), &writable);
+        let audience = &*self.args.audience;
+        store.notices_mut().want(audience.wants());
+        job.run(store, self.args.clock.unix_ms(), &writable, audience);
+        if !store.notices().is_empty() {
+            audience.hear(store.notices_mut(), job.author().map_or(0, Author::number));
+        }
         failpoint::hit(Point::ShardRan);
         let parked = Parked::new(job, reply);
         if writable.is_err() {
@@ -242,10 +252,11 @@ impl<J: Job> ShardState<J> {
 
     async fn lend(&mut self, borrower: oneshot::Sender<Option<Loan>>) -> Result<(), Failure> {
         failpoint::hit(Point::ShardLend);
-        let Some(store) = self.store.take() else {
+        let Some(mut store) = self.store.take() else {
             let _ = borrower.send(None);
             return Ok(());
         };
+        store.notices_mut().want(self.args.audience.wants());
         let (back, home) = oneshot::channel();
         // A borrower that went away drops the loan, which sends the store home like any other.
         let _ = borrower.send(Some(Loan::new(store, self.last_lsn, back)));
@@ -257,6 +268,7 @@ impl<J: Job> ShardState<J> {
         failpoint::hit(Point::ShardHome);
         // A coordinator that ended early leaves the effects of what it had run.
         self.flush_effects();
+        self.tell();
         Ok(())
     }
 
@@ -266,12 +278,14 @@ impl<J: Job> ShardState<J> {
         }
         let Some(store) = &mut self.store else { return };
         let (now, begun) = (self.args.clock.unix_ms(), Instant::now());
+        store.notices_mut().want(self.args.audience.wants());
         let expired = store.expire_due(SWEEP_MAX, now);
         let evicted = store.evict_to_fit(SWEEP_MAX, now);
         let took = begun.elapsed().as_nanos();
         store.record_sweep(u64::try_from(took).unwrap_or(u64::MAX));
         failpoint::hit(Point::ShardSweep);
         self.flush_effects();
+        self.tell();
         if expired.more || evicted.more {
             me.send(ShardMsg::Sweep);
         }
@@ -282,6 +296,15 @@ impl<J: Job> ShardState<J> {
             store.reconfigure(config);
         }
         self.flush_effects();
+    }
+
+    /// Tells what happened to keys that nobody's command is to blame for.
+    fn tell(&mut self) {
+        if let Some(store) = &mut self.store
+            && !store.notices().is_empty()
+        {
+            self.args.audience.hear(store.notices_mut(), 0);
+        }
     }
 
     fn flush_effects(&mut self) {

@@ -25,6 +25,7 @@ mod expiry;
 mod export;
 mod key;
 mod keyspace;
+mod notices;
 mod read;
 mod replay;
 mod slab;
@@ -42,6 +43,7 @@ pub use entry::{EntryView, Garbage, OwnedEntry};
 pub use expiry::Round;
 pub use export::{ExportLimits, WalkEnded};
 pub use key::{Key, KeyHasher};
+pub use notices::{Event, Kinds, Notice, Notices};
 pub use stats::StoreStats;
 pub use watches::MAX_WATCHES;
 
@@ -76,6 +78,8 @@ pub struct Store {
     wheel: Wheel,
     policy: Policy,
     watches: Watches,
+    /// What is told of the keys.
+    notices: Notices,
     /// An open scope.
     undo: Option<Box<Undo>>,
     effects: RecordBatch,
@@ -114,6 +118,7 @@ impl Store {
             wheel: Wheel::new(),
             policy,
             watches: Watches::new(),
+            notices: Notices::default(),
             undo: None,
             effects: RecordBatch::new(),
             stats: StoreStats::default(),
@@ -258,6 +263,34 @@ impl Store {
         let result = change(self);
         self.muted = was;
         result
+    }
+}
+
+// === notices ===
+
+impl Store {
+    /// What happened to keys since it was last taken.
+    #[inline]
+    #[must_use]
+    pub const fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// The notices, for whoever takes them, or says what is wanted. A store that is new wants
+    /// nothing.
+    #[inline]
+    pub const fn notices_mut(&mut self) -> &mut Notices {
+        &mut self.notices
+    }
+
+    /// Tells what happened to the key in `slot`, if that is wanted.
+    #[inline]
+    fn tell(&mut self, event: Event, slot: u32) {
+        if self.notices.wants(event.kind) {
+            let place = self.slab.at(slot);
+            let db = self.logical[usize::from(place.db)];
+            self.notices.add(event, db, Some(place.key()));
+        }
     }
 }
 

@@ -67,6 +67,12 @@ impl Author {
         }
     }
 
+    /// Its number, above 0.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Gives it another name; what it writes from now on has it.
     pub fn rename(&self, name: &str) {
         let mut held = self.name();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{error, info};
 
@@ -113,7 +114,12 @@ impl<J: Job> SnapshotState<J> {
             _ => {}
         }
         if before != failure {
-            self.args.status.send_modify(|status| status.disk.failure = failure);
+            self.args.status.send_modify(|status| {
+                let since = status.disk.failing_since.take();
+                status.disk.failing_since =
+                    failure.as_ref().map(|_| since.unwrap_or_else(Instant::now));
+                status.disk.failure = failure;
+            });
         }
     }
 
@@ -131,6 +137,9 @@ impl<J: Job> SnapshotState<J> {
             ),
             None => info!(path = "snapshots", "the log is smaller than wal.max_size again"),
         }
-        self.args.status.send_modify(|status| status.disk.pressure = pressure);
+        self.args.status.send_modify(|status| {
+            status.disk.pressed_since = pressure.as_ref().map(|_| Instant::now());
+            status.disk.pressure = pressure;
+        });
     }
 }

@@ -109,6 +109,9 @@ pub enum Effect {
     Survey,
     /// Take a snapshot.
     Take,
+    /// Write something to the log that changes nothing: a snapshot of an LSN that has one stands for
+    /// no more than that one.
+    Mark,
     /// Let this go.
     Remove(Removal),
     /// The log has become larger than it may be, or is small enough again. Said once a change.
@@ -144,6 +147,7 @@ pub struct Upkeep {
     retry_at: Option<Instant>,
     surveyed_at: Option<Instant>,
     surveyed_segment: u64,
+    surveyed_lsn: Lsn,
     surveying: bool,
     pressed: bool,
 }
@@ -169,6 +173,7 @@ impl Upkeep {
             retry_at: None,
             surveyed_at: None,
             surveyed_segment: 0,
+            surveyed_lsn: 0,
             surveying: false,
             pressed: false,
         }
@@ -278,7 +283,9 @@ impl Upkeep {
         let mut effects = Vec::new();
         let bytes = survey.bytes();
         let pressed = self.press(bytes);
-        let first = self.first_to_stay(survey, now.wall_ms, pressed);
+        let idle = std::mem::replace(&mut self.surveyed_lsn, gauge.lsn) == gauge.lsn;
+        let goal = self.goal(idle).filter(|_| pressed);
+        let first = self.first_to_stay(survey, now.wall_ms, goal);
         let snapshots = kept::to_go(survey, first, &self.settings, now.wall_ms);
         let raised = survey.segments.get(first).filter(|_| first > 0);
         let removal = Removal {
@@ -286,7 +293,7 @@ impl Upkeep {
             snapshots,
             left_over: survey.left_over > 0,
         };
-        if !removal.is_nothing() {
+        if !removal.is_nothing() && !survey.being_read {
             effects.push(Effect::Remove(removal));
         }
         if pressed != self.pressed {
@@ -298,8 +305,9 @@ impl Upkeep {
             };
             effects.push(Effect::Pressed(pressed.then_some(pressure)));
         }
-        if pressed && self.would_help(survey, first, gauge, now) {
-            effects.push(Effect::Take);
+        if goal.is_some_and(|goal| self.would_help(survey, first, goal, now)) {
+            let newest = survey.snapshots.last().map_or(0, |newest| newest.begin);
+            effects.push(if gauge.lsn > newest { Effect::Take } else { Effect::Mark });
         }
         effects
     }
@@ -311,19 +319,25 @@ impl Upkeep {
         bytes > max || (self.pressed && bytes > max - max / 10)
     }
 
-    /// The index of the first segment that stays.
-    fn first_to_stay(&self, survey: &Survey, wall_ms: UnixMs, pressed: bool) -> usize {
+    /// What a log that is too large is cut down to. While it is written, the alarm goes on; when it is
+    /// not, there is nobody else to end it.
+    fn goal(&self, idle: bool) -> Option<u64> {
+        let max = self.settings.max_size?;
+        Some(if idle { max - max / 10 } else { max })
+    }
+
+    /// The index of the first segment that stays; above `goal` bytes retention gives way.
+    fn first_to_stay(&self, survey: &Survey, wall_ms: UnixMs, goal: Option<u64>) -> usize {
         let needed = needed_behind(survey);
         let horizon = kept::horizon(&self.settings, wall_ms);
         let anchor = kept::anchor(&survey.snapshots, horizon).map_or(0, |one| one.begin);
         let mut bytes = survey.bytes();
-        let max = self.settings.max_size.unwrap_or(u64::MAX);
         let mut first = 0;
         for (segment, next) in survey.segments.iter().zip(survey.segments.iter().skip(1)) {
             let last_lsn = next.first_lsn.saturating_sub(1);
             let old = horizon.is_some_and(|horizon| next.created_ms <= horizon);
             let old = old && last_lsn <= anchor;
-            let gives_way = pressed && bytes > max;
+            let gives_way = goal.is_some_and(|goal| bytes > goal);
             if last_lsn > needed || !(old || gives_way) {
                 break;
             }
@@ -335,18 +349,16 @@ impl Upkeep {
 
     /// Whether the log, which begins with the segment of this index, could be made smaller if there
     /// were another snapshot, and it is time for one.
-    fn would_help(&self, survey: &Survey, first: usize, gauge: Gauge, now: Now) -> bool {
+    fn would_help(&self, survey: &Survey, first: usize, goal: u64, now: Now) -> bool {
         let stays = survey.segments.get(first..).unwrap_or_default();
         let bytes: u64 = stays.iter().map(|segment| segment.bytes).sum();
-        let too_large = self.settings.max_size.is_some_and(|max| bytes > max);
         let held = survey.held.as_ref().map_or(Lsn::MAX, |held| held.behind);
         // The oldest is full, and nothing but a snapshot is missing for it to go.
         let free = stays.get(1).is_some_and(|next| next.first_lsn.saturating_sub(1) <= held);
-        let newest = survey.snapshots.last().map_or(0, |newest| newest.begin);
         let pause = PRESSED_EVERY.max(self.took * PRESSED_SHARE);
         let rested = now.instant.saturating_duration_since(self.last_at) >= pause;
         let may = self.retry_at.is_none_or(|at| now.instant >= at);
-        too_large && free && gauge.lsn > newest && self.began.is_none() && rested && may
+        bytes > goal && free && self.began.is_none() && rested && may
     }
 }
 

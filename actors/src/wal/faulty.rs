@@ -9,6 +9,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 use super::fs::{Filesystem, LogFile};
+use super::readers::Alone;
 
 /// What a call does, to aim faults at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,6 +314,10 @@ impl Filesystem for FaultyFs {
         disk.change(Call::Other)?;
         disk.names.remove(path);
         Ok(())
+    }
+
+    fn exclude_readers(&self, _dir: &Path) -> io::Result<Option<Alone>> {
+        Ok(Some(Alone::default()))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

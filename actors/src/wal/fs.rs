@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Access, Advice, access, fadvise};
 
+use super::readers::Alone;
 use crate::failpoint::{self, Point};
 
 /// One open file of the log. All methods take `&self`: a sync runs beside writes.
@@ -96,6 +97,13 @@ pub trait Filesystem: Clone + Send + Sync + 'static {
     /// # Errors
     /// Whatever the system reports.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Keeps readers of the segments in `dir` out, which may be other processes; `None` if there is
+    /// one. MUST NOT wait.
+    ///
+    /// # Errors
+    /// Whatever the system reports.
+    fn exclude_readers(&self, dir: &Path) -> io::Result<Option<Alone>>;
 
     /// Makes the entries of `dir` durable.
     ///
@@ -229,6 +237,10 @@ impl Filesystem for OsFs {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         }
+    }
+
+    fn exclude_readers(&self, dir: &Path) -> io::Result<Option<Alone>> {
+        Alone::try_in(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

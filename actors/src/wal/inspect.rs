@@ -13,6 +13,7 @@
 
 mod headers;
 mod known;
+mod snapshots;
 mod walk;
 
 use std::ops::ControlFlow;
@@ -24,6 +25,8 @@ use super::segment;
 use crate::clock::UnixMs;
 use crate::journal::{Item, Lsn};
 use known::Known;
+
+pub use snapshots::{SnapshotFlaw, SnapshotSummary, WholeSnapshot};
 
 /// Findings that are kept in full; further ones are counted.
 pub const MAX_FINDINGS: usize = 1000;
@@ -101,6 +104,10 @@ pub struct Inspection {
     pub manifest: Option<ManifestSummary>,
     /// The segments, by number.
     pub segments: Vec<SegmentSummary>,
+    /// The snapshots, the newest first; none if they were not read, see [`inspect_all`].
+    pub snapshots: Vec<SnapshotSummary>,
+    /// The log begins behind LSN 1, it is whole, and no snapshot is that stands for what was before.
+    pub baseless: bool,
     /// What is wrong, in the order of the log, and what is wrong with the manifest behind that; at
     /// most [`MAX_FINDINGS`].
     pub findings: Vec<Finding>,
@@ -115,10 +122,25 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// The worst of the findings.
+    /// The worst of the findings, and of what was found in the snapshots.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
+        let flaws = self.snapshots.iter().filter_map(|one| one.found.as_ref().err());
+        flaws.map(|flaw| flaw.verdict).fold(self.log_verdict(), Verdict::max)
+    }
+
+    /// The worst of the findings: whether a start accepts the log. It does so with a snapshot that
+    /// is not whole as long as it has another one, or all of the log.
+    #[must_use]
+    pub fn log_verdict(&self) -> Verdict {
         self.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Clean)
+    }
+
+    /// The snapshot that a start begins with: the newest that is whole and has the log behind it.
+    #[must_use]
+    pub fn base(&self) -> Option<(&SnapshotSummary, WholeSnapshot)> {
+        let mut usable = self.snapshots.iter().filter(|one| one.usable);
+        usable.find_map(|one| Some((one, *one.found.as_ref().ok()?)))
     }
 
     /// Records that a cut at the first finding would lose, as far as LSNs tell.
@@ -159,6 +181,24 @@ pub fn inspect(
     visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
 ) -> Result<Inspection, OpenError> {
     inspect_on(&OsFs, data, visit)
+}
+
+/// The same, without the records, but with every snapshot read to its end: whether a start would
+/// accept the directory, and with what. Takes about as long as a start.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn inspect_all(data: &Path) -> Result<Inspection, OpenError> {
+    inspect_all_on(&OsFs, data)
+}
+
+pub(super) fn inspect_all_on<F: Filesystem>(fs: &F, data: &Path) -> Result<Inspection, OpenError> {
+    // First, because beside a daemon the log behind them goes on.
+    let snapshots = snapshots::read(fs, data)?;
+    let mut report = inspect_on(fs, data, |_| ControlFlow::Continue(()))?;
+    report.snapshots = snapshots;
+    snapshots::hold_against(&mut report, data);
+    Ok(report)
 }
 
 pub(super) fn inspect_on<F: Filesystem>(

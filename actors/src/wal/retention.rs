@@ -58,6 +58,8 @@ pub struct Survey {
     pub left_over: u64,
     /// The hold that reaches back furthest.
     pub held: Option<Held>,
+    /// Another process is reading: nothing may go.
+    pub being_read: bool,
 }
 
 impl Survey {
@@ -133,6 +135,11 @@ impl<F: Filesystem> Retention<F> {
         let named = segment::list(&self.fs, &segments_dir(&self.data))?;
         let manifest = self.manifest.current();
         let mut survey = Survey { held: self.holds.lowest(), ..Survey::default() };
+        survey.being_read = self.fs.exclude_readers(&segments_dir(&self.data))?.is_none();
+        if survey.being_read {
+            let behind = manifest.floor.first_lsn.saturating_sub(1);
+            survey.held = Some(Held { who: "another process".into(), behind });
+        }
         let last = named.last().map(|(sequence, ..)| *sequence);
         for (sequence, _, path) in &named {
             if *sequence < manifest.floor.sequence {
@@ -154,9 +161,12 @@ impl<F: Filesystem> Retention<F> {
             });
         }
         self.headers.retain(|sequence, _| *sequence >= manifest.floor.sequence);
+        let found = self.snapshots.list()?;
         survey.snapshots = manifest
             .snapshots
             .iter()
+            // One that was put aside or removed by hand stands for nothing.
+            .filter(|one| found.iter().any(|(begin, _)| *begin == one.begin))
             .map(|one| SnapshotFacts {
                 begin: one.begin,
                 end: one.end,
@@ -165,11 +175,12 @@ impl<F: Filesystem> Retention<F> {
             })
             .collect();
         let listed = |begin: Lsn| manifest.snapshots.iter().any(|one| one.begin == begin);
-        let found = self.snapshots.list()?;
         survey.unlisted =
             found.into_iter().map(|(begin, _)| begin).filter(|begin| !listed(*begin)).collect();
         if let Some(newest) = last.filter(|last| *last > manifest.newest) {
-            // A segment has its name only when the one before is durable.
+            // A segment has its name only when the one before is durable. What the manifest says is
+            // there, the directory must say too.
+            self.fs.sync_dir(&segments_dir(&self.data))?;
             self.manifest.update(|manifest| {
                 manifest.newest = newest;
                 manifest.durable = manifest.durable.max(durable);
@@ -192,6 +203,10 @@ impl<F: Filesystem> Retention<F> {
     /// its room.
     pub fn remove(&mut self, removal: &Removal) -> io::Result<Removed> {
         let mut removed = Removed::default();
+        let Some(_alone) = self.fs.exclude_readers(&segments_dir(&self.data))? else {
+            removed.held_up = true;
+            return Ok(removed);
+        };
         let floor = removal.first.and_then(|first| self.headers.get(&first));
         let mut floor = floor.map(|(header, _)| Floor::at(header));
         if let Some(raised) = floor

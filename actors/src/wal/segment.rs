@@ -21,11 +21,12 @@
 //! of this program can tell a format that it does not read from damage.
 //!
 //! A segment gets its name only when its header is on disk (written as `.new`, synced, renamed,
-//! directory synced), so a named segment with a damaged header is corrupt, never torn.
+//! directory synced), so a named segment with a damaged header is corrupt, never torn. Nothing in it
+//! counts as durable before the directory is synced.
 //!
 //! Where segment *n + 1* begins, segment *n* ends: frames of *n* at or behind that LSN are
-//! superseded. That happens after a failed fsync, when frames that were not durable are written
-//! again to a fresh file.
+//! superseded. That happens when *n + 1* was prepared while *n* took more frames, and after a failed
+//! fsync: what was not durable is written again to a fresh file.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ const VERSIONS: Versions = Versions { format: 3, reader: 3, oldest: 3 };
 pub(super) const FORMAT_VERSION: u16 = VERSIONS.format;
 const MAGIC: &[u8; 8] = b"SEAWALL\n";
 /// The ending of a segment that has no name yet.
-pub(super) const UNNAMED: &str = ".new";
+const UNNAMED: &str = ".new";
 
 /// What a segment says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +134,11 @@ impl SegmentHeader {
     pub(super) fn file_name(&self) -> String {
         format!("{:020}-{:020}.wal", self.sequence, self.first_lsn)
     }
+
+    /// Where the segment is until it has its name.
+    pub(super) fn unnamed(&self, dir: &Path) -> PathBuf {
+        dir.join(self.file_name() + UNNAMED)
+    }
 }
 
 fn digest(header: &[u8; HEADER_LEN]) -> [u8; 32] {
@@ -171,8 +177,25 @@ pub(super) fn create<F: Filesystem>(
     header: &SegmentHeader,
     frames: &[u8],
 ) -> Result<F::File, CreateError> {
-    let named = dir.join(header.file_name());
-    let unnamed = named.with_extension("wal.new");
+    let file = prepare(fs, dir, header, frames)?;
+    name(fs, dir, header)?;
+    failpoint::hit(Point::SegmentDirSync);
+    fs.sync_dir(dir).map_err(CreateError::sync)?;
+    Ok(file)
+}
+
+/// Makes a segment that starts with `frames` and has no name yet. On return it is durable but for
+/// its place in the directory.
+///
+/// # Errors
+/// Whatever the file system reports, and whether it was a sync; the file may exist then.
+pub(super) fn prepare<F: Filesystem>(
+    fs: &F,
+    dir: &Path,
+    header: &SegmentHeader,
+    frames: &[u8],
+) -> Result<F::File, CreateError> {
+    let unnamed = header.unnamed(dir);
     fs.remove(&unnamed)?;
     let file = fs.create(&unnamed)?;
     failpoint::hit(Point::SegmentCreate);
@@ -182,11 +205,28 @@ pub(super) fn create<F: Filesystem>(
     }
     failpoint::hit(Point::SegmentSync);
     file.sync().map_err(CreateError::sync)?;
-    failpoint::hit(Point::SegmentRename);
-    fs.rename(&unnamed, &named)?;
-    failpoint::hit(Point::SegmentDirSync);
-    fs.sync_dir(dir).map_err(CreateError::sync)?;
     Ok(file)
+}
+
+/// Gives a segment that was prepared its name, which is durable when the directory is synced.
+///
+/// # Errors
+/// Whatever the file system reports; the segment may have its name all the same.
+pub(super) fn name<F: Filesystem>(fs: &F, dir: &Path, header: &SegmentHeader) -> io::Result<()> {
+    failpoint::hit(Point::SegmentRename);
+    fs.rename(&header.unnamed(dir), &dir.join(header.file_name()))
+}
+
+/// Removes segments that have no name yet: nothing was ever acknowledged from them. Returns the
+/// path where it failed.
+pub(super) fn clear_unnamed<F: Filesystem>(fs: &F, dir: &Path) -> Result<(), (PathBuf, io::Error)> {
+    for name in fs.list(dir).map_err(|error| (dir.to_owned(), error))? {
+        if name.strip_suffix(UNNAMED).is_some_and(|name| parse_name(name).is_some()) {
+            let path = dir.join(name);
+            fs.remove(&path).map_err(|error| (path, error))?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

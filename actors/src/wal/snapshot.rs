@@ -26,6 +26,7 @@
 //! in all but the last. Its checksum starts with an id that is made of the log's and begin, so a
 //! block of a snapshot that a disk puts into the log by mistake is no frame there.
 
+mod find;
 mod read;
 mod write;
 
@@ -42,7 +43,7 @@ use super::format::Versions;
 use super::frame::{Digest, LogId, halves, le};
 use super::fs::{Filesystem, OsFs};
 use super::holds::Holds;
-use super::manifest::ManifestFile;
+use super::manifest::{Manifest, ManifestFile};
 use super::retention::Retention;
 use crate::clock::{Clock, UnixMs};
 use crate::journal::Lsn;
@@ -209,10 +210,20 @@ impl<F: Filesystem> Snapshots<F> {
     /// # Errors
     /// The directory cannot be read.
     pub fn usable(&self) -> io::Result<Vec<(Lsn, PathBuf)>> {
-        let first_lsn = self.manifest.current().floor.first_lsn;
         let mut found = self.list()?;
-        found.retain(|(begin, _)| begin.saturating_add(1) >= first_lsn);
+        found.retain(|(begin, _)| self.has_log_behind(*begin));
         Ok(found)
+    }
+
+    /// Whether the log behind a snapshot that begins here was not deleted.
+    pub(super) fn has_log_behind(&self, begin: Lsn) -> bool {
+        begin.saturating_add(1) >= self.manifest.current().floor.first_lsn
+    }
+
+    /// Those that the manifest lists, whether they are there or not.
+    pub(super) fn listed(&self) -> Vec<(Lsn, PathBuf)> {
+        let listed = self.manifest.current().snapshots;
+        listed.iter().map(|one| (one.begin, self.path_of(one.begin))).collect()
     }
 
     /// Writes down that a snapshot was whole when it was read, and forgets those whose files are
@@ -240,7 +251,8 @@ impl<F: Filesystem> Snapshots<F> {
         Ok(())
     }
 
-    /// Moves a damaged snapshot to `quarantine/`, where it is kept. Blocks. Returns where it is.
+    /// Moves a damaged snapshot to `quarantine/`, where it is kept, and takes it from the
+    /// manifest's list. Blocks. Returns where it is.
     ///
     /// # Errors
     /// It could not be moved.
@@ -252,6 +264,18 @@ impl<F: Filesystem> Snapshots<F> {
         self.fs.rename(path, &aside)?;
         self.fs.sync_dir(&quarantine)?;
         self.fs.sync_dir(&self.dir())?;
+        let begin = begin_in(path);
+        let unlist = |manifest: &mut Manifest| {
+            manifest.snapshots.retain(|one| Some(one.begin) != begin);
+        };
+        if let Err(error) = self.manifest.update(unlist) {
+            // Retention does not count on a file that is not there.
+            tracing::warn!(
+                path = "snapshots",
+                %error,
+                "the manifest still lists a snapshot that was put aside, and cannot be written"
+            );
+        }
         Ok(aside)
     }
 }

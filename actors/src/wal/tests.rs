@@ -10,4 +10,6 @@ mod manifest;
 mod removed;
 mod repair;
 mod retention;
+mod segments;
 mod sim;
+mod snapshots;

@@ -13,12 +13,15 @@ mod cached;
 mod open;
 mod place;
 mod segments;
+mod successor;
 mod syncer;
+mod syncing;
 mod thread;
 mod trust;
 mod turn;
 
 pub(super) use open::read_header;
+pub(super) use syncer::{SyncJob, Synced};
 pub(super) use thread::{End, Orders, spawn};
 
 use std::io;
@@ -28,12 +31,13 @@ use std::time::{Duration, Instant};
 
 use self::cached::Cached;
 use self::place::Place;
+use self::syncing::Syncing;
 use self::trust::{FAILURES, PROOFS, Trust, WINDOW, probe};
 use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
 use super::intake::Intake;
 use super::pending::{Chunk, Pending};
-use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW, UNSYNCED_MAX, UNSYNCED_SOON};
+use super::settings::{FsyncMode, RETRY_EVERY, SYNC_EVERY, SYNC_SLOW};
 use super::stats::add;
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
@@ -72,6 +76,10 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     last_write: Instant,
     /// The segment must not be written or synced any more.
     broken: bool,
+    /// The segment's name is not durable yet: the next sync is of the directory too.
+    name_due: bool,
+    /// The next segment could not be prepared; no next try before this time.
+    prepare_at: Option<Instant>,
     /// A segment whose making failed half way; it has to go before anything else is written.
     leftover: Option<PathBuf>,
     /// No next try before this time.
@@ -86,22 +94,6 @@ pub(super) struct Writer<F: Filesystem, P: Release> {
     /// Before this time the thread writes alone: a write was slow.
     thread_only_until: Option<Instant>,
     due: Vec<P>,
-}
-
-/// A sync that runs beside the writing.
-#[derive(Debug)]
-struct Syncing {
-    upto: Lsn,
-    chain: Digest,
-    since: Instant,
-    said_slow: bool,
-}
-
-/// A sync to run beside the writing; its outcome goes to [`Writer::synced`].
-#[derive(Debug)]
-pub(super) struct SyncJob<L> {
-    pub(super) file: Arc<L>,
-    pub(super) sequence: u64,
 }
 
 /// What to do after a step.
@@ -325,93 +317,6 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         won
     }
 
-    // === syncing ===
-
-    fn unsynced(&self) -> usize {
-        self.older.len() + self.newer.len()
-    }
-
-    /// Whether writing has to wait for the running sync.
-    fn stalled(&self, now: Instant) -> bool {
-        let slow = self.intake.fsync() == FsyncMode::EverySec
-            && self
-                .syncing
-                .as_ref()
-                .is_some_and(|sync| now.saturating_duration_since(sync.since) >= SYNC_SLOW);
-        slow || (self.unsynced() >= UNSYNCED_MAX && self.written > self.durable)
-    }
-
-    fn begin_sync(&mut self, now: Instant) -> Option<SyncJob<F::File>> {
-        if self.broken || self.syncing.is_some() || self.written == self.durable {
-            return None;
-        }
-        let due = match self.intake.fsync() {
-            FsyncMode::EverySec => now >= self.sync_begun + SYNC_EVERY,
-            // `always` syncs where it writes.
-            FsyncMode::Always | FsyncMode::No => false,
-        };
-        let wanted = self.intake.sync_wanted() > self.durable;
-        let soon =
-            wanted || self.unsynced() >= UNSYNCED_SOON || self.len >= self.intake.segment_size();
-        if !due && !soon {
-            return None;
-        }
-        std::mem::swap(&mut self.older, &mut self.newer);
-        self.sync_begun = now;
-        self.syncing =
-            Some(Syncing { upto: self.written, chain: self.chain, since: now, said_slow: false });
-        Some(SyncJob { file: Arc::clone(&self.file), sequence: self.sequence })
-    }
-
-    /// The end of the sync that [`Plan::sync`] asked for.
-    pub(super) fn synced(&mut self, outcome: io::Result<()>, now: Instant) {
-        let Some(sync) = self.syncing.take() else { return };
-        failpoint::hit(Point::WriterSynced);
-        match outcome {
-            Ok(()) => {
-                self.intake.counters().synced(now.saturating_duration_since(sync.since));
-                self.older.clear();
-                self.older.shrink_to(UNSYNCED_SOON);
-                self.durable = sync.upto;
-                self.durable_chain = sync.chain;
-                self.publish();
-            }
-            Err(error) => {
-                let trouble = self.sync_failed(error);
-                self.suffer(&trouble, now);
-            }
-        }
-    }
-
-    /// Syncs here and now, everything that is written.
-    fn sync_now(&mut self, now: Instant) -> Result<(), Trouble> {
-        let begun = Instant::now();
-        self.sync_begun = now;
-        failpoint::hit(Point::WriterSync);
-        if let Err(error) = self.file.sync() {
-            return Err(self.sync_failed(error));
-        }
-        self.intake.counters().synced(begun.elapsed());
-        self.all_durable();
-        Ok(())
-    }
-
-    fn all_durable(&mut self) {
-        self.older.clear();
-        self.newer.clear();
-        self.newer.shrink_to(UNSYNCED_SOON);
-        self.durable = self.written;
-        self.durable_chain = self.chain;
-        self.publish();
-    }
-
-    fn sync_failed(&mut self, error: io::Error) -> Trouble {
-        add(&self.intake.counters().sync_errors, 1);
-        self.intake.taint(self.sequence);
-        self.broken = true;
-        Trouble { doing: "sync the log", source: error, in_sync: true }
-    }
-
     // === waiting ===
 
     fn next_look(&mut self, now: Instant, more: bool) -> Option<Instant> {
@@ -444,6 +349,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             }
         } else if self.recorded < self.durable {
             look(self.last_write + SEAL_AFTER);
+        }
+        // Later than now: what did not begin at its time is not wanted any more.
+        if let Some(at) = self.prepare_at.filter(|at| *at > now) {
+            look(at);
         }
         until
     }

@@ -7,7 +7,10 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use clap::Parser;
 use seawall_actors::journal::{Identity, Item, Note, Record};
-use seawall_actors::wal::inspect::{Entry, Finding, Inspection, ManifestSummary, SegmentSummary};
+use seawall_actors::wal::inspect::{
+    Entry, Finding, Inspection, ManifestSummary, SegmentSummary, SnapshotFlaw, SnapshotSummary,
+    WholeSnapshot,
+};
 use serde_json::Value;
 
 use super::*;
@@ -106,6 +109,21 @@ fn damaged() -> Inspection {
             frames: 4,
             records: 8,
         }],
+        snapshots: vec![
+            SnapshotSummary {
+                path: PathBuf::from("2.snap"),
+                begin: 7,
+                usable: true,
+                found: Err(SnapshotFlaw { verdict: Verdict::Corrupt, what: "it is torn".into() }),
+            },
+            SnapshotSummary {
+                path: PathBuf::from("1.snap"),
+                begin: 2,
+                usable: true,
+                found: Ok(WholeSnapshot { end: 3, entries: 2, bytes: 300 }),
+            },
+        ],
+        baseless: false,
         findings: vec![Finding {
             verdict: Verdict::Corrupt,
             path: PathBuf::from("s.wal"),
@@ -129,6 +147,8 @@ fn a_report_says_where_what_and_what_would_be_lost() {
         "manifest: generation 3, the log begins with segment 1",
         "MANIFEST.b is damaged; the other copy serves",
         "segments 1, bytes 900, frames 4, records 8, last LSN 10",
+        "corrupt: snapshot 2.snap: it is torn",
+        "snapshot: 1.snap is whole, LSN 2 to 3, entries 2, bytes 300\n",
         "corrupt: s.wal at offset 120, 80 bytes: it is wrong; LSN 5 to 6",
         "2 places more",
         "process 42 uses this directory",
@@ -143,6 +163,27 @@ fn a_report_says_where_what_and_what_would_be_lost() {
     assert_eq!(object["findings"][0]["last_lsn"], 6);
     assert_eq!(object["records_behind"], 6);
     assert_eq!(object["manifest"]["damaged"][0], "MANIFEST.b");
+    assert_eq!(
+        (&object["snapshots"][0]["what"], &object["begins_with"]),
+        (&"it is torn".into(), &2.into())
+    );
+}
+
+#[test]
+fn a_snapshot_that_is_not_whole_costs_nothing_while_there_is_another_base() {
+    let mut report = Inspection { findings: Vec::new(), more_findings: 0, ..damaged() };
+    assert_eq!(exit_for(report.verdict(), None), Exit::Corrupt);
+    let text = verify::as_text(&report, None);
+    for part in ["cannot be used: 1 of 2", "Nothing is lost", "from the snapshot of LSN 2"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    report.snapshots.pop();
+    assert!(verify::as_text(&report, None).contains("reads the whole log"));
+    report.snapshots.clear();
+    assert!(verify::as_text(&report, None).ends_with("clean: every frame fits\n"));
+    report.findings = damaged().findings;
+    report.baseless = true;
+    assert!(verify::as_text(&report, None).contains("unless a snapshot is put back"));
 }
 
 #[test]

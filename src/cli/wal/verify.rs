@@ -1,12 +1,13 @@
-//! `seawall wal verify`: is the log whole, and if not, what would be lost?
+//! `seawall wal verify`: are the log and its snapshots whole, and if not, what would be lost?
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
 use clap::Args;
 use seawall_actors::journal::Lsn;
 use seawall_actors::wal::OpenError;
-use seawall_actors::wal::inspect::{Finding, Inspection, SegmentSummary, Verdict, inspect};
+use seawall_actors::wal::inspect::{
+    Finding, Inspection, SegmentSummary, SnapshotSummary, Verdict, WholeSnapshot, inspect_all,
+};
 use serde_json::json;
 
 use super::{Holder, exit_for, unreadable, word};
@@ -39,13 +40,13 @@ pub(super) fn verify(data: &Path, args: &VerifyArgs) -> Exit {
 }
 
 fn look(data: &Path, holder: Option<Holder>) -> Result<Inspection, OpenError> {
-    let mut report = inspect(data, |_| ControlFlow::Continue(()));
+    let mut report = inspect_all(data);
     for _ in 1..TRIES {
         let settled = report.as_ref().is_ok_and(|report| report.verdict() < Verdict::Corrupt);
         if holder.is_none() || settled {
             break;
         }
-        report = inspect(data, |_| ControlFlow::Continue(()));
+        report = inspect_all(data);
     }
     report
 }
@@ -62,6 +63,9 @@ pub(super) fn as_text(report: &Inspection, holder: Option<Holder>) -> String {
         report.last_lsn,
     );
     out.push_str(&manifest(report));
+    for snapshot in &report.snapshots {
+        out.push_str(&snapshot_line(snapshot));
+    }
     for finding in &report.findings {
         out.push_str(&line(finding));
     }
@@ -97,6 +101,21 @@ fn manifest(report: &Inspection) -> String {
     out
 }
 
+fn snapshot_line(snapshot: &SnapshotSummary) -> String {
+    let SnapshotSummary { path, begin, usable, found } = snapshot;
+    let path = path.display();
+    match found {
+        Ok(WholeSnapshot { end, entries, bytes }) => {
+            let superseded = if *usable { "" } else { "; the log behind it is deleted" };
+            format!(
+                "snapshot: {path} is whole, LSN {begin} to {end}, entries {entries}, bytes \
+                 {bytes}{superseded}\n"
+            )
+        }
+        Err(flaw) => format!("{}: snapshot {path}: {}\n", word(flaw.verdict), flaw.what),
+    }
+}
+
 fn line(finding: &Finding) -> String {
     format!(
         "{}: {} at offset {}, {} bytes: {}{}\n",
@@ -119,8 +138,12 @@ fn lsns(first: Lsn, last: Option<Lsn>) -> String {
 
 fn conclusion(report: &Inspection) -> String {
     let intact = report.intact_lsn;
+    if report.log_verdict() <= Verdict::Torn && report.verdict() > Verdict::Torn {
+        return without_snapshots(report);
+    }
     match report.verdict() {
-        Verdict::Clean => "clean: every frame fits\n".to_owned(),
+        Verdict::Clean if report.snapshots.is_empty() => "clean: every frame fits\n".to_owned(),
+        Verdict::Clean => "clean: every frame fits, every snapshot is whole\n".to_owned(),
         Verdict::Torn => format!(
             "torn: a crash left an unfinished end. The next start cuts it off, keeps a copy in \
              quarantine/ and serves everything up to LSN {intact}\n"
@@ -129,6 +152,11 @@ fn conclusion(report: &Inspection) -> String {
             "other version: this program cannot judge the log; use the version that wrote it\n"
                 .to_owned()
         }
+        Verdict::Corrupt if report.baseless => format!(
+            "corrupt: a start refuses. Entries that were written last before the log's first record \
+             are lost, unless a snapshot is put back from quarantine/ or from a backup. The log \
+             itself is intact up to LSN {intact}: `seawall wal dump` prints it\n"
+        ),
         Verdict::Corrupt => {
             let behind = report.records_behind();
             let readable = report.readable_behind;
@@ -141,6 +169,22 @@ fn conclusion(report: &Inspection) -> String {
             )
         }
     }
+}
+
+/// The log is one that a start accepts, with what it has beside the snapshots that are not whole.
+fn without_snapshots(report: &Inspection) -> String {
+    let flawed = report.snapshots.iter().filter(|one| one.found.is_err()).count();
+    let instead = match report.base() {
+        Some((base, _)) => format!("goes on from the snapshot of LSN {}", base.begin),
+        None => "reads the whole log, which is still there from its first record on".to_owned(),
+    };
+    let all = report.snapshots.len();
+    format!(
+        "{}: snapshots that cannot be used: {flawed} of {all}. Nothing is lost: a start puts aside \
+         those that are damaged and {instead}. But something has changed these files: look at the \
+         disk\n",
+        word(report.verdict()),
+    )
 }
 
 /// The report for programs.
@@ -174,6 +218,23 @@ pub(super) fn as_json(report: &Inspection, holder: Option<Holder>) -> String {
             })
         })
         .collect();
+    let snapshots: Vec<_> = report
+        .snapshots
+        .iter()
+        .map(|snapshot| {
+            let (whole, flaw) = (snapshot.found.as_ref().ok(), snapshot.found.as_ref().err());
+            json!({
+                "file": snapshot.path.to_string_lossy(),
+                "verdict": word(flaw.map_or(Verdict::Clean, |flaw| flaw.verdict)),
+                "usable": snapshot.usable,
+                "begin": snapshot.begin,
+                "end": whole.map(|whole| whole.end),
+                "entries": whole.map(|whole| whole.entries),
+                "bytes": whole.map(|whole| whole.bytes),
+                "what": flaw.map(|flaw| &flaw.what),
+            })
+        })
+        .collect();
     let manifest = report.manifest.as_ref().map(|manifest| {
         json!({
             "generation": manifest.generation,
@@ -193,6 +254,8 @@ pub(super) fn as_json(report: &Inspection, holder: Option<Holder>) -> String {
         "records_behind": report.records_behind(),
         "readable_behind": report.readable_behind,
         "segments": segments,
+        "snapshots": snapshots,
+        "begins_with": report.base().map(|(base, _)| base.begin),
         "findings": findings,
         "more_findings": report.more_findings,
     });

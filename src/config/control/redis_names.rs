@@ -1,6 +1,7 @@
 //! Redis' names and ways of writing, over Seawall's keys.
 
 use super::super::directives;
+use super::super::events::EventClasses;
 use super::super::keys::{KEYS, Mapping};
 use super::super::settings::Settings;
 use super::super::units;
@@ -63,6 +64,7 @@ fn to_redis(mapping: Mapping, name: &str, value: &Value, settings: &Settings) ->
         (Mapping::OutputLimits, Value::Bytes(n)) => {
             format!("normal {n} 0 0 slave {n} 0 0 pubsub {} 0 0", settings.server.pubsub_buffer)
         }
+        (Mapping::EventClasses, _) => settings.server.notify_keyspace_events.to_string(),
         (Mapping::Words(words), Value::Text(text)) => words
             .iter()
             .find(|(_, seawall)| seawall == text)
@@ -107,6 +109,10 @@ pub(super) fn from_redis(mapping: Mapping, text: &str) -> Result<String, String>
             .map(|n| n.to_string())
             .ok_or_else(|| "argument must be a memory value".to_owned()),
         Mapping::Words(words) => word(words, text),
+        Mapping::EventClasses => match EventClasses::parse(text) {
+            Some(_) => Ok(text.to_owned()),
+            None => Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()),
+        },
         Mapping::LogLevel => word(&LEVELS, text),
         Mapping::Hosts | Mapping::Port | Mapping::OutputLimits => {
             Err("can't set immutable config".to_owned())

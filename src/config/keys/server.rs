@@ -149,6 +149,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "How many different channels and patterns may be subscribed to in all.",
     },
     Key {
+        path: "server.notify_keyspace_events",
+        kind: Kind::EventClasses,
+        default: r#""""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName { name: "notify-keyspace-events", mapping: Mapping::EventClasses }],
+        doc: "Which events of keys are published, in Redis' letters: K, E or both for the channels, and classes of events; empty for none.",
+    },
+    Key {
         path: "server.slowlog_slower_than",
         kind: Kind::Duration { min: Duration::from_micros(1), max: SLOWEST, zero: true },
         default: r#""10ms""#,

@@ -49,6 +49,7 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
         Kind::Directives => "(info|off|trace)(,[a-z_]{1,8}(::[a-z]{1,4})?=(debug|warn)){0,3}"
             .prop_map(Value::Text)
             .boxed(),
+        Kind::EventClasses => "[KEg$lshzxetdAnm]{0,6}".prop_map(Value::Text).boxed(),
         Kind::Addresses => {
             let address = prop_oneof!["[a-z]{1,9}:[1-9][0-9]{0,3}", "\\[::1\\]:[1-9][0-9]{0,3}"];
             proptest::collection::hash_set(address, 0..4)

@@ -4,6 +4,7 @@ use figment::value::{Num, Value as Raw};
 
 use super::{Kind, Value};
 use crate::config::address::Address;
+use crate::config::events::EventClasses;
 use crate::config::secret::Secret;
 use crate::config::units;
 
@@ -75,6 +76,10 @@ impl Kind {
                 crate::config::directives::check(text)?;
                 Ok(Value::Text(text.to_owned()))
             }
+            Self::EventClasses => match EventClasses::parse(text) {
+                Some(_) => Ok(Value::Text(text.to_owned())),
+                None => Err(unfit()),
+            },
             Self::Addresses => {
                 // As in the file, or bare: both are what people try in an environment variable.
                 let inside = text.trim().strip_prefix('[').map(str::trim_start);

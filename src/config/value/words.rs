@@ -32,6 +32,7 @@ impl Kind {
             Self::Size { .. } => "a size".to_owned(),
             Self::Enum(words) => format!("one of {}", quoted(words)),
             Self::Directives => "a log level or a list of directives".to_owned(),
+            Self::EventClasses => "letters of KEg$lshzxetdAnm".to_owned(),
             Self::Addresses => "a list of addresses".to_owned(),
             Self::Address => "an address".to_owned(),
             Self::Path { .. } => "a path".to_owned(),
@@ -63,6 +64,7 @@ impl Kind {
             ),
             Self::Enum(words) => quoted(words),
             Self::Directives => "a level, or module=level, separated by commas".to_owned(),
+            Self::EventClasses => "letters of KEg$lshzxetdAnm, or \"\"".to_owned(),
             Self::Addresses => "host:port, ...".to_owned(),
             Self::Address => "host:port, or \"\"".to_owned(),
             Self::Path { empty: true } => "a path, or \"\"".to_owned(),
@@ -93,6 +95,7 @@ impl Kind {
             }
             Self::Enum(words) => format!("\"{}\"", words.first().unwrap_or(&"")),
             Self::Directives => "\"info,seawall_actors::wal=debug\"".to_owned(),
+            Self::EventClasses => "\"KEA\"".to_owned(),
             Self::Addresses => "[\"127.0.0.1:6380\"]".to_owned(),
             Self::Address => "\"127.0.0.1:6381\"".to_owned(),
             Self::Path { .. } => "\"/var/lib/seawall\"".to_owned(),

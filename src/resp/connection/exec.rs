@@ -287,6 +287,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let command = queued.command;
                 let done = execute(command, run, &args, &mut keyspace, &mut reply, writable);
                 discard(keyspace.take_discarded());
+                let notices = keyspace.take_notices();
+                borrowed.note(notices);
                 borrowed.collect();
                 if let Err(code) = done {
                     self.daemon.stats.failed(queued.command, code.as_str());

@@ -303,6 +303,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
         let done = execute(command, run, args, &mut keyspace, reply, &writable);
         discard(keyspace.take_discarded());
+        let notices = keyspace.take_notices();
+        borrowed.note(notices);
         borrowed.collect();
         if let Err(code) = done {
             self.daemon.stats.failed(command, code.as_str());

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use seawall_actors::cache::store::{Expiry, KeyHasher, Store, StoreConfig};
-use seawall_actors::cache::{Cradle, Rebuild, Shard, ShardArgs};
+use seawall_actors::cache::{Cradle, Nobody, Rebuild, Shard, ShardArgs};
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::{Journal, Record, Records, Release};
 use seawall_actors::supervise::{
@@ -76,6 +76,7 @@ async fn shards(count: usize, journal: &Arc<Notebook>) -> (Shards, Tree) {
                 journal: Arc::clone(&journal) as _,
                 rebuild: Arc::new(NoRebuild),
                 config: watch::Sender::new(StoreConfig::default()).subscribe(),
+                audience: Arc::new(Nobody),
                 clock: Clock::manual(1),
             };
             (Shard::<ShardJob>::default(), args)
@@ -85,7 +86,7 @@ async fn shards(count: usize, journal: &Arc<Notebook>) -> (Shards, Tree) {
     }
     let options = TreeOptions { watchdog: Duration::from_secs(60), start_within: LEND_WITHIN };
     let tree = Tree::start(root, options).await.expect("the shards start");
-    (Shards::new(handles, KeyHasher::fixed(), Arc::clone(journal) as _), tree)
+    (Shards::new(handles, KeyHasher::fixed(), Arc::clone(journal) as _, Arc::new(Nobody)), tree)
 }
 
 fn every(shards: &Shards) -> ShardSet {

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 
+use crate::cache::audience::Audience;
 use crate::cache::store::Store;
 use crate::clock::UnixMs;
 use crate::journal::{Author, JournalError, Release};
@@ -9,8 +10,15 @@ use crate::journal::{Author, JournalError, Release};
 /// A batch of commands for one shard.
 pub trait Job: Send + 'static {
     /// Runs the batch. `writable` is `Err` while the log takes no writes: the job MUST refuse
-    /// its writes then, and may read.
-    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>);
+    /// its writes then, and may read. What the store tells of its keys goes to `audience`, command
+    /// by command; what is left of it is passed on when the batch is done.
+    fn run(
+        &mut self,
+        store: &mut Store,
+        now: UnixMs,
+        writable: &Result<(), JournalError>,
+        audience: &dyn Audience,
+    );
 
     /// Whose batch it is, for the log.
     fn author(&self) -> Option<&Author> {
@@ -20,8 +28,14 @@ pub trait Job: Send + 'static {
 
 /// A job travels through a mailbox and back by moves: boxed, those are of one word.
 impl<J: Job> Job for Box<J> {
-    fn run(&mut self, store: &mut Store, now: UnixMs, writable: &Result<(), JournalError>) {
-        (**self).run(store, now, writable);
+    fn run(
+        &mut self,
+        store: &mut Store,
+        now: UnixMs,
+        writable: &Result<(), JournalError>,
+        audience: &dyn Audience,
+    ) {
+        (**self).run(store, now, writable, audience);
     }
 
     fn author(&self) -> Option<&Author> {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::super::audience::Nobody;
 use super::super::store::{Expiry, Key, KeyHasher};
 use super::*;
 use crate::clock::UnixMs;
@@ -26,7 +27,13 @@ fn key(bytes: &str) -> Key<'_> {
 }
 
 impl Job for TestJob {
-    fn run(&mut self, store: &mut Store, now: UnixMs, _writable: &Result<(), JournalError>) {
+    fn run(
+        &mut self,
+        store: &mut Store,
+        now: UnixMs,
+        _writable: &Result<(), JournalError>,
+        _audience: &dyn Audience,
+    ) {
         match self {
             Self::Set(k) => store.set(0, key(k), b"v", Expiry::Never, now).unwrap(),
             Self::SetThenPanic(k) => {
@@ -117,6 +124,7 @@ async fn bench_with(
             journal: Arc::clone(&journal) as _,
             rebuild: Arc::clone(&rebuild),
             config: watch::Sender::new(StoreConfig::default()).subscribe(),
+            audience: Arc::new(Nobody),
             clock: Clock::manual(1),
         };
         (Shard::<TestJob>::default(), args)

@@ -1,6 +1,6 @@
 //! Whether a write fits, and who goes so that it does.
 
-use super::{Limit, Refusal, Round, Store};
+use super::{Event, Limit, Refusal, Round, Store};
 use crate::clock::UnixMs;
 use crate::journal::Record;
 
@@ -112,6 +112,7 @@ impl Store {
             let db = self.logical[usize::from(place.db)];
             self.effects.push(&Record::Evict { db, key: place.key() });
         }
+        self.tell(Event::EVICTED, slot);
         self.evicting(slot);
         self.detach(slot);
         self.committing = false;

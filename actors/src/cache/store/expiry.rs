@@ -1,6 +1,6 @@
 //! Entries whose time has come.
 
-use super::Store;
+use super::{Event, Store};
 use crate::clock::UnixMs;
 
 /// Wall time may go back by this much before the wheel is set anew, milliseconds.
@@ -52,6 +52,7 @@ impl Store {
             let db = self.logical[usize::from(place.db)];
             self.effects.push_expired(db, place.key());
         }
+        self.tell(Event::EXPIRED, slot);
         self.detach(slot);
         self.committing = false;
     }

@@ -2,7 +2,7 @@
 
 use super::slot::Slot;
 use super::table::Ref;
-use super::{EntryView, Key, Store};
+use super::{EntryView, Event, Key, Store};
 use crate::clock::UnixMs;
 
 impl Store {
@@ -11,6 +11,7 @@ impl Store {
     pub fn get(&mut self, db: u8, key: Key<'_>, now: UnixMs) -> Option<&[u8]> {
         let Some(slot) = self.find_live(db, key, now) else {
             self.stats.misses += 1;
+            self.notices.add(Event::KEY_MISS, db, Some(key.bytes));
             return None;
         };
         self.stats.hits += 1;
@@ -29,6 +30,7 @@ impl Store {
     pub fn read(&mut self, db: u8, key: Key<'_>, now: UnixMs) -> Option<EntryView<'_>> {
         let Some(slot) = self.find_live(db, key, now) else {
             self.stats.misses += 1;
+            self.notices.add(Event::KEY_MISS, db, Some(key.bytes));
             return None;
         };
         self.stats.hits += 1;

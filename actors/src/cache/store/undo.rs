@@ -8,7 +8,7 @@
 use hashbrown::HashTable;
 
 use super::table::spread;
-use super::{Store, StoreStats};
+use super::{Event, Store, StoreStats};
 use crate::clock::UnixMs;
 
 /// What a key was before the scope changed it.
@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Closes the scope and takes back what was done in it: values, expiries and counters are
-    /// as they were, its effects are dropped, watchers hear of nothing. What stays: an entry
+    /// as they were, its effects and notices are dropped, watchers hear of nothing. What stays: an entry
     /// that was read or overwritten counts as used, one that was deleted comes back as the one
     /// used last, and room that an index has grown by is kept, as after a deletion.
     ///
@@ -127,6 +127,7 @@ impl Store {
         }
         self.stats = stats;
         self.effects.clear();
+        self.notices.clear();
         self.committing = false;
     }
 
@@ -176,6 +177,7 @@ impl Store {
     /// hear of it.
     #[inline]
     pub(super) fn changing(&mut self, slot: u32) {
+        self.tell(Event::CHANGED, slot);
         if self.undo.is_some() {
             self.save(slot, false);
         } else {
@@ -191,6 +193,8 @@ impl Store {
     /// The entry in `slot` is new.
     #[inline]
     pub(super) fn appeared(&mut self, slot: u32) {
+        self.tell(Event::CHANGED, slot);
+        self.tell(Event::NEW, slot);
         let Some(undo) = &mut self.undo else { return self.notify(slot) };
         let place = self.slab.at(slot);
         if !undo.knows(place.db, place.hash, place.key()) {

@@ -93,6 +93,7 @@ impl World {
                     self.perform(effects);
                 }
                 Effect::Take => self.begin(),
+                Effect::Mark => self.write(1),
                 Effect::Remove(removal) => self.remove(&removal),
                 Effect::Pressed(pressure) => {
                     assert_ne!(self.pressed.last(), Some(&pressure.is_some()), "said twice");
@@ -373,6 +374,33 @@ fn a_log_without_a_base_gets_a_snapshot_at_once_and_does_not_wait_ever_longer() 
     assert_eq!(tries, [1, 6, 11, 16, 21]);
     world.pass(10_000_000);
     assert_eq!(world.taking, None, "it has one");
+}
+
+#[test]
+fn a_log_that_is_too_large_becomes_smaller_although_nobody_writes() {
+    for records in 34..120 {
+        let settings = UpkeepSettings { max_size: Some(4000), ..only(None, None) };
+        let mut world = World::new(settings);
+        world.write(records);
+        let large = world.disk.bytes() > 4000;
+        for _ in 0..40 {
+            world.pass(1000);
+            world.end(true);
+        }
+        assert!(world.disk.bytes() <= 4000, "{records}: {}", world.disk.bytes());
+        assert_eq!(
+            world.pressed.as_slice(),
+            if large { &[true, false][..] } else { &[] },
+            "{records}"
+        );
+        let then = (world.lsn, world.taken);
+        assert!(world.lsn <= records + 1 && world.taken <= 2, "{records}: {then:?}");
+        for _ in 0..1000 {
+            world.pass(1000);
+            world.end(true);
+        }
+        assert_eq!((world.lsn, world.taken), then, "that was enough");
+    }
 }
 
 #[test]

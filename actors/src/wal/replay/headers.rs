@@ -94,7 +94,8 @@ pub(super) fn find_on<F: Filesystem>(
     let doubled = copies.sound == 2;
     let recorded = copies.usable()?;
     if clear {
-        clear_unnamed(&fs, &dir)?;
+        segment::clear_unnamed(&fs, &dir)
+            .map_err(|(path, error)| io_error("remove an unfinished segment", &path)(error))?;
     }
     let mut found = segment::list(&fs, &dir).map_err(io_error("list", &dir))?;
     match &recorded {
@@ -129,17 +130,6 @@ pub(super) fn find_on<F: Filesystem>(
     let manifest = ManifestFile::new(fs.clone(), data, clock.clone(), manifest, doubled);
     let holds = Holds::new(floor.first_lsn);
     Ok(Opened { fs, data: data.to_owned(), clock, manifest, holds, segments, proven })
-}
-
-/// Removes segments that have no name yet: nothing was ever acknowledged from them.
-fn clear_unnamed<F: Filesystem>(fs: &F, dir: &Path) -> Result<(), OpenError> {
-    for name in fs.list(dir).map_err(io_error("list", dir))? {
-        if name.strip_suffix(segment::UNNAMED).is_some_and(|n| segment::parse_name(n).is_some()) {
-            let path = dir.join(name);
-            fs.remove(&path).map_err(io_error("remove", &path))?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes the first segment of a new log.

@@ -26,8 +26,8 @@ pub struct Seen {
 /// makes what the records are put into by `apply`, anew for each snapshot that is tried.
 /// `progress` hears of every mebibyte of log or so. Blocks, and verifies on a second thread.
 ///
-/// Takes no lock. Beside a daemon that deletes a segment, or is seen in the middle of a write, it
-/// may fail where another try does not.
+/// Beside a daemon it may fail, seen in the middle of a write, where another try does not. What keeps
+/// a daemon from deleting meanwhile is [`Reading`](crate::wal::Reading).
 ///
 /// # Errors
 /// [`OpenError`]: there is no log, or it is damaged, as for a start; what was applied until then

@@ -219,37 +219,6 @@ fn a_writer_that_dies_loses_nothing_and_writes_nothing_twice() {
     assert_eq!(replay(&sim.fs).unwrap().last_lsn, waiting);
 }
 
-#[test]
-fn segments_follow_one_another() {
-    let mut sim = sim(FsyncMode::EverySec);
-    for _ in 0..40 {
-        sim.append(5);
-        sim.step();
-        sim.finish_sync();
-    }
-    assert!(sim.intake.stats().segment > 3);
-    assert_eq!(replay(&sim.fs).unwrap().last_lsn, 200);
-}
-
-#[test]
-fn old_segments_leave_memory_and_stay_readable() {
-    let mut sim = sim(FsyncMode::EverySec);
-    for _ in 0..100 {
-        sim.append(5);
-        sim.step();
-        sim.finish_sync();
-    }
-    let forgotten = sim.fs.forgotten();
-    let wal = std::path::Path::new(super::sim::DATA).join("wal");
-    let segments = crate::wal::segment::list(&sim.fs, &wal).unwrap();
-    let paths: Vec<_> = segments.into_iter().map(|(.., path)| path).collect();
-    assert!(!forgotten.is_empty(), "{} segments", paths.len());
-    assert!(paths.starts_with(&forgotten), "once each, the oldest first");
-    let kept = paths.len() - forgotten.len();
-    assert!((3..=5).contains(&kept), "some full ones and the open one stay: {kept}");
-    assert_eq!(replay(&sim.fs).unwrap().last_lsn, 500);
-}
-
 /// Found by the crash test: a seal before a rotation was read as superseded, and the next
 /// segment seemed to continue something else.
 #[test]

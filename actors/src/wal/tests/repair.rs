@@ -117,7 +117,7 @@ fn a_sound_log_needs_no_repair() {
 }
 
 /// A snapshot that stands for everything up to `lsn`.
-fn take(fs: &FaultyFs, lsn: Lsn) {
+pub(super) fn take(fs: &FaultyFs, lsn: Lsn) {
     let opened = open_on(fs.clone(), Path::new(DATA), Clock::manual(5)).unwrap();
     opened.replay(0, |_, _| {}, |_| ControlFlow::Continue(())).unwrap();
     let mut writer = opened.snapshots().create(lsn).unwrap();
@@ -129,7 +129,7 @@ fn take(fs: &FaultyFs, lsn: Lsn) {
 }
 
 /// What a start makes of it: the begin of the snapshot that it loads, and the log's last LSN.
-fn start(fs: &FaultyFs) -> (Option<Lsn>, Lsn) {
+pub(super) fn start(fs: &FaultyFs) -> (Option<Lsn>, Lsn) {
     let mut opened = open_on(fs.clone(), Path::new(DATA), Clock::manual(6)).unwrap();
     let newest = opened
         .snapshots()

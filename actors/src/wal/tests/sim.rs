@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::journal::{Journal, JournalError, Lsn, Record, RecordBatch, Release};
 use crate::wal::faulty::{FaultyFile, FaultyFs};
-use crate::wal::fs::{Filesystem, LogFile};
+use crate::wal::fs::Filesystem;
 use crate::wal::intake::Intake;
 use crate::wal::pending::Pending;
 use crate::wal::replay::{OpenError, ReplayReport, open_on};
@@ -131,7 +131,7 @@ impl Sim {
     pub(super) fn succeed(&mut self) -> Result<(), String> {
         self.writer = None;
         if let Some(job) = self.job.take()
-            && job.file.sync().is_err()
+            && job.run(&self.fs, &Path::new(DATA).join("wal")).sync.is_err()
         {
             self.intake.taint(job.sequence);
         }
@@ -184,8 +184,8 @@ impl Sim {
 
     pub(super) fn finish_sync(&mut self) {
         if let Some(job) = self.job.take() {
-            let outcome = job.file.sync();
-            if outcome.is_err() {
+            let outcome = job.run(&self.fs, &Path::new(DATA).join("wal"));
+            if outcome.sync.is_err() {
                 self.intake.taint(job.sequence);
             }
             if let Some(writer) = &mut self.writer {

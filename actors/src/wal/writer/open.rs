@@ -72,7 +72,10 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let ground = intake.ground();
         ground.know(header.log);
         ground.find((header.sequence > known).then(|| Floor::at(&header)));
-        // A predecessor may have died between naming this segment and the directory's sync.
+        // A predecessor may have died with the next segment prepared, or between naming this one and
+        // the directory's sync.
+        segment::clear_unnamed(&fs, dir)
+            .map_err(|(path, source)| SeatError::Io { path, source })?;
         fs.sync_dir(dir).map_err(io(dir))?;
 
         let published = intake.written();
@@ -137,6 +140,8 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             sync_begun: now,
             last_write: now,
             broken,
+            name_due: false,
+            prepare_at: None,
             leftover: None,
             retry_at: None,
             path,

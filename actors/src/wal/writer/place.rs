@@ -82,7 +82,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
                 event = "read_only",
                 %error,
                 "the log's directory cannot be changed: the segment that is being written takes \
-                 writes, and when it is full they are refused"
+                 writes, and at twice its size they are refused"
             ),
             (Ok(()), true) => {
                 tracing::info!(

@@ -1,4 +1,5 @@
-//! From one segment to the next: because it is full, or because it can't be trusted any more.
+//! From one segment to the next where writing waits for it: because every write waits for the disk
+//! anyway, the next one could not be prepared, or this one can't be trusted any more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,23 +14,12 @@ use crate::wal::segment::{self, CreateError, SegmentHeader};
 use crate::wal::settings::FsyncMode;
 use crate::wal::stats::add;
 
-/// A full segment with less than this unsynced is synced on the spot: it takes no longer than
-/// to wait for the sync thread. With more, a sync beside the writing goes first.
-const SYNC_INLINE: usize = 1 << 20;
-
 impl<F: Filesystem, P: Release> Writer<F, P> {
-    /// Begins the next segment if this one is full. The full one is durable before its successor
-    /// exists: what follows a segment proves that nothing of it was lost.
+    /// Begins the next segment if this one is full and none is prepared beside the writing. The
+    /// full one is durable before its successor exists: what follows a segment proves that nothing
+    /// of it was lost.
     pub(super) fn rotate_if_due(&mut self, now: Instant) -> Result<(), Trouble> {
-        let size = self.intake.segment_size();
-        if self.len < size || self.syncing.is_some() {
-            return Ok(());
-        }
-        // Writing may outrun the sync thread; at twice the size it has to wait.
-        let inline = self.newer.len() <= SYNC_INLINE
-            || self.len >= 2 * size
-            || self.intake.fsync() == FsyncMode::Always;
-        if !inline {
+        if !self.rotates_inline() || self.syncing.is_some() {
             return Ok(());
         }
         if self.zeroed > self.len {
@@ -42,8 +32,16 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         failpoint::hit(Point::WriterRotate);
         self.look(now)?;
         let header = self.next_header(self.written + 1, self.chain);
-        self.make(&header, &[])?;
-        Ok(())
+        self.make(&header, &[])
+    }
+
+    /// Whether the segment is full, and waiting for the next one the way to it.
+    pub(super) fn rotates_inline(&self) -> bool {
+        let size = self.intake.segment_size();
+        // Beside the writing all would be written twice, and in `always` synced twice.
+        let inline = self.intake.fsync() == FsyncMode::Always || self.zeroed > self.len;
+        // Writing may outrun the sync thread, or nothing can be prepared; here it has to wait.
+        self.len >= 2 * size || (self.len >= size && inline)
     }
 
     /// Leaves a segment whose sync or write has failed: everything that is not durable is
@@ -59,7 +57,6 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         self.make(&header, &frames)?;
         self.chain = chain;
         self.written = written;
-        self.len += frames.len() as u64;
         self.broken = false;
         self.all_durable();
         tracing::warn!(
@@ -73,7 +70,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     }
 
     /// Copies whole frames to `out` with a chain that starts at `chain`.
-    fn relink(&self, mut frames: &[u8], mut chain: Digest, out: &mut Vec<u8>) -> Digest {
+    pub(super) fn relink(&self, mut frames: &[u8], mut chain: Digest, out: &mut Vec<u8>) -> Digest {
         while let Ok(header) = FrameHeader::decode(frames, &self.log) {
             let Ok(len) = usize::try_from(header.frame_len()) else { break };
             let Some((whole, rest)) = frames.split_at_checked(len) else { break };
@@ -85,7 +82,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         chain
     }
 
-    fn next_header(&self, first_lsn: Lsn, link: Digest) -> SegmentHeader {
+    pub(super) fn next_header(&self, first_lsn: Lsn, link: Digest) -> SegmentHeader {
         SegmentHeader {
             format: segment::FORMAT_VERSION,
             log: self.log,
@@ -102,30 +99,42 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
         let file = match segment::create(&self.fs, &self.dir, header, frames) {
             Ok(file) => file,
             Err(error) => {
-                // It may have its name already, and would then cut off whatever the old segment
-                // takes from here on.
                 self.leftover = Some(path);
-                let counters = self.intake.counters();
-                let CreateError { in_sync, source } = error;
-                add(if in_sync { &counters.sync_errors } else { &counters.write_errors }, 1);
-                return Err(Trouble { doing: "begin a new log segment", source, in_sync });
+                return Err(self.not_made(error));
             }
         };
+        self.enter(header, file, frames.len());
+        self.name_due = false;
+        Ok(())
+    }
+
+    /// What it means that a segment could not be made. Where it may have its name it has to be the
+    /// leftover: it would cut off whatever the old segment takes from here on.
+    pub(super) fn not_made(&self, error: CreateError) -> Trouble {
+        let counters = self.intake.counters();
+        let CreateError { in_sync, source } = error;
+        add(if in_sync { &counters.sync_errors } else { &counters.write_errors }, 1);
+        Trouble { doing: "begin a new log segment", source, in_sync }
+    }
+
+    /// Moves to a segment that was made, behind `frames` bytes of frames in it.
+    pub(super) fn enter(&mut self, header: &SegmentHeader, file: F::File, frames: usize) {
+        let path = self.dir.join(header.file_name());
         failpoint::hit(Point::WriterRotated);
         self.file = Arc::new(file);
         self.cached.push(std::mem::replace(&mut self.path, path), self.len);
         self.sequence = header.sequence;
-        self.len = segment::HEADER_LEN as u64;
+        self.len = (segment::HEADER_LEN + frames) as u64;
         self.zeroed = 0;
+        self.prepare_at = None;
         self.chain = header.digest();
         self.durable_chain = self.chain;
         self.intake.taint(0);
         let counters = self.intake.counters();
         add(&counters.rotations, 1);
-        add(&counters.bytes, (segment::HEADER_LEN + frames.len()) as u64);
+        add(&counters.bytes, self.len);
         counters.segment.store(self.sequence, Ordering::Relaxed);
-        counters.segment_bytes.store(self.len + frames.len() as u64, Ordering::Relaxed);
-        Ok(())
+        counters.segment_bytes.store(self.len, Ordering::Relaxed);
     }
 
     /// Removes a segment whose making has failed, durably, before anything else is written.

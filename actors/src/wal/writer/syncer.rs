@@ -1,22 +1,60 @@
 //! The thread behind the writer: it does what waits for the disk while the writer goes on.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-use super::SyncJob;
 use crate::failpoint::{self, Point};
 use crate::journal::Release;
 use crate::wal::fs::{Filesystem, LogFile};
 use crate::wal::intake::Intake;
+use crate::wal::segment::{self, CreateError, SegmentHeader};
+
+/// A sync to run beside the writing; its outcome goes to [`super::Writer::synced`].
+#[derive(Debug)]
+pub(in crate::wal) struct SyncJob<L> {
+    pub(in crate::wal) file: Arc<L>,
+    pub(in crate::wal) sequence: u64,
+    /// The file's name is to be made durable too.
+    pub(super) name: bool,
+    /// The segment to prepare when that is done.
+    pub(super) next: Option<SegmentHeader>,
+}
+
+/// What came of a [`SyncJob`].
+#[derive(Debug)]
+pub(in crate::wal) struct Synced<L> {
+    pub(in crate::wal) sync: io::Result<()>,
+    /// The segment that was prepared, if one was to be, and the sync went well.
+    pub(super) next: Option<Result<L, CreateError>>,
+}
+
+impl<L: LogFile> SyncJob<L> {
+    /// Does it. `dir` is where the segments are.
+    pub(in crate::wal) fn run<F: Filesystem<File = L>>(&self, fs: &F, dir: &Path) -> Synced<L> {
+        let sync = self.sync(fs, dir);
+        let next = self.next.as_ref().filter(|_| sync.is_ok());
+        Synced { sync, next: next.map(|header| segment::prepare(fs, dir, header, &[])) }
+    }
+
+    fn sync<F: Filesystem<File = L>>(&self, fs: &F, dir: &Path) -> io::Result<()> {
+        self.file.sync()?;
+        if self.name {
+            failpoint::hit(Point::SegmentDirSync);
+            fs.sync_dir(dir)?;
+        }
+        Ok(())
+    }
+}
 
 /// A thread that syncs, one file at a time. Dropping it waits for the sync that runs: whoever
 /// opens the log next must know how that ended.
 #[derive(Debug)]
 pub(super) struct Syncer<L> {
     jobs: Option<Sender<Job<L>>>,
-    outcomes: Receiver<io::Result<()>>,
+    outcomes: Receiver<Synced<L>>,
     running: bool,
     dead: bool,
     thread: Option<JoinHandle<()>>,
@@ -32,6 +70,7 @@ enum Job<L> {
 impl<L: LogFile> Syncer<L> {
     pub(super) fn spawn<F: Filesystem<File = L>, P: Release>(
         fs: F,
+        dir: PathBuf,
         intake: Intake<P>,
     ) -> io::Result<Self> {
         let (jobs, todo) = channel::<Job<L>>();
@@ -47,8 +86,8 @@ impl<L: LogFile> Syncer<L> {
                     }
                 };
                 failpoint::hit(Point::SyncerSync);
-                let outcome = job.file.sync();
-                if outcome.is_err() {
+                let outcome = job.run(&fs, &dir);
+                if outcome.sync.is_err() {
                     // Before anyone hears of it: the writer may be dead by now.
                     intake.taint(job.sequence);
                 }
@@ -85,7 +124,7 @@ impl<L: LogFile> Syncer<L> {
         self.dead
     }
 
-    pub(super) fn outcome(&mut self) -> Option<io::Result<()>> {
+    pub(super) fn outcome(&mut self) -> Option<Synced<L>> {
         if !self.running {
             return None;
         }
@@ -94,7 +133,8 @@ impl<L: LogFile> Syncer<L> {
             Err(TryRecvError::Empty) => return None,
             Err(TryRecvError::Disconnected) => {
                 self.dead = true;
-                Err(io::Error::other("the sync thread has died"))
+                let sync = Err(io::Error::other("the sync thread has died"));
+                Synced { sync, next: None }
             }
         };
         self.running = false;

@@ -87,7 +87,7 @@ fn run<F: Filesystem, P: Release>(fs: F, dir: PathBuf, clock: Clock, orders: &Or
         Ok(writer) => Arc::new(Desk::new(intake.clone(), writer)),
         Err(error) => return End::Failed(error.to_string()),
     };
-    let mut syncer = match Syncer::spawn(fs, intake.clone()) {
+    let mut syncer = match Syncer::spawn(fs, dir, intake.clone()) {
         Ok(syncer) => syncer,
         Err(error) => return End::Failed(format!("cannot start the sync thread: {error}")),
     };

@@ -1,5 +1,6 @@
 //! Setting and removing expiries: EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT, PERSIST.
 
+use seawall_actors::cache::store::Event;
 use seawall_actors::clock::UnixMs;
 
 use crate::resp::args::Args;
@@ -69,6 +70,7 @@ fn change(
     };
     if changed {
         ks.expire_at(key, Some(at));
+        ks.note(if at <= ks.now() { Event::DEL } else { Event::EXPIRE }, key);
     }
     reply.int(i64::from(changed));
     Ok(())
@@ -138,6 +140,7 @@ pub fn persist(
     let expires = ks.peek(key).is_some_and(|entry| entry.expires_at.is_some());
     if expires {
         ks.expire_at(key, None);
+        ks.note(Event::PERSIST, key);
     }
     reply.int(i64::from(expires));
     Ok(())

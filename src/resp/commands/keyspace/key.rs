@@ -1,5 +1,7 @@
 //! Single keys: DEL, UNLINK, EXISTS, TOUCH, TYPE.
 
+use seawall_actors::cache::store::Event;
+
 use crate::resp::args::Args;
 use crate::resp::keyspace::{Keyspace, Scope};
 use crate::resp::refusal::Refusal;
@@ -9,7 +11,11 @@ use crate::resp::reply::Reply;
 pub fn del(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let deleted = args.from(1).filter(|bytes| {
         let key = ks.key(bytes);
-        ks.remove(key)
+        let removed = ks.remove(key);
+        if removed {
+            ks.note(Event::DEL, key);
+        }
+        removed
     });
     reply.count(deleted.count());
     Ok(())

@@ -6,7 +6,7 @@ use crate::resp::integer;
 use crate::resp::keyspace::{Keyspace, Scope};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use seawall_actors::cache::store::Key;
+use seawall_actors::cache::store::{Event, Key};
 
 /// RENAME key newkey
 pub fn rename(
@@ -16,8 +16,7 @@ pub fn rename(
 ) -> Result<(), Refusal> {
     let (from, to) = source_and_destination(ks, args)?;
     if from.bytes != to.bytes {
-        let db = ks.db();
-        transfer(ks, from, to, db)?;
+        rename_entry(ks, from, to)?;
     }
     reply.ok();
     Ok(())
@@ -33,8 +32,7 @@ pub fn renamenx(
     // The same name twice is a name that is taken.
     let free = !ks.exists(to);
     if free {
-        let db = ks.db();
-        transfer(ks, from, to, db)?;
+        rename_entry(ks, from, to)?;
     }
     reply.int(i64::from(free));
     Ok(())
@@ -47,6 +45,14 @@ fn source_and_destination<'k>(
 ) -> Result<(Key<'k>, Key<'k>), Refusal> {
     let (from, to) = (ks.first(args), ks.key(args.get(2)));
     if ks.exists(from) { Ok((from, to)) } else { Err(Refusal::NoSuchKey) }
+}
+
+fn rename_entry(ks: &mut Keyspace<'_>, from: Key<'_>, to: Key<'_>) -> Result<(), Refusal> {
+    let db = ks.db();
+    transfer(ks, from, to, db)?;
+    ks.note(Event::RENAME_FROM, from);
+    ks.note(Event::RENAME_TO, to);
+    Ok(())
 }
 
 /// Takes an entry from one key and puts it under another, or back if there is no room for it.
@@ -93,6 +99,7 @@ pub fn copy(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Re
         return Ok(());
     }
     store.set(to_db, to, &value, expiry, now)?;
+    ks.note_in(to_db, Event::COPY_TO, to);
     reply.int(1);
     Ok(())
 }
@@ -113,6 +120,8 @@ pub fn move_key(
     let moves = store.exists(db, key, now) && !store.exists(to_db, key, now);
     if moves {
         transfer(ks, key, key, to_db)?;
+        ks.note(Event::MOVE_FROM, key);
+        ks.note_in(to_db, Event::MOVE_TO, key);
     }
     reply.int(i64::from(moves));
     Ok(())

@@ -1,6 +1,6 @@
 //! INCRBYFLOAT.
 
-use seawall_actors::cache::store::Expiry;
+use seawall_actors::cache::store::{Event, Expiry};
 
 use super::extended::{self, Value};
 use crate::resp::args::Args;
@@ -29,6 +29,7 @@ pub fn incrbyfloat(
     let text = sum.print();
     ks.scope.limits.check_value(text.len())?;
     ks.set(key, text.as_bytes(), expiry)?;
+    ks.note(Event::INCR_BY_FLOAT, key);
     reply.bulk(text.as_bytes());
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! INCR, DECR, INCRBY, DECRBY.
 
-use seawall_actors::cache::store::Expiry;
+use seawall_actors::cache::store::{Event, Expiry};
 
 use crate::resp::args::Args;
 use crate::resp::integer;
@@ -54,6 +54,7 @@ fn add(
         .checked_add(by)
         .ok_or_else(|| Refusal::other("ERR increment or decrement would overflow"))?;
     ks.set(key, itoa::Buffer::new().format(sum).as_bytes(), expiry)?;
+    ks.note(Event::INCR_BY, key);
     reply.int(sum);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Several values at once: MGET, MSET, MSETNX.
 
-use seawall_actors::cache::store::{Eviction, Expiry, Key};
+use seawall_actors::cache::store::{Event, Eviction, Expiry, Key};
 
 use super::super::expiry::lasting;
 use crate::resp::args::Args;
@@ -75,6 +75,10 @@ fn set_all(ks: &mut Keyspace<'_>, args: &Args<'_>) -> Result<(), Refusal> {
             undo(ks, before);
             return Err(refusal);
         }
+    }
+    for (key, _) in pairs(args) {
+        let key = ks.key(key);
+        ks.note(Event::SET, key);
     }
     Ok(())
 }

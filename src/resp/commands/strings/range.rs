@@ -1,5 +1,7 @@
 //! Parts of a value: GETRANGE, SETRANGE, APPEND.
 
+use seawall_actors::cache::store::Event;
+
 use crate::resp::args::Args;
 use crate::resp::integer;
 use crate::resp::keyspace::{Keyspace, Scope};
@@ -54,6 +56,7 @@ pub fn setrange(
     check_length(ks, had, offset.saturating_add(bytes.len()))?;
     let Scope { db, now, .. } = ks.scope;
     reply.count(ks.store(key).set_range(db, key, offset, bytes, now)?);
+    ks.note(Event::SET_RANGE, key);
     Ok(())
 }
 
@@ -68,6 +71,7 @@ pub fn append(
     check_length(ks, had, had.saturating_add(tail.len()))?;
     let Scope { db, now, .. } = ks.scope;
     reply.count(ks.store(key).append(db, key, tail, now)?);
+    ks.note(Event::APPEND, key);
     Ok(())
 }
 

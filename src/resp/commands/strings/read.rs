@@ -1,5 +1,7 @@
 //! Reading one value: GET, STRLEN, GETDEL, GETEX.
 
+use seawall_actors::cache::store::Event;
+
 use super::expiry_option::Unit;
 use crate::resp::args::Args;
 use crate::resp::keyspace::Keyspace;
@@ -32,7 +34,9 @@ pub fn getdel(
 ) -> Result<(), Refusal> {
     let key = ks.first(args);
     reply.bulk_or_null(ks.get(key));
-    ks.remove(key);
+    if ks.remove(key) {
+        ks.note(Event::DEL, key);
+    }
     Ok(())
 }
 
@@ -52,11 +56,13 @@ pub fn getex(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> R
         Change::Persist => {
             if ks.peek(key).is_some_and(|entry| entry.expires_at.is_some()) {
                 ks.expire_at(key, None);
+                ks.note(Event::PERSIST, key);
             }
         }
         Change::Expire(unit, time) => {
             let at = unit.read(args.get(time), &ks.scope, "getex")?;
             ks.expire_at(key, Some(at));
+            ks.note(if at <= ks.now() { Event::DEL } else { Event::EXPIRE }, key);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Writing one value: SET and its older relatives.
 
-use seawall_actors::cache::store::{Expiry, Key};
+use seawall_actors::cache::store::{Event, Expiry, Key};
 
 use super::expiry_option::Unit;
 use crate::resp::args::Args;
@@ -82,6 +82,7 @@ pub fn set(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Res
     if args.len() == 3 {
         ks.scope.limits.check_value(value.len())?;
         ks.set(key, value, Expiry::Default)?;
+        ks.note(Event::SET, key);
         reply.ok();
         return Ok(());
     }
@@ -102,12 +103,25 @@ pub fn set(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> Res
         Condition::Equals(i) => ks.peek(key).is_some_and(|entry| entry.value == args.get(i)),
     };
     if holds {
-        ks.set(key, value, expiry)?;
+        write(ks, key, value, expiry)?;
     }
     match (options.get, holds) {
         (true, _) => {}
         (false, true) => reply.ok(),
         (false, false) => reply.null(),
+    }
+    Ok(())
+}
+
+/// Writes and tells what Redis tells of it.
+fn write(ks: &mut Keyspace<'_>, key: Key<'_>, value: &[u8], expiry: Expiry) -> Result<(), Refusal> {
+    ks.set(key, value, expiry)?;
+    ks.note(Event::SET, key);
+    if let Expiry::At(at) = expiry {
+        ks.note(Event::EXPIRE, key);
+        if at <= ks.now() {
+            ks.note(Event::EXPIRED, key);
+        }
     }
     Ok(())
 }
@@ -123,7 +137,7 @@ pub fn setnx(ks: &mut Keyspace<'_>, args: &Args<'_>, reply: &mut Reply<'_>) -> R
     ks.scope.limits.check_value(value.len())?;
     let absent = !ks.exists(key);
     if absent {
-        ks.set(key, value, Expiry::Default)?;
+        write(ks, key, value, Expiry::Default)?;
     }
     reply.int(i64::from(absent));
     Ok(())
@@ -153,7 +167,7 @@ fn set_expiring(
     let (key, value) = (ks.first(args), args.get(3));
     let at = unit.read(args.get(2), &ks.scope, command)?;
     ks.scope.limits.check_value(value.len())?;
-    ks.set(key, value, Expiry::At(at))?;
+    write(ks, key, value, Expiry::At(at))?;
     reply.ok();
     Ok(())
 }
@@ -167,5 +181,5 @@ pub fn getset(
     let (key, value) = (ks.first(args), args.get(2));
     ks.scope.limits.check_value(value.len())?;
     reply.bulk_or_null(ks.get(key));
-    ks.set(key, value, Expiry::Default)
+    write(ks, key, value, Expiry::Default)
 }

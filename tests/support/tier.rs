@@ -1,0 +1,55 @@
+//! A daemon with a Redis behind it, and a proxy between the two.
+
+use super::proxy::Proxy;
+use super::redis::RedisServer;
+use super::{Daemon, Setup, wait_until};
+
+/// How many links it has.
+pub const LINKS: u64 = 2;
+
+/// The link that tries alone while there is none.
+pub const LEAD: &str = "links/redis-link-0";
+
+/// The three of them. The daemon ends first.
+pub struct Tier {
+    pub daemon: Daemon,
+    pub proxy: Proxy,
+    pub redis: RedisServer,
+}
+
+impl Tier {
+    /// A daemon before a server with these settings; `None` without a redis-server.
+    pub fn start(redis: &[&str]) -> Option<Self> {
+        let redis = RedisServer::listening(redis)?;
+        Some(Self::before(redis, |setup, proxy| {
+            setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+        }))
+    }
+
+    /// A daemon before this server, with settings that may depend on where the proxy is. It waits
+    /// much longer than anything takes that is well, and much shorter than a test has patience.
+    pub fn before(redis: RedisServer, settings: impl FnOnce(Setup, &Proxy) -> Setup) -> Self {
+        redis.connect();
+        let proxy = Proxy::before(redis.address());
+        let setup = Setup::new()
+            .with("redis.timeout", r#""150ms""#)
+            .with("redis.connect_timeout", r#""150ms""#)
+            .with("redis.ping_every", r#""50ms""#)
+            .with("redis.breaker_cool_down", r#""100ms""#)
+            .with("redis.breaker_max_cool_down", r#""200ms""#)
+            .with("redis.links", &LINKS.to_string());
+        let tier = Self { daemon: settings(setup, &proxy).start(), proxy, redis };
+        tier.wait_linked();
+        tier
+    }
+
+    /// Waits until every link has a connection and nobody doubts it.
+    #[track_caller]
+    pub fn wait_linked(&self) {
+        wait_until("every link is up", || {
+            let counts = self.proxy.counts();
+            let closed = self.daemon.node(LEAD).is_some_and(|lead| lead["breaker"] == "closed");
+            closed && counts.open == LINKS && counts.in_flight == 0
+        });
+    }
+}
