@@ -214,7 +214,9 @@ async fn start(
     let load = recovery.load.take();
 
     let past = Past::new(recovery.past());
-    let wiring = tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin);
+    let keeping = recovery::outbox(&recovery, settings).await?;
+    let wiring =
+        tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin, keeping);
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
     let listeners = Arc::new(Listeners::new(pubsub.clone(), &settings.server));
     let (handles, journal) = (wiring.shards.clone(), recovery.journal.clone());

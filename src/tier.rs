@@ -1,5 +1,9 @@
 //! The second tier: a Redis or Valkey behind the cache.
 
+mod write;
+
+pub use write::{Parts, WriteSide};
+
 use seawall_actors::policy::breaker::WindowKind;
 use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
 use seawall_actors::redis::{Link, Pool};
@@ -15,13 +19,22 @@ pub const LINKS: &str = "links";
 pub struct Tier {
     /// The connections.
     pub pool: Pool,
+    /// The write side.
+    pub writes: WriteSide,
 }
 
 impl Tier {
     /// A tier whose links are not started yet.
     #[must_use]
     pub fn new(settings: &Redis) -> Self {
-        Self { pool: Pool::new(settings.link.clone()) }
+        let writes = WriteSide::new(settings.outbox);
+        Self { pool: Pool::new(settings.link.clone()), writes }
+    }
+
+    /// New settings.
+    pub fn configure(&self, settings: Redis) {
+        self.writes.configure(settings.outbox);
+        self.pool.configure(settings.link);
     }
 
     /// The supervisor of the links.

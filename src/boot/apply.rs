@@ -130,8 +130,8 @@ impl Applier for Links {
         }
         match (&self.0, &new.redis) {
             (Some(tier), Some(redis)) => {
-                let (pool, link) = (tier.pool.clone(), redis.link.clone());
-                Ok(Box::new(move || pool.configure(link)))
+                let (tier, redis) = (tier.clone(), redis.clone());
+                Ok(Box::new(move || tier.configure(redis)))
             }
             (None, None) => Ok(Box::new(|| {})),
             (None, Some(_)) => {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use seawall_actors::redis::LinkSettings;
+use seawall_actors::redis::outbox::OutboxSettings;
 
 use super::address::Address;
 use super::events::EventClasses;
@@ -88,6 +89,8 @@ pub struct Server {
 pub struct Redis {
     /// Where it is, and how the connections are kept.
     pub link: LinkSettings,
+    /// How writes get there.
+    pub outbox: OutboxSettings,
     /// How many connections.
     pub links: usize,
     /// So many failed connections in a row open the breaker.

@@ -57,6 +57,7 @@ enum Part {
     PubSub,
     Log,
     Snapshots,
+    Outbox,
     Tree,
     Daemon,
     Process,
@@ -77,6 +78,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::PubSub,
         Part::Log,
         Part::Snapshots,
+        Part::Outbox,
         Part::Tree,
         Part::Daemon,
         Part::Process,
@@ -98,6 +100,7 @@ impl Source for Reading {
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
+            Part::Outbox => "redis_outbox",
             Part::Tree => "tree",
             Part::Daemon => "daemon",
             Part::Process => "process",
@@ -116,6 +119,9 @@ impl Source for Reading {
                 .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
             Part::Snapshots => {
                 daemon.snapshots.current().map_or_else(Sample::new, |s| metrics::snapshots(&s))
+            }
+            Part::Outbox => {
+                daemon.outbox_stats().map_or_else(Sample::new, |stats| metrics::outbox(&stats))
             }
             Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
                 metrics::tree(&tree.root, &View::degraded(&**daemon))

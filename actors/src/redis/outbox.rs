@@ -53,8 +53,8 @@ use crate::wal::{Hold, HoldError, Holds, Tail};
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// The cursor is written down at most so often.
 const CURSOR_EVERY: Duration = Duration::from_secs(5);
-/// Who holds the log, for people.
-const WHO: &str = "redis-outbox";
+/// Who holds the log, as [`crate::wal::Held::who`] has it.
+pub const WHO: &str = "redis-outbox";
 
 /// Who wins when somebody else wrote to Redis meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -152,8 +152,8 @@ impl<F: Filesystem> Follower<F> {
             };
             let io = || io_error("read", &place.path);
             let Place { log, offset, chain, next_lsn, .. } = place;
-            let mut reader = SegmentReader::of_frames(&place.file, log, offset, chain, next_lsn)
-                .map_err(io())?;
+            let mut reader =
+                SegmentReader::of_frames(&place.file, log, offset, chain, next_lsn).map_err(io())?;
             let mut position = self.position;
             let end = loop {
                 if reader.next_lsn() > upto || records >= portion.records || bytes >= portion.bytes
@@ -164,7 +164,8 @@ impl<F: Filesystem> Follower<F> {
                     Next::Frame { header, payload, .. } => {
                         let origin = Origin { lsn: header.first_lsn, wall_ms: header.wall_ms };
                         let brought = hand_out(payload, origin, position, &mut visit);
-                        records += brought.map_err(|error| malformed(&place.path, offset, error))?;
+                        records +=
+                            brought.map_err(|error| malformed(&place.path, offset, error))?;
                         bytes += payload.len();
                         position = position.max(header.next_lsn().saturating_sub(1));
                     }

@@ -247,7 +247,7 @@ impl<P: Release> Intake<P> {
 }
 
 impl<P: Release> Journal<P> for Intake<P> {
-    fn append(&self, batch: &mut RecordBatch, parked: Option<P>) -> Lsn {
+    fn append(&self, batch: &mut RecordBatch, mut parked: Option<P>) -> Lsn {
         failpoint::hit(Point::IntakeAppend);
         let mut queue = self.queue();
         let gate = self.shared.gate.load(Ordering::Relaxed);
@@ -265,6 +265,9 @@ impl<P: Release> Journal<P> for Intake<P> {
             return lsn;
         }
         let lsn = self.enqueue(&mut queue, batch, parked.as_ref());
+        if let Some(reply) = &mut parked {
+            reply.logged(lsn);
+        }
         if gate == OPEN && queue.pending.len() > MAX_PENDING {
             self.shared.gate.store(FULL, Ordering::Release);
         }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, Identity};
+use seawall_actors::redis::outbox::OutboxStats;
 use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::{Change, Event, History};
 
@@ -41,6 +42,7 @@ pub struct FakeBackend {
     pub shards: Vec<Option<ShardStats>>,
     pub stats: Stats,
     pub log: Option<LogStatus>,
+    pub outbox: Option<OutboxStats>,
     pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
     /// What was asked for, in words.
@@ -75,6 +77,7 @@ impl FakeBackend {
             shards: vec![Some(ShardStats::default())],
             stats: Stats::new(),
             log: None,
+            outbox: None,
             snapshots: None,
             degraded: Vec::new(),
             asked: Mutex::default(),
@@ -172,6 +175,10 @@ impl Backend for FakeBackend {
 
     fn ops_per_sec(&self) -> u64 {
         13
+    }
+
+    fn outbox(&self) -> Option<OutboxStats> {
+        self.outbox.clone()
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

@@ -242,9 +242,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             answers.push(done.then_some(out));
         }
         borrowed.keep();
-        let settled = borrowed.finish().await;
-        if let (true, Err(error)) = (writes, settled) {
-            return Err(outcome_unknown(&error));
+        match borrowed.finish().await {
+            Err(error) if writes => return Err(outcome_unknown(&error)),
+            Ok(lsn) if writes && lsn > 0 && db == 0 => daemon.written(lsn).await,
+            _ => {}
         }
         reply.array(queue.len());
         for (queued, answered) in queue.iter().zip(answers) {

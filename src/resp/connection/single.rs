@@ -311,6 +311,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         match borrowed.finish().await {
             Err(error) if command.flags.has(Flags::WRITE) => Err(outcome_unknown(&error)),
+            Ok(lsn) if lsn > 0 && view.db == 0 && command.flags.has(Flags::WRITE) => {
+                self.daemon.written(lsn).await;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

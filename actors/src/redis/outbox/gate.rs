@@ -37,6 +37,10 @@ pub enum OutboxState {
 }
 
 impl OutboxState {
+    /// What [`OutboxState::name`] may be.
+    pub const NAMES: [&'static str; 5] =
+        ["starting", "in_step", "catching_up", "reconciling", "waiting"];
+
     /// As metrics and INFO call it.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -300,10 +300,9 @@ impl Pump {
         let Portion { records, bytes } = self.portion;
         let full = more && (batch.records() as usize >= records || batch.bytes() >= bytes);
         self.portion = match full {
-            true => Portion {
-                records: (records * 2).min(RECORDS.1),
-                bytes: (bytes * 2).min(BYTES.1),
-            },
+            true => {
+                Portion { records: (records * 2).min(RECORDS.1), bytes: (bytes * 2).min(BYTES.1) }
+            }
             false => self.portion,
         };
         // Replies do not wait for what has gathered before them.

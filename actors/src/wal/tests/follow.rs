@@ -63,7 +63,8 @@ fn campaign(seed: u64, fsync: FsyncMode) -> usize {
 
 #[test]
 fn a_follower_gets_every_record_once_whatever_the_disk_does() {
-    let seed = std::env::var("SEAWALL_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
+    let seed =
+        std::env::var("SEAWALL_SEED").map_or_else(|_| rand::random(), |s| s.parse().unwrap());
     println!("SEAWALL_SEED={seed}");
     let mut seeds = SmallRng::seed_from_u64(seed);
     let mut segments = 0;
@@ -87,5 +88,8 @@ fn a_follower_learns_that_what_it_wants_is_gone() {
     sim.fs.remove_all(&segments[0].2);
     let read = follower.read(sim.intake.settled(), ALL, |_| {});
     let begins: Lsn = segments[1].1;
-    assert!(matches!(read, Err(RangeError::Gone { begins: b, wanted: 0 }) if b == begins), "{read:?}");
+    assert!(
+        matches!(read, Err(RangeError::Gone { begins: b, wanted: 0 }) if b == begins),
+        "{read:?}"
+    );
 }

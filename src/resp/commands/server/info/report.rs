@@ -9,6 +9,7 @@ use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::stats::StatsSnapshot;
 use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::clock::UnixMs;
+use seawall_actors::redis::outbox::OutboxStats;
 
 /// How long INFO waits for shards that do not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -35,6 +36,7 @@ pub(super) struct Report {
     pub stats: StatsSnapshot,
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
+    pub outbox: Option<OutboxStats>,
     /// Of a pure cache: as if none had ever been taken.
     pub snapshots: SnapshotNumbers,
     pub degraded: Vec<String>,
@@ -72,6 +74,7 @@ impl Report {
             stats: daemon.stats(),
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
+            outbox: daemon.outbox(),
             snapshots: daemon.snapshots().unwrap_or_default(),
             degraded: daemon.degraded(),
             process: Process::read(),
