@@ -37,5 +37,6 @@ mod statistics;
 mod supervision;
 mod tier_faults;
 mod tier_links;
+mod tier_writes;
 mod transactions;
 mod wal_tools;
