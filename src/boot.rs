@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use seawall_actors::clock::Clock;
 use seawall_actors::metrics::Published;
-use seawall_actors::supervise::{Tree, TreeEnd, TreeOptions};
+use seawall_actors::supervise::{Condition, Conditions, Tree, TreeEnd, TreeOptions};
 use seawall_actors::watch::Seen;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -35,6 +35,7 @@ pub(crate) use self::recovery::wal_settings;
 
 use self::dependencies::{Dependencies, Failure, Kind};
 use self::signals::{Asked, Signals};
+use crate::acl::Gate;
 use crate::audience::Listeners;
 use crate::cli::RunArgs;
 use crate::config::settings::{LogFormat, Settings};
@@ -206,8 +207,9 @@ async fn start(
             "missing; going on without it (startup.fail_fast = false)"
         );
     }
-    let missing =
-        dependencies.failures.iter().map(|f| format!("{}: {}", f.dependency, f.details)).collect();
+    let conditions = Conditions::new();
+    let missing = dependencies.failures.iter().map(|failure| missing(&conditions, failure));
+    let missing = missing.collect();
     let data = dependencies.data.map(Arc::new);
     let loading = Arc::new(Loading::new(data.is_some(), clock.unix_ms()));
     let mut recovery = recovery::open(data.as_ref(), settings, &clock, &loading).await?;
@@ -215,8 +217,14 @@ async fn start(
 
     let past = Past::new(recovery.past());
     let keeping = recovery::outbox(&recovery, settings).await?;
-    let wiring =
-        tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin, keeping);
+    let wiring = tree::Wiring::new(
+        settings,
+        &recovery,
+        &clock,
+        dependencies.sockets,
+        dependencies.admin,
+        keeping,
+    );
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
     let listeners = Arc::new(Listeners::new(pubsub.clone(), &settings.server));
     let (handles, journal) = (wiring.shards.clone(), recovery.journal.clone());
@@ -227,6 +235,7 @@ async fn start(
         listeners,
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
+        gate: Gate::default(),
         slow: Slow::default(),
         loading,
         log: Arc::clone(&recovery.log),
@@ -235,6 +244,7 @@ async fn start(
         metrics: Published::new(),
         tier: wiring.tier.clone(),
         tree: OnceLock::new(),
+        conditions: conditions.clone(),
         missing,
         life,
         generation: AtomicU64::new(1),
@@ -245,12 +255,16 @@ async fn start(
     // Before anybody can connect and change a setting.
     apply::install(&daemon, &telemetry, &wiring);
     let root = wiring.root(&daemon, recovery, &telemetry, seen, on_change).map_err(internal)?;
-    let options =
-        TreeOptions { watchdog: settings.supervision.watchdog, start_within: TREE_WITHIN };
+    let options = TreeOptions {
+        watchdog: settings.supervision.watchdog,
+        start_within: TREE_WITHIN,
+        conditions,
+    };
     let tree = Tree::start(root, options).await.map_err(|error| internal(error.to_string()))?;
     // Set once, here.
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
+    apply::follow_users(&daemon);
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }
@@ -283,6 +297,14 @@ fn room_for_clients(settings: &Settings) -> Result<usize, Failure> {
         }
         room => Ok(room),
     }
+}
+
+/// What the start goes on without is a condition for as long as the daemon lives.
+fn missing(conditions: &Conditions, failure: &Failure) -> Condition {
+    // One line in the log tells of it already.
+    let condition = conditions.declare("startup", failure.dependency.as_str()).quiet();
+    condition.set(&format!("{}: {}", failure.dependency, failure.details));
+    condition
 }
 
 /// Resolves once, when the load has ended; never, if there is none. Safe to cancel.

@@ -18,11 +18,13 @@ use seawall_actors::cache::{Audience, Parked, ShardMsg, ShardStats};
 use seawall_actors::clock::{Clock, UnixMs};
 use seawall_actors::journal::Journal;
 use seawall_actors::metrics::Published;
-use seawall_actors::supervise::{CallError, Handle, Reason, TreeHandle, Unknown};
+use seawall_actors::supervise::{
+    CallError, Condition, Conditions, Handle, Reason, TreeHandle, Unknown,
+};
 use seawall_actors::wal;
 use tokio::sync::watch;
 
-use self::snapshots::Wanting;
+use crate::acl::Gate;
 use crate::audience::Listeners;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
@@ -55,6 +57,8 @@ pub struct Daemon {
     pub sockets: Sockets,
     /// Server-wide numbers.
     pub stats: Arc<Stats>,
+    /// What came of logins and checks.
+    pub gate: Gate,
     /// What was slow.
     pub slow: Slow,
     /// How far the dataset is loaded.
@@ -71,8 +75,11 @@ pub struct Daemon {
     pub tier: Option<Tier>,
     /// The supervision tree; set once it stands.
     pub tree: OnceLock<TreeHandle>,
-    /// What could not be started and is done without (`startup.fail_fast = false`).
-    pub missing: Vec<String>,
+    /// What its parts declare about themselves.
+    pub conditions: Conditions,
+    /// What could not be started and is done without (`startup.fail_fast = false`), for as long as
+    /// the daemon lives.
+    pub missing: Vec<Condition>,
     /// Start, readiness, stop.
     pub life: Life,
     /// Which configuration is in force.
@@ -88,14 +95,13 @@ impl std::fmt::Debug for Daemon {
 }
 
 impl Daemon {
-    /// What is wrong with snapshots and with the room for the log.
-    fn wanting(&self) -> impl Iterator<Item = Wanting> {
-        self.snapshots.current().into_iter().flat_map(snapshots::wanting)
-    }
-
-    /// Parts of the tree that gave up and are left down.
-    pub fn given_up(&self) -> impl Iterator<Item = Reason> + use<> {
-        self.tree.get().map(TreeHandle::degraded).unwrap_or_default().into_iter()
+    /// What is not as it should be while the daemon goes on: parts that gave up, and conditions.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<Reason> {
+        match self.tree.get() {
+            Some(tree) => tree.degraded(),
+            None => self.conditions.current().into_iter().map(Reason::from).collect(),
+        }
     }
 
     /// Counts the configurations that took effect; 1 is the one of the start.

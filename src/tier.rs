@@ -1,40 +1,129 @@
 //! The second tier: a Redis or Valkey behind the cache.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `question` | what is asked of the tier about a key, and what it answers |
+//! | `flights` | questions under way: one per key, however many ask |
+//! | `news` | what the tier tells the shards |
+//! | `write` | the write side in the tree, and the replies that wait for it |
 
+mod flights;
+mod news;
+mod question;
+#[cfg(test)]
+mod tests;
 mod write;
 
-pub use write::{Parts, WriteSide};
+use std::sync::Arc;
+use std::time::Duration;
 
+use seawall_actors::cache::TierArgs;
+use seawall_actors::cache::store::TIERED;
+use seawall_actors::clock::Clock;
 use seawall_actors::policy::breaker::WindowKind;
 use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
-use seawall_actors::redis::{Link, Pool};
+use seawall_actors::redis::{Link, Pool, PoolState};
 use seawall_actors::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec};
 
+use tokio::sync::watch;
+
+use self::flights::{Flights, Patience};
+pub use self::news::News;
+pub use self::question::{Answer, Found, TierView, Want};
+pub use self::write::{Parts, WriteSide};
 use crate::config::settings::Redis;
 
 /// Where the links stand in the tree.
 pub const LINKS: &str = "links";
 
-/// What the daemon has of its second tier.
+/// What the daemon has of its second tier. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Tier {
     /// The connections.
     pub pool: Pool,
     /// The write side.
     pub writes: WriteSide,
+    flights: Arc<Flights>,
+    /// What the shards are told.
+    pub news: Arc<News>,
+    reading: Arc<watch::Sender<Reading>>,
+    revalidate_after: Arc<watch::Sender<Duration>>,
+}
+
+/// How reads deal with a tier that is slow, or gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    patience: Patience,
+    negative_ms: u64,
+    stale_ms: u64,
+}
+
+impl Reading {
+    fn of(settings: &Redis) -> Self {
+        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            patience: Patience { hard: settings.link.timeout, soft: settings.soft_timeout },
+            negative_ms: ms(settings.negative_ttl),
+            stale_ms: ms(settings.stale_if_error),
+        }
+    }
 }
 
 impl Tier {
     /// A tier whose links are not started yet.
     #[must_use]
-    pub fn new(settings: &Redis) -> Self {
-        let writes = WriteSide::new(settings.outbox);
-        Self { pool: Pool::new(settings.link.clone()), writes }
+    pub fn new(settings: &Redis, news: News, clock: Clock) -> Self {
+        let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
+        let flights = Flights::new(pool.clone(), clock, Arc::clone(&news));
+        Self {
+            pool,
+            flights: Arc::new(flights),
+            news,
+            reading: Arc::new(watch::Sender::new(Reading::of(settings))),
+            revalidate_after: Arc::new(watch::Sender::new(settings.revalidate_after)),
+            writes: WriteSide::new(settings.outbox),
+        }
     }
 
-    /// New settings.
-    pub fn configure(&self, settings: Redis) {
+    /// New settings, live.
+    pub fn configure(&self, settings: &Redis) {
+        self.pool.configure(settings.link.clone());
         self.writes.configure(settings.outbox);
-        self.pool.configure(settings.link);
+        self.reading.send_replace(Reading::of(settings));
+        self.revalidate_after.send_replace(settings.revalidate_after);
+    }
+
+    /// What a shard follows of the tier.
+    #[must_use]
+    pub fn for_shard(&self) -> TierArgs {
+        TierArgs {
+            acknowledged: self.news.follow(),
+            revalidate_after: self.revalidate_after.subscribe(),
+        }
+    }
+
+    /// How commands on a database ask the tier; `None` for one that has none.
+    #[must_use]
+    pub fn near(&self, db: u8) -> Option<TierView> {
+        (db == TIERED).then(|| {
+            let Reading { negative_ms, stale_ms, .. } = *self.reading.borrow();
+            let reachable = !matches!(self.pool.state(), PoolState::Open { .. });
+            TierView { reachable, negative_ms, stale_ms }
+        })
+    }
+
+    /// Asks, and waits for the answers within `redis.timeout`; where memory has something to
+    /// serve in its place, within `redis.soft_timeout`.
+    pub async fn fetch(&self, wants: Vec<Want>) -> Vec<Answer> {
+        let patience = self.reading.borrow().patience;
+        self.flights.ask(wants, patience).await
+    }
+
+    /// Asks behind the readers' backs; the answers go to the shards.
+    pub fn refresh(&self, wants: Vec<Want>) {
+        if !wants.is_empty() {
+            self.flights.refresh(&wants, self.reading.borrow().patience.hard);
+        }
     }
 
     /// The supervisor of the links.
@@ -70,22 +159,4 @@ fn restart(settings: &Redis) -> Result<Restart, String> {
     })
     .map_err(|why| why.to_string())?;
     Ok(Restart { hold: Some(hold), delay: Backoff::default(), ..Restart::default() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::keys;
-
-    #[test]
-    fn every_value_that_the_keys_allow_makes_a_breaker() {
-        let max = |path| match keys::find(path).expect(path).kind {
-            crate::config::value::Kind::Duration { max, .. } => max,
-            _ => panic!("{path} is a duration"),
-        };
-        let half_open =
-            (max("redis.connect_timeout") + max("redis.timeout") + max("redis.ping_every")) * 2;
-        assert!(half_open <= BreakerOptions::MAX_TIME);
-        assert!(max("redis.breaker_max_cool_down") <= BreakerOptions::MAX_TIME);
-    }
 }

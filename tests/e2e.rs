@@ -37,6 +37,8 @@ mod statistics;
 mod supervision;
 mod tier_faults;
 mod tier_links;
+mod tier_reads;
 mod tier_writes;
 mod transactions;
+mod users;
 mod wal_tools;

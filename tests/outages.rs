@@ -268,6 +268,14 @@ fn removed_for_good() -> (Daemon, Raw) {
     client.run("SW.DRILL POINT fs.create return(EACCES)");
     fs::remove_dir_all(daemon.dir().join("data/wal")).expect("the log's folder");
     is_noticed(&mut daemon);
+    // Everybody who looks after it is told, and reads go on.
+    wait_until("the log to be called impaired", || {
+        let (status, body) = http::get(daemon.admin(), "/readyz");
+        status == 200 && body.contains("writes_refused")
+    });
+    let info = client.run("INFO seawall").text();
+    assert!(info.contains("degraded:1") && info.contains(":wal: "), "{info}");
+    assert!(client.run("SW.TREE").text().contains("writes_refused: "));
     (daemon, client)
 }
 
@@ -319,6 +327,9 @@ fn a_log_that_was_moved_away_and_back_at_once_goes_on() {
         fs::rename(&away, &wal).unwrap_or_else(|again| panic!("{raced}, {again}"));
     }
     heals(&mut client);
+    wait_until("the log to be called well", || {
+        !http::get(daemon.admin(), "/readyz").1.contains("writes_refused")
+    });
     client.run("SW.DRILL POINT fs.create");
     daemon.kill();
     daemon.restart();

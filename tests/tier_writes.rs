@@ -84,6 +84,7 @@ fn every_kind_of_write_gets_to_redis() {
     let daemon = setup(&redis).start();
     let (mut c, mut r) = (daemon.connect(), redis.connect());
     r.run("SET theirs untouched");
+    r.run("SET gone 1");
     for line in [
         "SET a 1",
         "INCRBY a 41",
@@ -91,7 +92,7 @@ fn every_kind_of_write_gets_to_redis() {
         "APPEND b y",
         "PERSIST b",
         "MSET c 1 d 2 e 3",
-        "DEL c",
+        "DEL c gone",
         "EXPIRE d 1000",
         "SETRANGE e 2 z",
         "RENAME d f",
@@ -105,6 +106,7 @@ fn every_kind_of_write_gets_to_redis() {
     wait_in_step(&mut c);
     let there = held(&mut r);
     assert_eq!(there.get("theirs").map(|(v, _)| v.as_str()), Some("untouched"));
+    assert!(!there.contains_key("gone"), "it is deleted there though it was never here");
     assert!(!there.contains_key("elsewhere"));
     r.run("DEL theirs");
     wait_equal(&mut c, &mut r);
@@ -272,7 +274,7 @@ fn who_wins_after_an_outage_is_as_configured() {
 #[test]
 fn the_log_is_let_go_when_it_is_full_and_everything_is_compared_then() {
     let Some(mut redis) = RedisServer::listening(&[]) else { return };
-    let mut daemon = setup(&redis)
+    let daemon = setup(&redis)
         .with("wal.segment_size", r#""1MiB""#)
         .with("wal.max_size", r#""4MiB""#)
         .with("wal.retention", r#""1s""#)

@@ -11,7 +11,7 @@ pub use audience::{Audience, Nobody};
 pub use cradle::Cradle;
 pub use loan::{Loan, LoanSlip};
 pub use shard::{
-    DatabaseStats, Exported, Job, NotExported, Outcome, Parked, Rebuild, Shard, ShardArgs,
-    ShardMsg, ShardStats,
+    DatabaseStats, Exported, Heard, Job, NotExported, Outcome, Parked, Rebuild, Shard, ShardArgs,
+    ShardMsg, ShardStats, TierArgs, TierNews,
 };
 pub use sweeper::{SweepTarget, Sweeper, SweeperArgs};

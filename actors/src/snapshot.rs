@@ -14,6 +14,7 @@ mod aside;
 mod disk;
 mod pace;
 mod take;
+mod troubles;
 pub mod upkeep;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use tokio::task::AbortHandle;
 use tracing::{error, info};
 
 use self::disk::Work;
+pub use self::troubles::Troubles;
 use self::upkeep::{Effect, Event, Gauge, Now, Pressure, Upkeep, UpkeepSettings};
 use crate::cache::{Job, Parked, ShardMsg};
 use crate::clock::{Clock, UnixMs};
@@ -46,8 +48,6 @@ pub struct SnapshotStatus {
     pub took: Option<Duration>,
     /// Why the last one failed; `None` if it did not.
     pub failure: Option<Arc<str>>,
-    /// Since when they have been failing.
-    pub failing_since: Option<Instant>,
     /// Snapshots taken since the start.
     pub taken: u64,
     /// Snapshots that failed since the start.
@@ -75,12 +75,8 @@ pub struct DiskStatus {
     pub deleted: u64,
     /// The log is larger than it may be.
     pub pressure: Option<Pressure>,
-    /// Since when it is.
-    pub pressed_since: Option<Instant>,
     /// Why the disk could not be looked at, or room not be made, the last time; `None` if it could.
     pub failure: Option<Arc<str>>,
-    /// Since when it could not.
-    pub failing_since: Option<Instant>,
 }
 
 /// The newest snapshot.
@@ -139,6 +135,8 @@ pub struct SnapshotArgs<J: Job> {
     pub intake: Intake<Parked<J>>,
     /// Told how it goes.
     pub status: Arc<watch::Sender<SnapshotStatus>>,
+    /// Told what is wrong, for everyone who asks how the daemon is.
+    pub troubles: Arc<Troubles>,
     /// What it goes by now.
     pub settings: watch::Receiver<UpkeepSettings>,
     /// For ages of files.
@@ -152,6 +150,7 @@ impl<J: Job> Clone for SnapshotArgs<J> {
             snapshots: self.snapshots.clone(),
             intake: self.intake.clone(),
             status: Arc::clone(&self.status),
+            troubles: Arc::clone(&self.troubles),
             settings: self.settings.clone(),
             clock: self.clock.clone(),
         }
@@ -207,9 +206,8 @@ impl<J: Job> Worker for Snapshotter<J> {
         args: SnapshotArgs<J>,
     ) -> Result<SnapshotState<J>, Failure> {
         let retention = Some(args.snapshots.retention());
-        args.status.send_modify(|status| {
-            (status.disk.pressure, status.disk.pressed_since) = (None, None);
-        });
+        args.status.send_modify(|status| status.disk.pressure = None);
+        args.troubles.pressure(None);
         Ok(SnapshotState { args, running: None, upkeep: None, retention })
     }
 
@@ -338,10 +336,10 @@ impl<J: Job> SnapshotState<J> {
                 let Written { end, entries, bytes, created_ms, .. } = written;
                 self.args.status.send_modify(|status| {
                     status.newest = Some(Newest { created_ms, end, entries, bytes });
-                    (status.since, status.took) = (None, Some(took));
-                    (status.failure, status.failing_since) = (None, None);
+                    (status.since, status.took, status.failure) = (None, Some(took), None);
                     status.taken += 1;
                 });
+                self.args.troubles.snapshot(None);
                 Ok(written.path)
             }
             Err(why) => {
@@ -352,9 +350,9 @@ impl<J: Job> SnapshotState<J> {
                 let why: Arc<str> = why.into();
                 self.args.status.send_modify(|status| {
                     (status.since, status.failure) = (None, Some(Arc::clone(&why)));
-                    status.failing_since.get_or_insert_with(Instant::now);
                     status.failures += 1;
                 });
+                self.args.troubles.snapshot(Some(&why));
                 Err(why)
             }
         };

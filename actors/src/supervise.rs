@@ -10,6 +10,7 @@
 
 mod change;
 mod check;
+mod conditions;
 mod event;
 mod exit;
 mod handle;
@@ -30,13 +31,14 @@ mod worker;
 
 pub use change::{AddError, Added, NoSupervisor, RemoveError};
 pub use check::{MAX_CHILDREN, SpecError};
+pub use conditions::{Condition, ConditionSnapshot, Conditions, MAX_CONDITIONS};
 pub use event::{StopHow, StoppedChild, TreeEvent};
 pub use exit::{Exit, panic_text};
 pub use handle::{CallError, Changes, Handle, NotExecuted, Unknown};
 pub use node::{ChildState, Kind};
 pub use pulse::Pulse;
 pub use shell::{Drill, Envelope, Shell};
-pub use snapshot::{NodeSnapshot, Reason, TreeSnapshot};
+pub use snapshot::{NodeSnapshot, Reason, TreeSnapshot, Why};
 pub use spec::{ChildSpec, DEFAULT_GRACE, GivesUp, Restart, Strategy, SupervisorSpec, When};
 pub use strategy::Lifecycle;
 pub use tree::{DrillError, ShutdownReport, StartError, Tree, TreeEnd, TreeHandle, TreeOptions};

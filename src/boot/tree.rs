@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use seawall_actors::cache::store::StoreConfig;
 use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
+use seawall_actors::clock::Clock;
 use seawall_actors::metrics::{self as aggregator, Aggregator};
 use seawall_actors::redis::outbox::Keeping;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
-use seawall_actors::snapshot::{SnapshotArgs, Snapshotter};
+use seawall_actors::snapshot::{SnapshotArgs, Snapshotter, Troubles};
 use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
 use seawall_actors::wal::{Tail, WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
@@ -26,13 +27,15 @@ use crate::resp::front::{Front, FrontArgs, FrontMsg};
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::{Parts, Tier};
+use crate::tier::{News, Parts, Tier};
 
 /// Of `supervision.grace`, what the front may use to let connections finish; the rest is for the
 /// log and everything else.
 const FRONT_SHARE: u32 = 60;
 /// The log's place in the tree.
 pub(super) const WAL: &str = "wal";
+/// The snapshotter's.
+const SNAPSHOTS: &str = "snapshots";
 
 /// Handles and channels between the tree and the rest of the daemon.
 #[derive(Debug)]
@@ -71,15 +74,17 @@ impl Wiring {
     pub fn new(
         settings: &Settings,
         recovery: &Recovery,
+        clock: &Clock,
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
         keeping: Option<Arc<Keeping>>,
     ) -> Self {
         let shards = usize::from(settings.cache.shards);
+        let handles: Vec<ShardHandle> = (0..shards).map(|_| Handle::new()).collect();
         // Known before the actor says so: `ready` names it however late that starts.
         let admin_announce = watch::Sender::new(admin.as_ref().and_then(|a| a.local_addr().ok()));
         Self {
-            shards: (0..shards).map(|_| Handle::new()).collect(),
+            shards: handles.clone(),
             wal: Handle::new(),
             front: Handle::new(),
             sockets: Sockets::new(sockets),
@@ -93,7 +98,9 @@ impl Wiring {
             upkeep: watch::Sender::new(upkeep_settings(settings)),
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
             snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
-            tier: settings.redis.as_ref().map(Tier::new),
+            tier: settings.redis.as_ref().map(|redis| {
+                Tier::new(redis, News::new(handles.clone(), recovery.hasher), clock.clone())
+            }),
             keeping,
             grace: settings.supervision.grace,
         }
@@ -146,6 +153,8 @@ impl Wiring {
 
     fn wal(&self, daemon: &Arc<Daemon>, intake: &DaemonIntake, dir: &std::path::Path) -> ChildSpec {
         let (intake, data, clock) = (intake.clone(), dir.to_owned(), daemon.clock.clone());
+        // The intake logs it in its own words, and outlives the actor.
+        intake.show_trouble(daemon.conditions.declare(WAL, "writes_refused").quiet());
         ChildSpec::worker(WAL, self.wal.clone(), Restart::default(), move || {
             let args = WalArgs { data: data.clone(), intake: intake.clone(), clock: clock.clone() };
             (WalActor::default(), args)
@@ -164,7 +173,8 @@ impl Wiring {
             daemon: Arc::clone(daemon),
             snapshots: self.snapshots.clone(),
         };
-        Some(tier.writes.child(parts, None, daemon.clock.clone()))
+        let near = Arc::clone(&tier.news) as _;
+        Some(tier.writes.child(parts, near, daemon.clock.clone()))
     }
 
     /// Cache and log go on without it.
@@ -175,12 +185,13 @@ impl Wiring {
             snapshots: snapshots.clone(),
             intake: intake.clone(),
             status: Arc::clone(self.snapshots.status()?),
+            troubles: Arc::new(Troubles::new(&daemon.conditions, SNAPSHOTS)),
             settings: self.upkeep.subscribe(),
             clock: daemon.clock.clone(),
         };
         let make = move || (Snapshotter::<ShardJob>::default(), args.clone());
         let handle = self.snapshots.handle().clone();
-        let child = ChildSpec::worker("snapshots", handle, Restart::default(), make);
+        let child = ChildSpec::worker(SNAPSHOTS, handle, Restart::default(), make);
         Some(child.gives_up(GivesUp::Degrade))
     }
 
@@ -190,9 +201,11 @@ impl Wiring {
         for (index, ((handle, cradle), config)) in shards.enumerate() {
             let (journal, rebuild) = (Arc::clone(&recovery.journal), Arc::clone(&recovery.rebuild));
             let (config, clock) = (config.subscribe(), daemon.clock.clone());
+            let tier = self.tier.as_ref().map(Tier::for_shard);
             let audience = Arc::clone(&daemon.listeners);
             let make = move || {
                 let args = ShardArgs {
+                    tier: tier.clone(),
                     index,
                     cradle: Arc::clone(&cradle),
                     journal: Arc::clone(&journal),

@@ -4,6 +4,7 @@
 //! limit, the capped one stands here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::redis::LinkSettings;
@@ -11,8 +12,10 @@ use seawall_actors::redis::outbox::OutboxSettings;
 
 use super::address::Address;
 use super::events::EventClasses;
+use super::files::NamedFiles;
 use super::secret::Secret;
 use super::sources::Values;
+use crate::acl::Users;
 
 /// All settings in effect. Made by [`super::validate::validate`] only.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +44,10 @@ pub struct Settings {
     pub startup: Startup,
     /// `[debug]`
     pub debug: Debug,
+    /// `[[users]]`, `default` among them.
+    pub users: Arc<Users>,
+    /// What was in the files that settings name.
+    pub(super) files: NamedFiles,
     /// The same by key, capped where `paranoia` says so.
     pub(super) values: Values,
 }
@@ -91,6 +98,14 @@ pub struct Redis {
     pub link: LinkSettings,
     /// How writes get there.
     pub outbox: OutboxSettings,
+    /// How long a read waits if there is something to serve in place of the answer.
+    pub soft_timeout: Duration,
+    /// How long a key that is not there is remembered as absent; zero: not at all.
+    pub negative_ttl: Duration,
+    /// How long what nobody can confirm is served; zero: not at all.
+    pub stale_if_error: Duration,
+    /// After how long an entry is asked for again; zero: never.
+    pub revalidate_after: Duration,
     /// How many connections.
     pub links: usize,
     /// So many failed connections in a row open the breaker.
@@ -277,7 +292,7 @@ impl Settings {
         let mut warnings = Vec::new();
         let remote: Vec<String> =
             self.server.bind.iter().filter(|a| !a.is_loopback()).map(ToString::to_string).collect();
-        if !remote.is_empty() && self.server.password.is_none() {
+        if !remote.is_empty() && self.users.is_open() {
             let remote = remote.join(", ");
             warnings.push(if self.server.protected_mode {
                 format!(

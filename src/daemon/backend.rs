@@ -12,6 +12,7 @@ use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::History;
 
 use super::{Daemon, Phase, StopMode};
+use crate::acl::Gate;
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
 use crate::pubsub::PubSub;
@@ -31,6 +32,10 @@ impl Backend for Daemon {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn pubsub(&self) -> &PubSub {
@@ -66,6 +71,7 @@ impl Backend for Daemon {
     async fn reset_stats(&self) {
         self.shards.reset_stats();
         self.stats.reset();
+        self.gate.reset();
     }
 
     async fn set_active_expire(&self, on: bool) -> Result<(), Refusal> {
@@ -133,12 +139,7 @@ impl Backend for Daemon {
     }
 
     fn degraded(&self) -> Vec<String> {
-        let given_up = self.given_up().map(|reason| match reason.cause {
-            Some(cause) => format!("{} gave up: {cause}", reason.path),
-            None => format!("{} gave up", reason.path),
-        });
-        let wanting = self.wanting().map(|wanting| wanting.what);
-        self.missing.iter().cloned().chain(wanting).chain(given_up).collect()
+        Self::degraded(self).iter().map(ToString::to_string).collect()
     }
 
     async fn drill(&self, path: &str, drill: Drill) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! The snapshotter as the commands see it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use seawall_actors::snapshot::{SnapshotMsg, SnapshotStatus};
 use seawall_actors::supervise::Handle;
@@ -11,35 +11,6 @@ use crate::resp::refusal::Refusal;
 
 /// How long the snapshotter may take to say that it has begun.
 const BEGIN_WITHIN: Duration = Duration::from_secs(5);
-
-/// Something that is wrong with snapshots, or with the room for the log.
-pub(super) struct Wanting {
-    /// In words.
-    pub(super) what: String,
-    /// Since when.
-    pub(super) since: Option<Instant>,
-}
-
-/// All that is wrong.
-pub(super) fn wanting(status: SnapshotStatus) -> impl Iterator<Item = Wanting> {
-    let disk = status.disk;
-    let failed = status.failure.map(|why| format!("the last snapshot failed: {why}"));
-    let stuck = disk.failure;
-    let stuck = stuck.map(|why| format!("old log and snapshots cannot be deleted: {why}"));
-    let bytes = disk.log_bytes;
-    let large = disk.pressure.map(|pressure| {
-        let held = pressure.held.map_or_else(String::new, |held| {
-            format!("; {} needs what is behind LSN {}", held.who, held.behind)
-        });
-        format!(
-            "the log has {bytes} bytes, wal.max_size is {}: wal.retention gives way{held}",
-            pressure.max
-        )
-    });
-    [(failed, status.failing_since), (stuck, disk.failing_since), (large, disk.pressed_since)]
-        .into_iter()
-        .filter_map(|(what, since)| Some(Wanting { what: what?, since }))
-}
 
 /// The snapshotter's address, and how its snapshots went. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The daemon as the admin HTTP sees it, and its readings for the metrics aggregator.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use seawall_actors::metrics::{Sample, Snapshot, Source};
@@ -25,19 +25,7 @@ impl View for Daemon {
     }
 
     fn degraded(&self) -> Vec<Degraded> {
-        let age = |since: Instant| since.elapsed().as_secs_f64();
-        let missing = self.missing.iter().map(|what| Degraded {
-            path: "startup".to_owned(),
-            cause: Some(what.clone()),
-            age_seconds: age(self.life.started),
-        });
-        let wanting = self.wanting().map(|wanting| Degraded {
-            path: "snapshots".to_owned(),
-            cause: Some(wanting.what),
-            age_seconds: wanting.since.map_or(0.0, age),
-        });
-        let given_up = self.given_up().map(|reason| Degraded::from(&reason));
-        missing.chain(wanting).chain(given_up).collect()
+        Self::degraded(self).iter().map(Degraded::from).collect()
     }
 
     fn tree(&self) -> Option<TreeView> {
@@ -54,6 +42,7 @@ impl View for Daemon {
 enum Part {
     Cache,
     Server,
+    Gate,
     PubSub,
     Log,
     Snapshots,
@@ -76,6 +65,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Cache,
         Part::Server,
         Part::PubSub,
+        Part::Gate,
         Part::Log,
         Part::Snapshots,
         Part::Outbox,
@@ -97,6 +87,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => "cache",
             Part::Server => "server",
+            Part::Gate => "gate",
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
@@ -112,6 +103,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
+            Part::Gate => metrics::gate(&daemon.gate.figures()),
             Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
             Part::Log => daemon
                 .log

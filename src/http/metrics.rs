@@ -15,6 +15,7 @@ use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
 
 use super::view::{Degraded, Node};
+use crate::acl::gate::GateFigures;
 use crate::loading::Figures;
 use crate::pubsub::Space;
 use crate::stats::StatsSnapshot;
@@ -75,6 +76,19 @@ pub fn server(stats: &StatsSnapshot) -> Sample {
     s.count(&m::RELOADS, &["failed"], stats.reloads_failed);
     s.count(&m::TREE_RESTARTS, &[], stats.actor_restarts);
     s.count(&m::TREE_ESCALATIONS, &[], stats.escalations);
+    s
+}
+
+/// What came of logins and checks.
+#[must_use]
+pub fn gate(figures: &GateFigures) -> Sample {
+    let mut s = Sample::new();
+    for (outcome, n) in figures.logins() {
+        s.count(&m::LOGINS, &[outcome.name()], n);
+    }
+    for (reason, n) in figures.denials() {
+        s.count(&m::DENIED, &[reason.name()], n);
+    }
     s
 }
 
@@ -195,6 +209,11 @@ pub fn tree(root: &Node, degraded: &[Degraded]) -> Sample {
         }
     });
     s.count(&m::DEGRADED, &[], u64::try_from(degraded.len()).unwrap_or(u64::MAX));
+    for one in degraded {
+        if let Some(condition) = &one.condition {
+            s.flag(&m::IMPAIRED, &[&one.path, condition], true);
+        }
+    }
     s
 }
 

@@ -29,7 +29,7 @@ impl View for Shown {
 
     fn degraded(&self) -> Vec<Degraded> {
         let cause = Some("panic: \"x\"".into());
-        vec![Degraded { path: "links".into(), cause, age_seconds: 1.5 }]
+        vec![Degraded { path: "links".into(), condition: None, cause, age_seconds: 1.5 }]
     }
 
     fn tree(&self) -> Option<TreeView> {

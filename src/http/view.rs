@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_actors::metrics::Snapshot;
-use seawall_actors::supervise::{Kind, NodeSnapshot, Reason, TreeSnapshot};
+use seawall_actors::supervise::{ConditionSnapshot, Kind, NodeSnapshot, Reason, TreeSnapshot, Why};
 use serde::Serialize;
 
 /// One node of the supervision tree.
@@ -29,8 +29,31 @@ pub struct Node {
     pub mailbox: Option<u64>,
     /// The state of its breaker, if it has one.
     pub breaker: Option<&'static str>,
+    /// What is not as it should be although it runs.
+    pub conditions: Vec<Condition>,
     /// What is below it.
     pub children: Vec<Node>,
+}
+
+/// What is not as it should be with a part that runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Condition {
+    /// What, in few words.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// For how long.
+    pub age_seconds: f64,
+}
+
+impl From<&ConditionSnapshot> for Condition {
+    fn from(condition: &ConditionSnapshot) -> Self {
+        Self {
+            name: condition.name.to_string(),
+            reason: condition.reason.to_string(),
+            age_seconds: condition.age.as_secs_f64(),
+        }
+    }
 }
 
 impl Node {
@@ -52,14 +75,17 @@ pub struct TreeView {
     pub root: Node,
 }
 
-/// A part of the tree that was given up and left down while the rest goes on.
+/// A part that was given up, or is not as it should be, while the rest goes on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Degraded {
     /// Which part.
     pub path: String,
-    /// How it ended.
+    /// Which condition it is in; `None` if it was given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// How it ended, or why it is in that condition.
     pub cause: Option<String>,
-    /// For how long it has been down.
+    /// For how long.
     pub age_seconds: f64,
 }
 
@@ -79,6 +105,7 @@ impl From<&NodeSnapshot> for Node {
             next_in_seconds: node.next_in.map(|d| d.as_secs_f64()),
             mailbox: node.mailbox,
             breaker: node.breaker,
+            conditions: node.conditions.iter().map(Condition::from).collect(),
             children: node.children.iter().map(Self::from).collect(),
         }
     }
@@ -92,9 +119,14 @@ impl From<&TreeSnapshot> for TreeView {
 
 impl From<&Reason> for Degraded {
     fn from(reason: &Reason) -> Self {
+        let (condition, cause) = match &reason.why {
+            Why::GaveUp(exit) => (None, exit.as_ref().map(ToString::to_string)),
+            Why::Condition { name, reason } => (Some(name.to_string()), Some(reason.to_string())),
+        };
         Self {
             path: reason.path.to_string(),
-            cause: reason.cause.as_ref().map(ToString::to_string),
+            condition,
+            cause,
             age_seconds: reason.age.as_secs_f64(),
         }
     }
@@ -108,7 +140,7 @@ pub trait View: Send + Sync + 'static {
     /// The reasons, at least one.
     fn ready(&self) -> Result<(), Vec<String>>;
 
-    /// What is given up; empty is well.
+    /// What is given up or impaired; empty is well.
     fn degraded(&self) -> Vec<Degraded>;
 
     /// The tree; `None` while it is being started.

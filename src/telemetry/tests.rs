@@ -90,6 +90,36 @@ fn level_and_format_change_live() {
 }
 
 #[test]
+fn a_condition_is_logged_when_it_begins_and_when_it_ends() {
+    let (pipe, telemetry, subscriber) = logging(Format::Json, "info");
+    tracing::subscriber::with_default(subscriber, || {
+        let conditions = seawall_actors::supervise::Conditions::new();
+        let link = conditions.declare("links/a", "unreachable");
+        for reason in ["connection refused", "connection refused", "timed out"] {
+            link.set(reason);
+        }
+        link.clear();
+        link.clear();
+        link.set("again");
+        drop(link);
+        conditions.declare("wal", "writes_refused").quiet().set("said elsewhere");
+    });
+    telemetry.finish();
+    let text = pipe.text();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<String> = lines
+        .map(|line| format!("{} {} {}", line["event"], line["condition"], line["reason"]))
+        .collect();
+    let expected = [
+        r#""impaired" "unreachable" "connection refused""#,
+        r#""unimpaired" "unreachable" null"#,
+        r#""impaired" "unreachable" "again""#,
+        r#""unimpaired" "unreachable" null"#,
+    ];
+    assert_eq!(lines, expected, "{text}");
+}
+
+#[test]
 fn a_change_to_json_inside_an_open_span_does_not_panic() {
     let (pipe, telemetry, subscriber) = logging(Format::Text, "info");
     tracing::subscriber::with_default(subscriber, || {

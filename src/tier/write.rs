@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::Lsn;
 use seawall_actors::redis::outbox::{
@@ -63,7 +64,7 @@ impl WriteSide {
 
     /// Its actor. Clients are served without it, and the log keeps what is to be sent.
     #[must_use]
-    pub fn child(&self, parts: Parts, near: Option<Arc<dyn Near>>, clock: Clock) -> ChildSpec {
+    pub fn child(&self, parts: Parts, near: Arc<dyn Near>, clock: Clock) -> ChildSpec {
         let Parts { pool, tail, keeping, daemon, snapshots } = parts;
         let pressed = move || {
             let status = snapshots.current();
@@ -133,7 +134,7 @@ impl Memory for Stores {
         if let Some(Some(store)) = borrowed.stores().get_mut(shard) {
             let now = self.0.clock.unix_ms();
             for _ in 0..ENTRIES / 16 {
-                next = store.scan(0, next, 16, now, |key, entry| {
+                next = store.scan(TIERED, next, 16, now, |key, entry| {
                     bytes += key.len() + entry.value.len();
                     piece.entries.push(Held {
                         key: key.into(),

@@ -1,8 +1,8 @@
-//! What the second tier tells the cache in front of it.
+//! What the cache hears of its tier.
 
 use crate::journal::Lsn;
 
-/// What the tier tells the cache.
+/// What the tier tells the cache. None of the calls blocks.
 pub trait Near: Send + Sync + 'static {
     /// Redis has every write up to this LSN (or a conflict rule dropped it).
     fn acknowledged(&self, lsn: Lsn);

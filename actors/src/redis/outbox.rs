@@ -155,7 +155,7 @@ pub struct OutboxArgs {
     /// What the cache holds.
     pub memory: Arc<dyn Memory>,
     /// Who is told what Redis has.
-    pub near: Option<Arc<dyn Near>>,
+    pub near: Arc<dyn Near>,
     /// What it goes by now.
     pub settings: watch::Receiver<OutboxSettings>,
     /// Whether the log has grown beyond what it may, because the outbox needs it.
@@ -323,7 +323,5 @@ fn marker(log: &str) -> String {
 /// Tells whoever keeps the cache that Redis has everything up to here.
 fn acknowledge(args: &OutboxArgs, lsn: Lsn) {
     args.gate.acknowledge(lsn);
-    if let Some(near) = &args.near {
-        near.acknowledged(lsn);
-    }
+    args.near.acknowledged(lsn);
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use tracing::{error, info};
 
@@ -91,6 +90,11 @@ impl<J: Job> SnapshotState<J> {
                 (disk.first_lsn, disk.oldest_ms) = (first.first_lsn, first.created_ms);
             }
         });
+        let pressure = self.args.status.borrow().disk.pressure.clone();
+        if let Some(pressure) = pressure {
+            // As large as it is now.
+            self.args.troubles.pressure(Some(&Pressure { bytes: survey.bytes(), ..pressure }));
+        }
         self.failed_with(None);
     }
 
@@ -114,12 +118,8 @@ impl<J: Job> SnapshotState<J> {
             _ => {}
         }
         if before != failure {
-            self.args.status.send_modify(|status| {
-                let since = status.disk.failing_since.take();
-                status.disk.failing_since =
-                    failure.as_ref().map(|_| since.unwrap_or_else(Instant::now));
-                status.disk.failure = failure;
-            });
+            self.args.troubles.disk(failure.as_deref());
+            self.args.status.send_modify(|status| status.disk.failure = failure);
         }
     }
 
@@ -137,9 +137,7 @@ impl<J: Job> SnapshotState<J> {
             ),
             None => info!(path = "snapshots", "the log is smaller than wal.max_size again"),
         }
-        self.args.status.send_modify(|status| {
-            status.disk.pressed_since = pressure.as_ref().map(|_| Instant::now());
-            status.disk.pressure = pressure;
-        });
+        self.args.troubles.pressure(pressure.as_ref());
+        self.args.status.send_modify(|status| status.disk.pressure = pressure);
     }
 }

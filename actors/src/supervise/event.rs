@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::conditions::Conditions;
 use super::exit::Exit;
 use super::node::Node;
 use super::snapshot::TreeSnapshot;
@@ -64,6 +65,8 @@ const PICTURE_GAP: Duration = Duration::from_secs(1);
 /// See the module.
 pub(super) struct Shared {
     watchdog_ns: AtomicU64,
+    /// What is not as it should be although it runs.
+    pub conditions: Conditions,
     events: broadcast::Sender<TreeEvent>,
     root: OnceLock<Weak<Node>>,
     /// Ends the tree in good order. Held here so that it lives as long as the tree.
@@ -74,9 +77,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(watchdog: Duration) -> Self {
+    pub fn new(watchdog: Duration, conditions: Conditions) -> Self {
         let shared = Self {
             watchdog_ns: AtomicU64::new(0),
+            conditions,
             events: broadcast::Sender::new(EVENTS_BEHIND),
             root: OnceLock::new(),
             stop: Mutex::new(None),
@@ -163,7 +167,7 @@ impl Shared {
             *shared.last_picture.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(super::now());
             if let Some(root) = shared.root.get().and_then(Weak::upgrade) {
-                let tree = TreeSnapshot { root: root.snapshot(super::now()) }.render();
+                let tree = TreeSnapshot::of(&root, &shared.conditions).render();
                 tracing::info!(event = "tree", "{tree}");
             }
         });

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use ractor::{ActorCell, ActorRef};
 
+use super::conditions::ConditionSnapshot;
 use super::exit::Exit;
 use super::pulse::Pulse;
-use super::snapshot::{NodeSnapshot, Reason};
+use super::snapshot::{NodeSnapshot, Reason, Why};
 use super::spec::{BodySpec, ChildSpec, GivesUp, Restart, Strategy, SupervisorSpec};
 use super::start::{Rehearse, Stand, Start};
 use super::supervisor::SupervisorMsg;
@@ -254,7 +255,7 @@ impl Node {
         self.standing().starts.saturating_sub(1)
     }
 
-    /// What is degraded from here down.
+    /// What is given up from here down.
     pub fn degraded(&self) -> Vec<Reason> {
         let mut reasons = Vec::new();
         self.walk(&mut |node| {
@@ -262,7 +263,7 @@ impl Node {
             if standing.state == ChildState::Degraded {
                 reasons.push(Reason {
                     path: Arc::clone(&node.path),
-                    cause: standing.last_exit.clone(),
+                    why: Why::GaveUp(standing.last_exit.clone()),
                     age: super::now().saturating_duration_since(standing.since),
                 });
             }
@@ -270,7 +271,7 @@ impl Node {
         reasons
     }
 
-    pub fn snapshot(&self, now: Instant) -> NodeSnapshot {
+    pub fn snapshot(&self, now: Instant, conditions: &[ConditionSnapshot]) -> NodeSnapshot {
         let standing = self.standing();
         NodeSnapshot {
             path: Arc::clone(&self.path),
@@ -283,7 +284,8 @@ impl Node {
             next_in: standing.next_at.map(|at| at.saturating_duration_since(now)),
             mailbox: standing.pulse.as_ref().map(|pulse| pulse.depth()),
             breaker: standing.breaker,
-            children: self.children().iter().map(|child| child.snapshot(now)).collect(),
+            conditions: conditions.iter().filter(|c| c.path == self.path).cloned().collect(),
+            children: self.children().iter().map(|child| child.snapshot(now, conditions)).collect(),
         }
     }
 }

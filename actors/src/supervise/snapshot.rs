@@ -1,11 +1,12 @@
 //! The tree as plain data, and as a picture for people.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::conditions::{ConditionSnapshot, Conditions};
 use super::exit::Exit;
-use super::node::{ChildState, Kind};
+use super::node::{ChildState, Kind, Node};
 
 /// How one node stood when it was looked at.
 #[derive(Debug, Clone)]
@@ -30,19 +31,53 @@ pub struct NodeSnapshot {
     pub mailbox: Option<u64>,
     /// The state of its breaker, if it has one.
     pub breaker: Option<&'static str>,
+    /// What is not as it should be although it runs.
+    pub conditions: Vec<ConditionSnapshot>,
     /// What is below it.
     pub children: Vec<NodeSnapshot>,
 }
 
-/// Why a part of the tree is left down.
+/// Why the daemon is degraded: it goes on, but something is not as it should be.
 #[derive(Debug, Clone)]
 pub struct Reason {
     /// Which part.
     pub path: Arc<str>,
-    /// How it ended.
-    pub cause: Option<Exit>,
+    /// What is the matter with it.
+    pub why: Why,
     /// For how long.
     pub age: Duration,
+}
+
+/// What is the matter with a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It was given up and is left down; how it last ended.
+    GaveUp(Option<Exit>),
+    /// It runs, in a condition that it should not be in.
+    Condition {
+        /// What, in few words.
+        name: Arc<str>,
+        /// Why, for people.
+        reason: Arc<str>,
+    },
+}
+
+impl From<ConditionSnapshot> for Reason {
+    fn from(condition: ConditionSnapshot) -> Self {
+        let ConditionSnapshot { path, name, reason, age } = condition;
+        Self { path, why: Why::Condition { name, reason }, age }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match &self.why {
+            Why::GaveUp(Some(exit)) => write!(f, "{path} gave up: {exit}"),
+            Why::GaveUp(None) => write!(f, "{path} gave up"),
+            Why::Condition { reason, .. } => write!(f, "{path}: {reason}"),
+        }
+    }
 }
 
 /// The whole tree when it was looked at.
@@ -53,6 +88,10 @@ pub struct TreeSnapshot {
 }
 
 impl TreeSnapshot {
+    pub(super) fn of(root: &Node, conditions: &Conditions) -> Self {
+        Self { root: root.snapshot(super::now(), &conditions.current()) }
+    }
+
     /// The picture, one node a line, without a newline at the end.
     #[must_use]
     pub fn render(&self) -> String {
@@ -104,6 +143,9 @@ fn draw(node: &NodeSnapshot, branch: &str, indent: &str, width: usize, lines: &m
     }
     if let Some(breaker) = node.breaker {
         let _ = write!(line, "  breaker {breaker}");
+    }
+    for condition in &node.conditions {
+        let _ = write!(line, "  {}: {}", condition.name, one_line(&condition.reason));
     }
     lines.push(line);
     for (at, child) in node.children.iter().enumerate() {
@@ -160,6 +202,7 @@ mod tests {
             next_in: None,
             mailbox: None,
             breaker: None,
+            conditions: vec![],
             children,
         }
     }
@@ -174,6 +217,12 @@ mod tests {
         link.state = ChildState::Held;
         link.next_in = Some(Duration::from_millis(300));
         link.breaker = Some("open");
+        link.conditions = vec![ConditionSnapshot {
+            path: "link".into(),
+            name: "unreachable".into(),
+            reason: "connection refused".into(),
+            age: Duration::ZERO,
+        }];
         let cache = node("cache", vec![shard, node("sweeper", vec![])]);
         let root = node("root", vec![cache, link]);
         assert_eq!(
@@ -182,7 +231,7 @@ mod tests {
              ├─ cache       up 3m 2s  restarts 0\n\
              │  ├─ shard-0  up 3m 2s  restarts 1  last panic: index out of bounds  mailbox 0\n\
              │  └─ sweeper  up 3m 2s  restarts 0\n\
-             └─ link        held 3m 2s  restarts 0  next in 300ms  breaker open"
+             └─ link        held 3m 2s  restarts 0  next in 300ms  breaker open  unreachable: connection refused"
         );
     }
 

@@ -7,6 +7,7 @@ use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::Instant;
 
 use super::check::{self, SpecError};
+use super::conditions::Conditions;
 use super::event::{Shared, StoppedChild, TreeEvent};
 use super::exit::Exit;
 use super::incarnation::{Keeper, Report};
@@ -17,18 +18,24 @@ use super::spec::SupervisorSpec;
 use super::start::Stand;
 
 /// What a tree is started with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TreeOptions {
     /// How long a worker may be on one message without progress before it counts as hung.
     pub watchdog: Duration,
     /// How long the start of all children together may take.
     pub start_within: Duration,
+    /// What its parts declare about themselves.
+    pub conditions: Conditions,
 }
 
 impl Default for TreeOptions {
-    /// A watchdog of 10 s, and 60 s for the start.
+    /// A watchdog of 10 s, 60 s for the start, and no conditions.
     fn default() -> Self {
-        Self { watchdog: Duration::from_secs(10), start_within: Duration::from_secs(60) }
+        Self {
+            watchdog: Duration::from_secs(10),
+            start_within: Duration::from_secs(60),
+            conditions: Conditions::new(),
+        }
     }
 }
 
@@ -131,7 +138,7 @@ impl Tree {
     pub async fn start(root: SupervisorSpec, options: TreeOptions) -> Result<Self, StartError> {
         check::root(&root)?;
         let root = Node::root(root);
-        let shared = Arc::new(Shared::new(options.watchdog));
+        let shared = Arc::new(Shared::new(options.watchdog, options.conditions));
         shared.set_root(&root);
         let (stop, orders) = oneshot::channel();
         *shared.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
@@ -214,7 +221,7 @@ impl TreeHandle {
     /// The tree as it stands. Asks no actor, so it answers even if all of them hang.
     #[must_use]
     pub fn snapshot(&self) -> TreeSnapshot {
-        TreeSnapshot { root: self.root.snapshot(super::now()) }
+        TreeSnapshot::of(&self.root, &self.shared.conditions)
     }
 
     /// Makes the actor at `path` fail. Returns once the drill is on its way.
@@ -262,10 +269,12 @@ impl TreeHandle {
         self.shared.set_watchdog(limit);
     }
 
-    /// What has been given up and left down while the rest goes on.
+    /// What has been given up and left down while the rest goes on, and the conditions that hold.
     #[must_use]
     pub fn degraded(&self) -> Vec<Reason> {
-        self.root.degraded()
+        let mut reasons = self.root.degraded();
+        reasons.extend(self.shared.conditions.current().into_iter().map(Reason::from));
+        reasons
     }
 
     /// Lifecycle events from now on. A receiver that falls behind by 256 misses some.

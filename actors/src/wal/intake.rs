@@ -29,6 +29,7 @@ use super::settings::{FsyncMode, MAX_PENDING, Settings};
 use super::stats::{Counters, Stats};
 use crate::failpoint::{self, Point};
 use crate::journal::{Credits, Journal, JournalError, Lsn, RecordBatch, Release};
+use crate::supervise::Condition;
 
 pub(super) use turns::{TURN_MAX, Turn};
 
@@ -84,6 +85,8 @@ struct Shared<P> {
     compress_above: AtomicU64,
     /// The segment whose sync failed, which must not be synced again; 0 for none.
     tainted: AtomicU64,
+    /// Holds while the log refuses writes.
+    trouble: OnceLock<Condition>,
     /// Whether the log's files are there.
     ground: Ground,
     counters: Counters,
@@ -180,6 +183,7 @@ impl<P: Release> Intake<P> {
             origin: AtomicBool::new(true),
             compress_above: AtomicU64::new(0),
             tainted: AtomicU64::new(0),
+            trouble: OnceLock::new(),
             ground: Ground::default(),
             counters: Counters::default(),
         };
@@ -205,6 +209,11 @@ impl<P: Release> Intake<P> {
             reached.send_replace(Reached { begun: Some(last_lsn), settled: last_lsn });
         }
         self.shared.arrived.notify_all();
+    }
+
+    /// Shows by this condition whether the log refuses writes. Only the first call counts.
+    pub fn show_trouble(&self, condition: Condition) {
+        let _ = self.shared.trouble.set(condition);
     }
 
     /// Refuses everything from now on and releases what is still parked with

@@ -15,7 +15,7 @@ impl Kind {
     }
 
     pub(super) fn unfit(&self, raw: &Raw) -> String {
-        let hidden = matches!(self, Self::Secret | Self::RedisUrl);
+        let hidden = matches!(self, Self::Secret | Self::Secrets | Self::RedisUrl);
         let got = if hidden { type_of(raw).to_owned() } else { show(raw) };
         format!("{got} is not {}; write for example {}", self.noun(), self.example())
     }
@@ -36,7 +36,11 @@ impl Kind {
             Self::Addresses => "a list of addresses".to_owned(),
             Self::Address => "an address".to_owned(),
             Self::Path { .. } => "a path".to_owned(),
+            Self::File { .. } => "the path of a file".to_owned(),
+            Self::Word => "a word without spaces".to_owned(),
+            Self::Text => "a text".to_owned(),
             Self::Secret => "a password".to_owned(),
+            Self::Secrets => "a list of texts".to_owned(),
             Self::RedisUrl => "the address of a Redis".to_owned(),
             Self::Name { .. } => "a name".to_owned(),
         }
@@ -69,7 +73,11 @@ impl Kind {
             Self::Address => "host:port, or \"\"".to_owned(),
             Self::Path { empty: true } => "a path, or \"\"".to_owned(),
             Self::Path { empty: false } => "a path".to_owned(),
+            Self::File { .. } => "a path, or \"\"".to_owned(),
+            Self::Word => "a word without spaces".to_owned(),
             Self::Secret => "any text, or \"\"".to_owned(),
+            Self::Text => "any text".to_owned(),
+            Self::Secrets => "a list of texts".to_owned(),
             Self::RedisUrl => "redis://[user:password@]host[:port][/database], rediss:// for TLS, \
                                unix:///path, or \"\""
                 .to_owned(),
@@ -99,7 +107,10 @@ impl Kind {
             Self::Addresses => "[\"127.0.0.1:6380\"]".to_owned(),
             Self::Address => "\"127.0.0.1:6381\"".to_owned(),
             Self::Path { .. } => "\"/var/lib/seawall\"".to_owned(),
+            Self::File { .. } => "\"/etc/seawall/password\"".to_owned(),
+            Self::Word | Self::Text => "\"reader\"".to_owned(),
             Self::Secret => "\"a long random text\"".to_owned(),
+            Self::Secrets => "[\"2bb80d53…\"]".to_owned(),
             Self::RedisUrl => "\"redis://10.0.0.7:6379/0\"".to_owned(),
             Self::Name { .. } => "\"seawall-1\"".to_owned(),
         }

@@ -80,6 +80,10 @@ catalog! {
             "Data read from clients";
         SENT = "seawall_sent", Counter, Bytes, [],
             "Data written to clients";
+        LOGINS = "seawall_logins", Counter, None, ["outcome"],
+            "Logins: accepted, refused (name or password are wrong, or the user is off), throttled (not looked at: too many were refused from this address)";
+        DENIED = "seawall_commands_denied", Counter, None, ["reason"],
+            "Commands that their user may not run: for the command itself, a key or a channel";
         PROTOCOL_ERRORS = "seawall_protocol_errors", Counter, None, [],
             "Clients cut off because they did not speak the protocol";
     }
@@ -211,7 +215,9 @@ catalog! {
         BREAKER_STATE = "seawall_breaker_state", Gauge, None, ["path", "state"],
             "1 for the state the actor's breaker is in, 0 for the others: closed, open, half-open";
         DEGRADED = "seawall_degraded", Gauge, None, [],
-            "Parts of the tree that were given up while the rest goes on; 0 is well";
+            "Parts that were given up, and conditions that hold, while the rest goes on; 0 is well";
+        IMPAIRED = "seawall_impaired", Gauge, None, ["path", "condition"],
+            "1 for each condition that a part is in and should not be in although it runs";
         TREE_RESTARTS = "seawall_tree_restarts", Counter, None, [],
             "Restarts of all actors together";
         TREE_ESCALATIONS = "seawall_tree_escalations", Counter, None, [],

@@ -38,6 +38,12 @@ async fn samples() -> Vec<(&'static str, Sample)> {
     let mut link = node("links/\"odd\"\\\n", "held");
     link.breaker = Some("half-open");
     let root = Node { children: vec![link], ..node("root", "up") };
+    let unreachable = Degraded {
+        path: "links".into(),
+        condition: Some("unreachable".into()),
+        cause: Some("connection refused".into()),
+        age_seconds: 1.0,
+    };
     let blocked = wal::Stats { blocked: Some("disk full".into()), ..wal::Stats::default() };
     let newest = Newest { created_ms: 1_700_000_000_000, end: 7, entries: 3, bytes: 400 };
     let taken = SnapshotStatus {
@@ -57,12 +63,13 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         load,
     };
     vec![
+        ("gate", gate(&GateFigures::default())),
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
         ("pubsub", pubsub(&crate::pubsub::Figures::default())),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
-        ("tree", tree(&root, &[])),
+        ("tree", tree(&root, &[unreachable])),
         ("daemon", daemon(figures)),
         ("process", process::read(1_700_000_000_000).await),
     ]
@@ -123,6 +130,8 @@ async fn the_exposition_is_well_formed() {
     }
     for expected in [
         "seawall_cache_entries{shard=\"0\"} 5",
+        "seawall_degraded 1",
+        "seawall_impaired{path=\"links\",condition=\"unreachable\"} 1",
         "seawall_cache_sweep_seconds_total{shard=\"0\"} 1.5",
         "seawall_cache_shard_answers{shard=\"1\"} 0",
         "seawall_command_duration_seconds_bucket{le=\"0.000001024\",family=\"read\"} 1",

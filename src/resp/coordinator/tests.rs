@@ -71,6 +71,7 @@ async fn shards(count: usize, journal: &Arc<Notebook>) -> (Shards, Tree) {
         let journal = Arc::clone(journal);
         let make = move || {
             let args = ShardArgs {
+                tier: None,
                 index,
                 cradle: Arc::clone(&cradle),
                 journal: Arc::clone(&journal) as _,
@@ -84,7 +85,11 @@ async fn shards(count: usize, journal: &Arc<Notebook>) -> (Shards, Tree) {
         let id = format!("shard-{index}");
         root = root.child(ChildSpec::worker(id, handle.clone(), Restart::default(), make));
     }
-    let options = TreeOptions { watchdog: Duration::from_secs(60), start_within: LEND_WITHIN };
+    let options = TreeOptions {
+        watchdog: Duration::from_secs(60),
+        start_within: LEND_WITHIN,
+        ..TreeOptions::default()
+    };
     let tree = Tree::start(root, options).await.expect("the shards start");
     (Shards::new(handles, KeyHasher::fixed(), Arc::clone(journal) as _, Arc::new(Nobody)), tree)
 }

@@ -119,6 +119,7 @@ async fn bench_with(
     let handle = Handle::new();
     let make = move || {
         let args = ShardArgs {
+            tier: None,
             index: 0,
             cradle: Arc::clone(&cradle),
             journal: Arc::clone(&journal) as _,
@@ -135,7 +136,8 @@ async fn bench_with(
         Restart::default(),
         make,
     ));
-    let options = TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN };
+    let options =
+        TreeOptions { watchdog: WITHIN * 10, start_within: WITHIN, ..TreeOptions::default() };
     let tree = Tree::start(root, options).await.expect("the shard starts");
     (handle, tree)
 }

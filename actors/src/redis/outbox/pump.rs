@@ -290,8 +290,8 @@ impl Pump {
     /// Others' writes of these keys stay: memory is not to show ours.
     pub fn give_way(&self, lost: Vec<Box<[u8]>>) {
         add(&self.args.gate.counts().conflicts, lost.len() as u64);
-        if let (Some(near), false) = (&self.args.near, lost.is_empty()) {
-            near.changed(lost);
+        if !lost.is_empty() {
+            self.args.near.changed(lost);
         }
     }
 

@@ -158,8 +158,11 @@ async fn start(settings: LinkSettings, links: usize) -> (Pool, Tree) {
         root = root
             .child(ChildSpec::worker(id, handle, restart.clone(), move || (Link, args.clone())));
     }
-    let options =
-        TreeOptions { watchdog: Duration::from_secs(5), start_within: Duration::from_secs(5) };
+    let options = TreeOptions {
+        watchdog: Duration::from_secs(5),
+        start_within: Duration::from_secs(5),
+        ..TreeOptions::default()
+    };
     let tree = Tree::start(root, options).await.expect("it stands");
     (pool, tree)
 }

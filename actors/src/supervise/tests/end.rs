@@ -133,3 +133,22 @@ async fn a_drill_that_cannot_be_is_refused_with_the_reason() {
     let late = tree.drill("cache/shard-0", Drill::Panic);
     assert!(matches!(late, Err(DrillError::NotRunning { .. })), "{late:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_is_shown_with_the_part_it_is_about_until_it_ends() {
+    let journal = Journal::default();
+    let (_, spec) = puppet("link", &journal);
+    let conditions = Conditions::new();
+    let options = TreeOptions { conditions: conditions.clone(), ..TreeOptions::default() };
+    let tree = Tree::start(root().child(spec), options).await.unwrap();
+    let (link, other) = (conditions.declare("link", "unreachable"), conditions.declare("x", "y"));
+    link.set("connection refused");
+    other.set("of no actor");
+    let picture = tree.snapshot().render();
+    assert!(picture.ends_with("mailbox 0  unreachable: connection refused"), "{picture}");
+    let reasons: Vec<_> = tree.degraded().iter().map(ToString::to_string).collect();
+    assert_eq!(reasons, ["link: connection refused", "x: of no actor"]);
+    link.clear();
+    drop(other);
+    assert!(tree.degraded().is_empty() && tree.snapshot().root.children[0].conditions.is_empty());
+}

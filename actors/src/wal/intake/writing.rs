@@ -192,6 +192,9 @@ impl<P: Release> Intake<P> {
         }
         let parked = std::mem::take(&mut queue.parked);
         drop(queue);
+        if let Some(trouble) = self.shared.trouble.get() {
+            trouble.set(&why);
+        }
         for parked in parked {
             parked.reply.release(if parked.write {
                 Err(JournalError::Failed(Arc::clone(&why)))
@@ -209,6 +212,10 @@ impl<P: Release> Intake<P> {
         let mut queue = self.queue();
         queue.blocked = None;
         self.shared.gate.store(OPEN, Ordering::Release);
+        drop(queue);
+        if let Some(trouble) = self.shared.trouble.get() {
+            trouble.clear();
+        }
         true
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::process::Process;
+use crate::acl::gate::GateFigures;
 use crate::config::Settings;
 use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::stats::StatsSnapshot;
@@ -34,6 +35,7 @@ pub(super) struct Report {
     pub shards: Vec<Option<ShardStats>>,
     pub tcp_port: u16,
     pub stats: StatsSnapshot,
+    pub gate: GateFigures,
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
     pub outbox: Option<OutboxStats>,
@@ -72,6 +74,7 @@ impl Report {
             shards,
             tcp_port: daemon.tcp_port(),
             stats: daemon.stats(),
+            gate: daemon.gate().figures(),
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
             outbox: daemon.outbox(),
