@@ -7,6 +7,7 @@ use seawall_actors::cache::store::StoreStats;
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
+use seawall_actors::redis::outbox::OutboxStats;
 use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
 use tokio::time::Instant;
@@ -69,6 +70,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         ("pubsub", pubsub(&crate::pubsub::Figures::default())),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
+        ("redis_outbox", outbox(&OutboxStats { oldest_ms: Some(1), ..OutboxStats::default() })),
         ("tree", tree(&root, &[unreachable])),
         ("daemon", daemon(figures)),
         ("process", process::read(1_700_000_000_000).await),

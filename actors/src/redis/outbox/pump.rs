@@ -173,15 +173,12 @@ impl Pump {
     /// Asks Redis what it has.
     async fn meet(&mut self) -> Result<Start, Trouble> {
         self.live.borrow_and_update();
-        let command = redis::cmd("GET").arg(&self.marker).to_owned();
+        let command = redis::cmd("MGET").arg(&self.marker).to_owned();
         let answer = self.args.pool.run(&command, self.request(0)).await;
         let marker = match answer.map_err(|failure| trouble(&failure.kind, failure.text))? {
-            Value::Nil => None,
-            Value::BulkString(text) => {
-                // One that somebody has written over says nothing.
-                std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok())
-            }
-            other => return Err(Trouble(format!("GET {}: {other:?}", self.marker))),
+            // One that somebody has written over says nothing, of whatever type it is.
+            Value::Array(values) => values.first().and_then(number),
+            other => return Err(Trouble(format!("MGET {}: {other:?}", self.marker))),
         };
         self.away_until_ms.get_or_insert_with(|| self.args.clock.unix_ms());
         Ok(decide(marker, self.begun, self.attempted))
@@ -353,6 +350,14 @@ async fn read(
             // The runtime ends.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+/// A number in a string of Redis.
+fn number(value: &Value) -> Option<Lsn> {
+    match value {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        _ => None,
     }
 }
 

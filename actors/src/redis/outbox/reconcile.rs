@@ -16,6 +16,8 @@ use super::pump::{Pump, Trouble, Turn, because, trouble};
 use super::start::Why;
 use crate::clock::UnixMs;
 
+/// Times that are this close are the same: what memory has from Redis, it has as a time to live.
+const CLOSE_MS: u64 = 1_000;
 /// A line so often says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
@@ -79,9 +81,16 @@ enum Verdict {
     Theirs,
 }
 
+fn close(a: Option<UnixMs>, b: Option<UnixMs>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.abs_diff(b) <= CLOSE_MS,
+        (a, b) => a == b,
+    }
+}
+
 fn judge(ours: &Held, theirs: &Theirs, conflict: Conflict, other_data: bool) -> Verdict {
     match theirs {
-        Theirs::Value(value, at) if **value == *ours.value && *at == ours.expires_at => {
+        Theirs::Value(value, at) if **value == *ours.value && close(*at, ours.expires_at) => {
             Verdict::Same
         }
         // It never had it.
@@ -205,8 +214,10 @@ mod tests {
     #[test]
     fn what_is_the_same_stays() {
         for conflict in ALL {
-            let same = Theirs::Value(b"v".to_vec(), Some(5));
-            assert_eq!(judge(&ours(), &same, conflict, true), Verdict::Same);
+            for at in [5, 6, 5 + CLOSE_MS] {
+                let same = Theirs::Value(b"v".to_vec(), Some(at));
+                assert_eq!(judge(&ours(), &same, conflict, true), Verdict::Same);
+            }
         }
     }
 
@@ -215,6 +226,7 @@ mod tests {
         let others = [
             Theirs::Value(b"w".to_vec(), Some(5)),
             Theirs::Value(b"v".to_vec(), None),
+            Theirs::Value(b"v".to_vec(), Some(7 + CLOSE_MS)),
             Theirs::Other,
         ];
         for theirs in others {
