@@ -9,6 +9,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `settings` | where Redis is and how patient one is |
+//! | `connection` | one server, or a Cluster |
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
 //! | `near` | what the cache hears of the tier |
@@ -18,6 +19,7 @@
 //! | `near` | what the tier tells the cache in front of it |
 //! | [`outbox`] | the write side: from the log to Redis |
 
+mod connection;
 mod dial;
 mod failure;
 mod link;

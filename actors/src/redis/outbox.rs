@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `batch` | records in, one change a key out; pure |
 //! | `heard` | what others changed meanwhile; pure |
+//! | `lapsed` | values that expired on their way; pure |
 //! | `send` | the commands of a transaction, what its answers mean; pure |
 //! | `start` | where to go on; pure |
 //! | `cursor` | the file |
@@ -24,6 +25,7 @@ mod batch;
 mod cursor;
 mod gate;
 mod heard;
+mod lapsed;
 mod pump;
 mod reconcile;
 mod send;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::lapsed::{LEASE_MS, Lapsed};
 use crate::clock::UnixMs;
 use crate::journal::Record;
 
@@ -111,6 +112,45 @@ impl Batch {
         }
     }
 
+    /// Gives those that are only prolonged their values, where Redis did not get them.
+    pub fn revive(&mut self, lapsed: &mut Lapsed) {
+        if self.flushes {
+            // What was before it is gone, whatever became of it.
+            lapsed.end();
+        }
+        for Keyed { key, change, .. } in &mut self.changes {
+            let value = lapsed.take(key);
+            if let (Change::Expires(at), Some(value)) = (&*change, value) {
+                self.bytes += value.len();
+                *change = Change::Put { value, expires_at: *at };
+            }
+        }
+    }
+
+    /// What Redis has on lease goes now, if anything: the log has said all about it.
+    pub fn of_leases(lapsed: &mut Lapsed) -> Option<Self> {
+        let mut batch = Self::default();
+        for key in lapsed.ended() {
+            // Whoever wrote there since was later.
+            batch.put(&key, Change::Gone, 0);
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Remembers what was sent at `now` although its time had passed: values as deletions, times
+    /// as leases.
+    pub fn lapse(&self, now: UnixMs, lapsed: &mut Lapsed) {
+        for Keyed { key, change, .. } in &self.changes {
+            match change {
+                Change::Put { value, expires_at: Some(at) } if *at <= now => {
+                    lapsed.keep(key, value);
+                }
+                Change::Expires(Some(at)) if *at <= now => lapsed.lease(key),
+                _ => {}
+            }
+        }
+    }
+
     /// Records that concerned Redis.
     pub fn records(&self) -> u64 {
         self.records
@@ -162,6 +202,7 @@ impl<'a> Act<'a> {
             Change::Put { expires_at: Some(at), .. } if *at <= now => Self::Unlink,
             Change::Put { value, expires_at } => Self::Set(value, *expires_at),
             Change::Gone => Self::Unlink,
+            Change::Expires(Some(at)) if *at <= now => Self::ExpireAt(now + LEASE_MS),
             Change::Expires(Some(at)) => Self::ExpireAt(*at),
             Change::Expires(None) => Self::Persist,
         }

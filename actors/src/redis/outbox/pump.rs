@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::batch::Batch;
 use super::gate::{OutboxState, add};
+use super::lapsed::Lapsed;
 use super::send::{Outcome, Rules, Transaction};
 use super::start::{Start, Why, decide};
 use super::{OutboxArgs, acknowledge, marker};
@@ -61,6 +62,7 @@ pub(super) struct Pump {
     /// Redis was away until then; `None`: it is.
     away_until_ms: Option<UnixMs>,
     portion: Portion,
+    lapsed: Lapsed,
     failures: u32,
     pub marker: String,
 }
@@ -79,6 +81,7 @@ impl Pump {
             marked: 0,
             away_until_ms: None,
             portion: Portion { records: RECORDS.0, bytes: BYTES.0 },
+            lapsed: Lapsed::default(),
             failures: 0,
             marker,
         }
@@ -208,12 +211,19 @@ impl Pump {
             }
             let settled = self.reached.borrow_and_update().settled;
             if follower.position() >= settled {
+                if let Some(last) = Batch::of_leases(&mut self.lapsed) {
+                    self.send(&last, follower.position()).await?;
+                    continue;
+                }
+                if self.lapsed.end() {
+                    return Ok(Turn::Compare(Why::Lapsed));
+                }
                 self.args.gate.in_step();
                 self.say(OutboxState::InStep);
                 self.idle(follower.position()).await?;
                 continue;
             }
-            let (back, batch, read) = read(follower, settled, self.portion).await;
+            let (back, mut batch, read) = read(follower, settled, self.portion).await;
             follower = back;
             match read {
                 Ok(()) => {}
@@ -223,6 +233,7 @@ impl Pump {
             if batch.swapped() {
                 return Ok(Turn::Compare(Why::Swapped));
             }
+            batch.revive(&mut self.lapsed);
             self.pass(&batch, follower.position()).await?;
             self.widen(&batch, settled > follower.position());
         }
@@ -274,6 +285,7 @@ impl Pump {
                 add(&counts.batches, 1);
                 let kept = changes + lost.len() as u64 + u64::from(batch.flushes());
                 add(&counts.coalesced, batch.records().saturating_sub(kept));
+                batch.lapse(now, &mut self.lapsed);
                 self.marked = reached;
                 self.failures = 0;
                 acknowledge(&self.args, reached);

@@ -27,6 +27,9 @@ pub(crate) enum Why {
     /// Redis has what this log never had.
     #[error("Redis has writes up to LSN {0}, which this log lost in a power cut")]
     Ahead(Lsn),
+    /// More values than can be kept had expired before they were sent.
+    #[error("some values that expired on their way to Redis may have been prolonged later")]
+    Lapsed,
     /// Databases changed places.
     #[error("SWAPDB put another database in the place of the one behind which Redis stands")]
     Swapped,

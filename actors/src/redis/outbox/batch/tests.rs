@@ -1,5 +1,7 @@
 //! Against a naive Redis that replays the records one by one.
 
+#![allow(clippy::unwrap_used, reason = "a failure is the end of a test")]
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -122,20 +124,32 @@ proptest! {
         cut in 0usize..40,
     ) {
         let (mut naive, mut sent, mut local) = (before.clone(), before.clone(), before);
-        let mut batch = Batch::default();
+        let mut batches = vec![Batch::default()];
         for (number, step) in steps.iter().enumerate() {
             if number == cut {
-                send(&batch, &mut sent);
-                batch = Batch::default();
+                batches.push(Batch::default());
             }
-            feed(&mut batch, &mut naive, &mut local, step);
+            feed(batches.last_mut().unwrap(), &mut naive, &mut local, step);
         }
         purge(&mut naive);
-        send(&batch, &mut sent);
+        deliver(&mut batches, &mut sent);
         prop_assert_eq!(&sent, &naive);
-        // Sent again, as after a crash before the cursor was written down, it changes nothing.
-        send(&batch, &mut sent);
+        // The last one sent again, as after a crash behind it, changes nothing.
+        deliver(batches.last_mut(), &mut sent);
         prop_assert_eq!(&sent, &naive);
+    }
+}
+
+/// Sends batches until the log has no more.
+fn deliver<'b>(batches: impl IntoIterator<Item = &'b mut Batch>, held: &mut Held) {
+    let mut lapsed = Lapsed::default();
+    for batch in batches {
+        batch.revive(&mut lapsed);
+        send(batch, held);
+        batch.lapse(NOW, &mut lapsed);
+    }
+    if let Some(last) = Batch::of_leases(&mut lapsed) {
+        send(&last, held);
     }
 }
 
@@ -176,4 +190,38 @@ fn the_bytes_are_those_of_what_is_left() {
     assert_eq!((batch.bytes(), batch.records()), (31, 3));
     batch.take(&Record::SwapDb { a: 2, b: 0 }, false, 2);
     assert_eq!((batch.bytes(), batch.swapped(), batch.flushes()), (0, true, true));
+}
+
+/// Sent batch by batch after a long outage: its time was prolonged before it was over.
+#[test]
+fn what_was_prolonged_while_redis_was_away_is_not_lost() {
+    let mut lapsed = Lapsed::default();
+    let mut batch = Batch::default();
+    let set = Record::Set { db: 0, key: b"k", value: b"v", expires_at: Some(NOW - 1) };
+    batch.take(&set, false, 1);
+    batch.lapse(NOW, &mut lapsed);
+    let mut batch = Batch::default();
+    batch.take(&Record::Expire { db: 0, key: b"k", expires_at: Some(NOW + 1) }, false, 2);
+    batch.revive(&mut lapsed);
+    assert_eq!(sent(&batch), [(&b"k"[..], Act::Set(b"v", Some(NOW + 1)))]);
+    assert_eq!(batch.bytes(), 2);
+}
+
+#[test]
+fn what_redis_has_goes_with_its_time_only_when_nothing_prolongs_it() {
+    let mut lapsed = Lapsed::default();
+    let mut batch = Batch::default();
+    for key in [b"a", b"b"] {
+        let expire = Record::Expire { db: 0, key, expires_at: Some(NOW - 1) };
+        batch.take(&expire, false, 1);
+    }
+    let lease = Act::ExpireAt(NOW + LEASE_MS);
+    assert_eq!(sent(&batch), [(&b"a"[..], lease), (b"b", lease)]);
+    batch.lapse(NOW, &mut lapsed);
+    let mut batch = Batch::default();
+    batch.take(&Record::Expire { db: 0, key: b"a", expires_at: None }, false, 2);
+    batch.revive(&mut lapsed);
+    assert_eq!(sent(&batch), [(&b"a"[..], Act::Persist)]);
+    let last = Batch::of_leases(&mut lapsed).unwrap();
+    assert_eq!(sent(&last), [(&b"b"[..], Act::Unlink)]);
 }
