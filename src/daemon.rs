@@ -35,6 +35,8 @@ use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
 use crate::tier::Tier;
+use crate::tls::Handshakes;
+use crate::tracking::Tracker;
 
 /// The address of one shard actor.
 pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
@@ -51,6 +53,8 @@ pub struct Daemon {
     pub clients: Clients,
     /// Who listens to which channel.
     pub pubsub: PubSub,
+    /// Who is told which keys have changed.
+    pub tracker: Tracker,
     /// Who hears what happens to keys.
     pub listeners: Arc<Listeners>,
     /// Where clients come in.
@@ -59,6 +63,8 @@ pub struct Daemon {
     pub stats: Arc<Stats>,
     /// What came of logins and checks.
     pub gate: Gate,
+    /// What came of TLS handshakes.
+    pub handshakes: Arc<Handshakes>,
     /// What was slow.
     pub slow: Slow,
     /// How far the dataset is loaded.

@@ -18,3 +18,5 @@ pub mod slow;
 pub mod stats;
 pub mod telemetry;
 pub mod tier;
+pub mod tls;
+pub mod tracking;

@@ -32,5 +32,5 @@ mod settings;
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
-pub use pool::{LinkStats, Once, Pool, PoolState, PoolStats, Request};
+pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};

@@ -23,6 +23,8 @@ use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
+use crate::tier::{Tier, TierFigures};
+use crate::tracking::Tracker;
 
 #[async_trait]
 impl Backend for Daemon {
@@ -40,6 +42,10 @@ impl Backend for Daemon {
 
     fn pubsub(&self) -> &PubSub {
         &self.pubsub
+    }
+
+    fn tracker(&self) -> &Tracker {
+        &self.tracker
     }
 
     fn slow(&self) -> &Slow {
@@ -103,6 +109,10 @@ impl Backend for Daemon {
 
     fn outbox(&self) -> Option<OutboxStats> {
         self.outbox_stats()
+    }
+
+    fn tier(&self) -> Option<TierFigures> {
+        self.tier.as_ref().map(Tier::figures)
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

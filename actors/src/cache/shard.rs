@@ -229,7 +229,10 @@ impl<J: Job> ShardState<J> {
                     store.changed_behind(Key { bytes: key, hash: *hash });
                 }
             }
-            TierNews::Gap => store.gap_behind(self.args.clock.unix_ms()),
+            TierNews::Gap => {
+                store.gap_behind(self.args.clock.unix_ms());
+                self.args.audience.missed(self.args.index);
+            }
             TierNews::Heard(Heard { key, hash, ticket, found }) => {
                 let (key, now) = (Key { bytes: &key, hash }, self.args.clock.unix_ms());
                 match found {

@@ -22,6 +22,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "Where Redis clients connect. Port 0 takes any free port; [] serves the Unix socket alone.",
     },
     Key {
+        path: "server.tls_bind",
+        kind: Kind::Addresses,
+        default: "[]",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName { name: "tls-port", mapping: Mapping::TlsPort }],
+        doc: "Where Redis clients connect with TLS; needs tls.cert_file. With bind = [] they connect with it or not at all.",
+    },
+    Key {
         path: "server.unix_socket",
         kind: Kind::Path { empty: true },
         default: r#""""#,
@@ -158,6 +167,18 @@ pub(super) static KEYS: &[Key] = &[
         doc: "Which events of keys are published, in Redis' letters: K, E or both for the channels, and classes of events; empty for none.",
     },
     Key {
+        path: "server.tracking_table_max_keys",
+        kind: Kind::Int { min: 1, max: 100_000_000 },
+        default: "1000000",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName {
+            name: "tracking-table-max-keys",
+            mapping: Mapping::Integer(1, 100_000_000),
+        }],
+        doc: "How many keys CLIENT TRACKING remembers; beyond that the oldest is reported as changed.",
+    },
+    Key {
         path: "server.slowlog_slower_than",
         kind: Kind::Duration { min: Duration::from_micros(1), max: SLOWEST, zero: true },
         default: r#""10ms""#,
@@ -195,6 +216,15 @@ pub(super) static KEYS: &[Key] = &[
         protected: true,
         redis: &[],
         doc: "Where admin HTTP listens; empty for not at all.",
+    },
+    Key {
+        path: "admin.tls",
+        kind: Kind::Bool,
+        default: "false",
+        apply: Apply::NeedsRestart,
+        protected: true,
+        redis: &[],
+        doc: "Serve admin HTTP with TLS, with the certificates of [tls].",
     },
     Key {
         path: "data.dir",

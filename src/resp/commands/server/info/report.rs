@@ -8,6 +8,7 @@ use crate::acl::gate::GateFigures;
 use crate::config::Settings;
 use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::stats::StatsSnapshot;
+use crate::tier::TierFigures;
 use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::redis::outbox::OutboxStats;
@@ -30,6 +31,7 @@ pub(super) struct Report {
     pub client_bytes: u64,
     pub watching_clients: usize,
     pub pubsub: crate::pubsub::Figures,
+    pub tracking: crate::tracking::Figures,
     pub watched_keys: u64,
     /// `None`: the shard did not answer in time.
     pub shards: Vec<Option<ShardStats>>,
@@ -39,6 +41,7 @@ pub(super) struct Report {
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
     pub outbox: Option<OutboxStats>,
+    pub tier: Option<TierFigures>,
     /// Of a pure cache: as if none had ever been taken.
     pub snapshots: SnapshotNumbers,
     pub degraded: Vec<String>,
@@ -69,6 +72,7 @@ impl Report {
             max_output_bytes: most(|client| client.output_bytes()),
             client_bytes: clients.iter().map(|c| c.query_bytes() + c.output_bytes()).sum(),
             pubsub: daemon.pubsub().figures(),
+            tracking: daemon.tracker().figures(),
             watching_clients: clients.iter().filter(|c| c.watching() > 0).count(),
             watched_keys: clients.iter().map(|c| u64::from(c.watching())).sum(),
             shards,
@@ -78,6 +82,7 @@ impl Report {
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
             outbox: daemon.outbox(),
+            tier: daemon.tier(),
             snapshots: daemon.snapshots().unwrap_or_default(),
             degraded: daemon.degraded(),
             process: Process::read(),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::one_line;
 use super::report::Report;
 use super::sections::lines;
 use crate::resp::backend::LogStatus;
@@ -87,9 +88,4 @@ fn outbox(r: &Report, out: &mut String) {
         "redis_reconciles" => outbox.reconciles,
         "redis_reconciled_keys" => outbox.reconciled_keys,
     );
-}
-
-/// A reason may come from an error with several lines; INFO has one line for each field.
-fn one_line(text: &str) -> String {
-    text.replace(['\r', '\n'], " ")
 }
