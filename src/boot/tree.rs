@@ -139,7 +139,7 @@ impl Wiring {
             root = root.child(snapshots);
         }
         if let (Some(tier), Some(redis)) = (&self.tier, &daemon.config.settings().redis) {
-            let links = tier.links(redis)?;
+            let links = tier.links(redis, &daemon.loading)?;
             let links = match outbox {
                 Some(outbox) => links.child(outbox),
                 None => links,
