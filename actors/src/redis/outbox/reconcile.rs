@@ -119,9 +119,9 @@ impl Pump {
         if why == Why::Swapped {
             let flush = redis::cmd("FLUSHDB").arg("ASYNC").to_owned();
             let answer = self.args.pool.run(&flush, self.request(0)).await;
-            match answer.map_err(|failure| trouble(&failure.kind, failure.text))? {
-                Value::ServerError(error) => return Err(Trouble(format!("FLUSHDB: {error}"))),
-                _ => {}
+            let answer = answer.map_err(|failure| trouble(&failure.kind, failure.text))?;
+            if let Value::ServerError(error) = answer {
+                return Err(Trouble(format!("FLUSHDB: {error}")));
             }
         }
         let (mut next, mut said) = (Some(Place::default()), begun);
