@@ -11,18 +11,26 @@
 //! | `settings` | where Redis is and how patient one is |
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
+//! | `near` | what the cache hears of its tier; a trait |
 //! | `pool` | the slots, one attempt, and a command with its retries |
+//! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
 
 mod dial;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod link;
+mod near;
 mod pool;
 mod retry;
 mod settings;
+mod tracker;
 
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
+pub use near::Near;
 pub use pool::{LinkStats, Once, Pool, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};
+pub use tracker::TrackerStats;

@@ -10,20 +10,25 @@ use tokio::time::timeout;
 
 use super::failure::{Failure, FailureKind};
 use super::settings::LinkSettings;
+use super::tracker::{self, Ear};
 
 /// Commands that may wait to be encoded; those under way are bounded by the slot.
 const PIPELINE_BUFFER: usize = 1024;
 /// Bytes that are collected before they go to the socket.
 const WRITE_BUFFER: usize = 64 << 10;
 
-/// Connects, logs in, and sees that whoever is there answers.
+/// Connects, logs in, and sees that whoever is there answers. With an ear, Redis is asked to
+/// announce changes to it.
 ///
 /// # Errors
 /// What is in the way, within `connect_timeout`. Nothing of the attempt is left.
-pub(super) async fn dial(settings: &Arc<LinkSettings>) -> Result<MultiplexedConnection, Failure> {
+pub(super) async fn dial(
+    settings: &Arc<LinkSettings>,
+    ear: Option<Ear>,
+) -> Result<MultiplexedConnection, Failure> {
     let at = settings.shown();
     let within = settings.connect_timeout;
-    match timeout(within, connect(settings)).await {
+    match timeout(within, connect(settings, ear)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),
         Err(_) => Err(Failure::before(
@@ -33,7 +38,10 @@ pub(super) async fn dial(settings: &Arc<LinkSettings>) -> Result<MultiplexedConn
     }
 }
 
-async fn connect(settings: &Arc<LinkSettings>) -> Result<MultiplexedConnection, Failure> {
+async fn connect(
+    settings: &Arc<LinkSettings>,
+    ear: Option<Ear>,
+) -> Result<MultiplexedConnection, Failure> {
     let wrong = |text: String| Failure::before(FailureKind::Auth, text);
     let own = Arc::clone(settings);
     // Files: not on the runtime's threads.
@@ -41,21 +49,43 @@ async fn connect(settings: &Arc<LinkSettings>) -> Result<MultiplexedConnection, 
         .await
         .map_err(|died| wrong(died.to_string()))?
         .map_err(wrong)?;
-    let config = AsyncConnectionConfig::new()
+    let mut config = AsyncConnectionConfig::new()
         // Whoever calls has a deadline; connecting has one around all of this.
         .set_response_timeout(None)
         .set_connection_timeout(None)
         .set_pipeline_buffer_size(PIPELINE_BUFFER)
         .set_write_backpressure_boundary(WRITE_BUFFER);
+    let tracking = ear.as_ref().map(|ear| Arc::clone(&ear.tracking));
+    if let Some(ear) = ear {
+        config = config.set_push_sender(move |push| {
+            ear.hear(push);
+            Ok::<(), std::convert::Infallible>(())
+        });
+    }
     let mut connection = client
         .get_multiplexed_async_connection_with_config(&config)
         .await
         .map_err(|error| Failure::of(&error))?;
     // One that is loading accepts connections and logins; only a command finds out.
     let mut hello = redis::pipe();
-    hello.cmd("CLIENT").arg("SETNAME").arg(&settings.client_name).cmd("PING");
-    let answers =
-        connection.send_packed_commands(&hello, 0, 2).await.map_err(|error| Failure::of(&error))?;
+    hello.cmd("CLIENT").arg("SETNAME").arg(&settings.client_name);
+    if tracking.is_some() {
+        hello.add_command(tracker::request(&settings.track_prefixes));
+    }
+    hello.cmd("PING");
+    let mut answers = connection
+        .send_packed_commands(&hello, 0, hello.len())
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    if let (Some(tracking), true) = (tracking, answers.len() > 1) {
+        tracking.answered(match answers.remove(1) {
+            redis::Value::ServerError(error) => match Failure::of_reply(&error) {
+                Some(failure) => return Err(failure),
+                None => Err(format!("{error:?}")),
+            },
+            _ => Ok(()),
+        });
+    }
     match answers.last() {
         Some(redis::Value::ServerError(error)) => Err(Failure::of_reply(error)
             .unwrap_or_else(|| Failure::before(FailureKind::Auth, format!("PING: {error:?}")))),

@@ -7,6 +7,10 @@
 //!
 //! The first link is the *lead*. While no link is up it alone tries; the others wait for it. So a
 //! Redis that comes back sees one trial at a time, as the lead's breaker grants them.
+//!
+//! The *tracker* is such a link, too, and waits like the others. Beside its commands it hears what
+//! others change in Redis. While it has no connection nothing is done about that: what is in
+//! memory is served on, and once changes are announced again, all of it is in doubt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +22,7 @@ use tracing::{info, warn};
 use super::dial::{dial, ping};
 use super::pool::Slot;
 use super::settings::LinkSettings;
+use super::tracker::{Ear, Tracking};
 use crate::supervise::{Failure, Label, Me, Worker};
 
 /// How long to wait before new settings are tried again.
@@ -56,6 +61,7 @@ impl Label for LinkMsg {
 #[derive(Debug, Clone)]
 pub struct LinkArgs {
     pub(super) slot: Arc<Slot>,
+    pub(super) tracking: Option<Arc<Tracking>>,
 }
 
 /// See the module.
@@ -66,6 +72,7 @@ pub struct Link;
 #[derive(Debug)]
 pub struct LinkState {
     slot: Arc<Slot>,
+    tracking: Option<Arc<Tracking>>,
     /// Waits for the lead.
     waits: Option<JoinHandle<()>>,
     /// What the connection had heard at the last tick.
@@ -90,7 +97,8 @@ impl Worker for Link {
     type State = LinkState;
 
     async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
-        Ok(LinkState { slot: args.slot, waits: None, heard: 0, until: None, made_with: None })
+        let LinkArgs { slot, tracking } = args;
+        Ok(LinkState { slot, tracking, waits: None, heard: 0, until: None, made_with: None })
     }
 
     async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
@@ -127,19 +135,31 @@ impl Worker for Link {
 
 impl LinkState {
     async fn connect(&mut self, me: &Me<LinkMsg>) -> Result<(), Failure> {
-        if !self.slot.leads() && !self.slot.any_live() {
+        if !self.slot.may_try() {
             let (slot, me) = (Arc::clone(&self.slot), me.clone());
             self.waits = Some(tokio::spawn(async move {
-                slot.until_any_live().await;
+                slot.until_may_try().await;
                 me.send(LinkMsg::Connect);
             }));
             return Ok(());
         }
         let settings = self.slot.settings();
-        let connection = dial(&settings).await.map_err(|f| Failure::new(f.text))?;
+        let connection = self.dial(&settings).await.map_err(|f| Failure::new(f.text))?;
         self.take(connection, &settings);
         me.send_after(settings.ping_every, LinkMsg::Tick);
         Ok(())
+    }
+
+    async fn dial(
+        &self,
+        settings: &Arc<LinkSettings>,
+    ) -> Result<redis::aio::MultiplexedConnection, super::failure::Failure> {
+        let ear = self.tracking.as_ref().map(|tracking| Ear {
+            tracking: Arc::clone(tracking),
+            handle: self.slot.handle.clone(),
+            epoch: self.slot.next_epoch(),
+        });
+        dial(settings, ear).await
     }
 
     fn take(
@@ -148,6 +168,10 @@ impl LinkState {
         settings: &Arc<LinkSettings>,
     ) {
         self.slot.publish(connection, settings);
+        // In this order: what changes in between is announced.
+        if let Some(tracking) = &self.tracking {
+            tracking.begins();
+        }
         self.made_with = Some(Arc::clone(settings));
         // Spread, so that links made together are not replaced together.
         self.until = settings.max_age.and_then(|age| {
@@ -180,7 +204,7 @@ impl LinkState {
         {
             return;
         }
-        match dial(&settings).await {
+        match self.dial(&settings).await {
             Ok(connection) => {
                 self.take(connection, &settings);
                 info!(link = self.slot.id, at = %settings.shown(), "a fresh connection to Redis");
