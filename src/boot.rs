@@ -35,6 +35,7 @@ pub(crate) use self::recovery::wal_settings;
 
 use self::dependencies::{Dependencies, Failure, Kind};
 use self::signals::{Asked, Signals};
+use crate::acl::Gate;
 use crate::audience::Listeners;
 use crate::cli::RunArgs;
 use crate::config::settings::{LogFormat, Settings};
@@ -215,7 +216,8 @@ async fn start(
     let load = recovery.load.take();
 
     let past = Past::new(recovery.past());
-    let wiring = tree::Wiring::new(settings, &recovery, dependencies.sockets, dependencies.admin);
+    let wiring =
+        tree::Wiring::new(settings, &recovery, &clock, dependencies.sockets, dependencies.admin);
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
     let listeners = Arc::new(Listeners::new(pubsub.clone(), &settings.server));
     let (handles, journal) = (wiring.shards.clone(), recovery.journal.clone());
@@ -226,6 +228,7 @@ async fn start(
         listeners,
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
+        gate: Gate::default(),
         slow: Slow::default(),
         loading,
         log: Arc::clone(&recovery.log),
@@ -254,6 +257,7 @@ async fn start(
     // Set once, here.
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
+    apply::follow_users(&daemon);
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }

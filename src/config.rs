@@ -15,6 +15,7 @@
 //! | [`sources`] | the layers and their merge; pure |
 //! | [`validate`], [`settings`] | the rules over several keys, the typed result; pure |
 //! | [`diff`] | what a reload changes; pure |
+//! | [`files`] | what is in the files that settings name |
 //! | [`load`] | the IO |
 //! | [`control`] | the running configuration |
 //! | [`render`] | the same table as TOML and as documentation; pure |
@@ -27,6 +28,7 @@ pub mod control;
 pub mod diff;
 pub mod directives;
 pub mod events;
+pub mod files;
 pub mod keys;
 pub mod load;
 pub mod machine;

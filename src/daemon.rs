@@ -24,6 +24,7 @@ use seawall_actors::supervise::{
 use seawall_actors::wal;
 use tokio::sync::watch;
 
+use crate::acl::Gate;
 use crate::audience::Listeners;
 use crate::config::ConfigControl;
 use crate::loading::Loading;
@@ -56,6 +57,8 @@ pub struct Daemon {
     pub sockets: Sockets,
     /// Server-wide numbers.
     pub stats: Arc<Stats>,
+    /// What came of logins and checks.
+    pub gate: Gate,
     /// What was slow.
     pub slow: Slow,
     /// How far the dataset is loaded.

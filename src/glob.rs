@@ -6,7 +6,7 @@
 //! pattern is. A class costs one look into a bitmap, however long it was written.
 
 /// A compiled pattern.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     elements: Vec<Element>,
     classes: Vec<[u64; 4]>,

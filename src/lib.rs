@@ -1,5 +1,6 @@
 //! The daemon: wires the actors of `seawall-actors` to the outside world.
 
+pub mod acl;
 pub mod audience;
 pub mod boot;
 pub mod cli;

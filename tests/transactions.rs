@@ -107,10 +107,10 @@ fn an_exec_with_arguments_ends_the_transaction() {
     let daemon = sharded();
     let mut client = daemon.connect();
     let arity = "wrong number of arguments for 'exec' command";
-    assert_eq!(client.run("EXEC now").text(), format!("ERR {arity}"));
+    let aborted = format!("EXECABORT Transaction discarded because of: {arity}");
+    assert_eq!(client.run("EXEC now").text(), aborted, "as in Redis, also if there is none");
     client.run("WATCH w");
     queue(&mut client, &["SET a 1"]);
-    let aborted = format!("EXECABORT Transaction discarded because of: {arity}");
     assert_eq!(client.run("EXEC now").text(), aborted);
     assert_eq!(client.run("EXEC").text(), "ERR EXEC without MULTI");
     assert_eq!(client.run("GET a"), Reply::Nil);

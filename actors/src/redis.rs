@@ -11,7 +11,7 @@
 //! | `settings` | where Redis is and how patient one is |
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
-//! | `near` | what the cache hears of its tier; a trait |
+//! | `near` | what the cache hears of the tier |
 //! | `pool` | the slots, one attempt, and a command with its retries |
 //! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |

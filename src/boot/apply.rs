@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use super::format;
 use super::recovery::{DaemonIntake, store_config, upkeep_settings, wal_settings};
 use super::tree::{WAL, Wiring};
+use crate::acl::Users;
 use crate::config::settings::Settings;
 use crate::config::{Applier, Change, Commit};
 use crate::daemon::{Daemon, ShardHandle};
@@ -74,6 +75,42 @@ pub(super) fn follow_events(daemon: &Arc<Daemon>, tree: &Tree) {
     tokio::spawn(async move { stats.follow(events).await });
 }
 
+/// Closes the connections of users that new settings have taken away or turned off, and those that
+/// listen to channels which their users may have lost: when the settings are in effect, so that
+/// nobody can come back by the old ones.
+pub(super) fn follow_users(daemon: &Arc<Daemon>) {
+    let daemon = Arc::clone(daemon);
+    let mut settings = daemon.config.subscribe();
+    tokio::spawn(async move {
+        let mut known = Arc::clone(&settings.borrow_and_update().users);
+        while settings.changed().await.is_ok() {
+            let users = Arc::clone(&settings.borrow_and_update().users);
+            if users != known {
+                close_the_gone(&daemon, &known, &users);
+                known = users;
+            }
+        }
+    });
+}
+
+fn close_the_gone(daemon: &Daemon, old: &Users, new: &Users) {
+    for client in daemon.clients.all() {
+        let name = client.user();
+        let why = match (old.get(&name), new.get(&name)) {
+            (_, None) => "the user is gone",
+            (_, Some(user)) if !user.is_enabled() => "the user is off",
+            (Some(was), Some(is))
+                if client.is_subscriber() && !is.permissions().hears_all_of(was.permissions()) =>
+            {
+                "it listens, and its user lost channels"
+            }
+            _ => continue,
+        };
+        info!(client = client.id, user = %name, why, "connection closed");
+        client.kill();
+    }
+}
+
 /// Closes the log's queue as soon as the log has given up. Its end stops the tree from the front
 /// on, and the front waits for replies: those that wait for the log would hold it to its limit.
 pub(super) fn close_with_the_log(tree: &Tree, intake: DaemonIntake) {
@@ -130,8 +167,8 @@ impl Applier for Links {
         }
         match (&self.0, &new.redis) {
             (Some(tier), Some(redis)) => {
-                let (pool, link) = (tier.pool.clone(), redis.link.clone());
-                Ok(Box::new(move || pool.configure(link)))
+                let (tier, redis) = (tier.clone(), redis.clone());
+                Ok(Box::new(move || tier.configure(&redis)))
             }
             (None, None) => Ok(Box::new(|| {})),
             (None, Some(_)) => {

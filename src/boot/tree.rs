@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use seawall_actors::cache::store::StoreConfig;
 use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
+use seawall_actors::clock::Clock;
 use seawall_actors::metrics::{self as aggregator, Aggregator};
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::snapshot::{SnapshotArgs, Snapshotter, Troubles};
@@ -25,7 +26,7 @@ use crate::resp::front::{Front, FrontArgs, FrontMsg};
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::Tier;
+use crate::tier::{News, Tier};
 
 /// Of `supervision.grace`, what the front may use to let connections finish; the rest is for the
 /// log and everything else.
@@ -70,14 +71,16 @@ impl Wiring {
     pub fn new(
         settings: &Settings,
         recovery: &Recovery,
+        clock: &Clock,
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
     ) -> Self {
         let shards = usize::from(settings.cache.shards);
+        let handles: Vec<ShardHandle> = (0..shards).map(|_| Handle::new()).collect();
         // Known before the actor says so: `ready` names it however late that starts.
         let admin_announce = watch::Sender::new(admin.as_ref().and_then(|a| a.local_addr().ok()));
         Self {
-            shards: (0..shards).map(|_| Handle::new()).collect(),
+            shards: handles.clone(),
             wal: Handle::new(),
             front: Handle::new(),
             sockets: Sockets::new(sockets),
@@ -91,7 +94,9 @@ impl Wiring {
             upkeep: watch::Sender::new(upkeep_settings(settings)),
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
             snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
-            tier: settings.redis.as_ref().map(Tier::new),
+            tier: settings.redis.as_ref().map(|redis| {
+                Tier::new(redis, News::new(handles.clone(), recovery.hasher), clock.clone())
+            }),
             grace: settings.supervision.grace,
         }
     }
@@ -170,9 +175,11 @@ impl Wiring {
         for (index, ((handle, cradle), config)) in shards.enumerate() {
             let (journal, rebuild) = (Arc::clone(&recovery.journal), Arc::clone(&recovery.rebuild));
             let (config, clock) = (config.subscribe(), daemon.clock.clone());
+            let tier = self.tier.as_ref().map(Tier::for_shard);
             let audience = Arc::clone(&daemon.listeners);
             let make = move || {
                 let args = ShardArgs {
+                    tier: tier.clone(),
                     index,
                     cradle: Arc::clone(&cradle),
                     journal: Arc::clone(&journal),

@@ -1,7 +1,8 @@
 //! What a reload changes. Pure.
 
-use super::keys::{Apply, KEYS};
+use super::keys::{Apply, KEYS, Row, TABLES};
 use super::settings::Settings;
+use super::value::Value;
 
 /// One key that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +32,37 @@ pub fn diff(old: &Settings, new: &Settings) -> Vec<Change> {
             })
         })
         .collect();
-    let passwords = ["server.requirepass", "server.requirepass_file"];
-    let file_only = old.server.password != new.server.password
-        && !changes.iter().any(|c| passwords.contains(&c.key));
-    if file_only {
-        // The same file with another content.
-        changes.push(Change {
-            key: "server.requirepass_file",
-            from: "the old content".to_owned(),
-            to: "the new content".to_owned(),
-            apply: Apply::Live,
-        });
+    for table in TABLES {
+        let rows = |of: &Settings| of.values.get(table.name).cloned();
+        if let (Some(from), Some(to)) = (rows(old), rows(new))
+            && from != to
+        {
+            let (from, to) = shown_rows(&from, &to);
+            changes.push(Change { key: table.name, from, to, apply: Apply::Live });
+        }
+    }
+    for key in old.files.differ(&new.files) {
+        // The same files with another content.
+        if !changes.iter().any(|c| c.key == key) {
+            changes.push(Change {
+                key,
+                from: "the old content".to_owned(),
+                to: "the new content".to_owned(),
+                apply: Apply::Live,
+            });
+        }
     }
     changes
+}
+
+/// The names of the rows before and after; a row that has changed is marked.
+fn shown_rows(from: &Value, to: &Value) -> (String, String) {
+    let (Value::Rows(old), Value::Rows(new)) = (from, to) else {
+        return (from.to_shown(), to.to_shown());
+    };
+    let mark = |row: &Row| {
+        let changed = old.iter().any(|other| other.name() == row.name() && other != row);
+        if changed { format!("{} (changed)", row.name()) } else { row.name().to_owned() }
+    };
+    (from.to_shown(), new.iter().map(mark).collect::<Vec<_>>().join(" "))
 }

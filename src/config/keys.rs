@@ -2,7 +2,8 @@
 //!
 //! Everything else follows from it: what a file may say, the defaults, `config/seawall.toml`,
 //! `docs/configuration.md`, CONFIG GET and SET, and what a reload has to do. A new key is one
-//! entry in its section's file here, and one field in [`super::settings`].
+//! entry in its section's file here, and one field in [`super::settings`]. What a file may have
+//! any number of, `[[users]]`, is a [`Table`].
 
 mod cache;
 mod log;
@@ -10,11 +11,14 @@ mod redis;
 mod section;
 mod server;
 mod snapshot;
+mod table;
+mod users;
 mod wal;
 
 use std::sync::LazyLock;
 
 pub use section::{SECTIONS, Section};
+pub use table::{Field, Row, TABLES, Table, find_table};
 
 use super::value::{Kind, Value};
 

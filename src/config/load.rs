@@ -6,19 +6,16 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::diff::{Change, diff};
+use super::files::NamedFiles;
 use super::keys::{Apply, KEYS};
 use super::machine::Machine;
 use super::problem::{ConfigErrors, Problem, Source};
-use super::secret::Secret;
 use super::settings::Settings;
 use super::sources::{FileChoice, Merged, Overrides, Texts, merge};
-use super::validate::{PasswordFile, validate};
-use super::value::Value;
+use super::validate::validate;
 
 /// The most bytes of a configuration file that are read.
 pub const MAX_FILE: u64 = 1 << 20;
-/// The most bytes of a password file that are read.
-pub const MAX_PASSWORD_FILE: u64 = 1 << 12;
 
 /// Where the configuration is read from, each time anew.
 #[derive(Debug, Clone)]
@@ -33,7 +30,8 @@ pub struct Loader {
 pub(super) struct Input {
     /// The file in use, and its text.
     pub(super) file: Option<(PathBuf, String)>,
-    password: PasswordFile,
+    /// What is in the files that the settings name.
+    named: NamedFiles,
 }
 
 /// A configuration that is right.
@@ -79,25 +77,16 @@ impl Loader {
     /// The files whose change calls for a reload, given the settings in effect.
     #[must_use]
     pub fn files(&self, settings: &Settings) -> Vec<PathBuf> {
-        let mut files = self.file.candidates().to_vec();
-        if let Some(Value::Text(path)) = settings.value("server.requirepass_file")
-            && !path.is_empty()
-        {
-            files.push(PathBuf::from(path));
-        }
-        files
+        let named = settings.files.paths().map(Path::to_owned);
+        self.file.candidates().iter().cloned().chain(named).collect()
     }
 
     /// Reads the files. Blocks.
     pub(super) fn read(&self) -> Result<Input, ConfigErrors> {
         let file = self.read_file()?;
-        let mut input = Input { file, password: None };
+        let mut input = Input { file, named: NamedFiles::default() };
         let merged = merge(self.texts(&input, &Overrides::new()));
-        if let Some(Value::Text(path)) = merged.values.get("server.requirepass_file")
-            && !path.is_empty()
-        {
-            input.password = Some(read_password(Path::new(path)));
-        }
+        input.named = NamedFiles::read(&merged.values, read_text);
         Ok(input)
     }
 
@@ -138,7 +127,7 @@ impl Loader {
     ) -> Result<Loaded, ConfigErrors> {
         let Merged { values, origins, mut problems, profile } = merge(self.texts(input, overrides));
         let shards = running.map(|running| running.cache.shards);
-        let settings = match validate(values.clone(), self.machine, shards, &input.password) {
+        let settings = match validate(values.clone(), self.machine, shards, &input.named) {
             Ok(settings) if problems.is_empty() => settings,
             Ok(_) => return Err(ConfigErrors(problems)),
             Err(violations) => {
@@ -160,7 +149,7 @@ impl Loader {
         let file = input.file.as_ref().map(|(path, _)| path.clone());
         let mut loaded = Loaded { settings, origins, file, profile, needs_restart: Vec::new() };
         if let Some(running) = running {
-            self.keep(&mut loaded, values, running, &input.password)?;
+            self.keep(&mut loaded, values, running, &input.named)?;
         }
         Ok(loaded)
     }
@@ -171,7 +160,7 @@ impl Loader {
         loaded: &mut Loaded,
         mut values: super::sources::Values,
         running: &Settings,
-        password: &PasswordFile,
+        named: &NamedFiles,
     ) -> Result<(), ConfigErrors> {
         let restart = |change: &Change| change.apply == Apply::NeedsRestart;
         loaded.needs_restart =
@@ -184,7 +173,7 @@ impl Loader {
                 values.insert(key.path, value.clone());
             }
         }
-        loaded.settings = validate(values, self.machine, Some(running.cache.shards), password)
+        loaded.settings = validate(values, self.machine, Some(running.cache.shards), named)
             .map_err(|violations| {
                 ConfigErrors(
                     violations
@@ -220,15 +209,4 @@ pub(super) fn read_text(path: &Path, max: u64) -> std::io::Result<String> {
         return Err(std::io::Error::new(ErrorKind::FileTooLarge, why));
     }
     String::from_utf8(bytes).map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "not UTF-8"))
-}
-
-fn read_password(path: &Path) -> Result<Secret, String> {
-    let text = read_text(path, MAX_PASSWORD_FILE)
-        .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
-    if password.is_empty() {
-        return Err(format!("{} is empty: it must hold the password", path.display()));
-    }
-    Ok(Secret::new(password))
 }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{Apply, KEYS, Key, SECTIONS};
+use super::keys::{Apply, Field, KEYS, Key, SECTIONS, TABLES};
 use super::load::Loaded;
 use super::problem::Source;
+use super::value::Value;
 
 /// Where a comment wraps.
 const COMMENT_WIDTH: usize = 96;
@@ -26,6 +27,21 @@ pub fn default_file() -> String {
                 let _ = writeln!(out, "# {line}");
             }
             let _ = writeln!(out, "{} = {}", key.name(), key.default);
+        }
+    }
+    for table in TABLES {
+        out.push('\n');
+        for line in wrap(table.doc, COMMENT_WIDTH) {
+            let _ = writeln!(out, "# {line}");
+        }
+        for field in table.fields {
+            let text = format!("{}: {} [{}]", field.name, field.doc, field.kind.range());
+            for line in wrap(&text, COMMENT_WIDTH) {
+                let _ = writeln!(out, "# {line}");
+            }
+        }
+        for line in table.example.lines() {
+            let _ = writeln!(out, "# {line}");
         }
     }
     out
@@ -83,6 +99,15 @@ pub fn key_tables() -> String {
         }
         out.push('\n');
     }
+    for table in TABLES {
+        let _ = writeln!(out, "### `[[{}]]`\n\n{}\n", table.name, table.doc);
+        out.push_str("| key | default | range | what it is for |\n|---|---|---|---|\n");
+        for Field { name, kind, default, doc } in table.fields {
+            let default = default.map_or("needed".to_owned(), |default| format!("`{default}`"));
+            let _ = writeln!(out, "| `{name}` | {default} | {} | {doc} |", kind.range());
+        }
+        let _ = writeln!(out, "\nA change is live. At most {} rows.\n", table.max);
+    }
     out
 }
 
@@ -100,6 +125,17 @@ pub fn effective(loaded: &Loaded) -> String {
             let source = loaded.origins.get(key.path).unwrap_or(&Source::Default);
             let line = format!("{} = {}", key.name(), value.to_toml_shown());
             let _ = writeln!(out, "{line:<40} # {source}");
+        }
+    }
+    for table in TABLES {
+        let Some(Value::Rows(rows)) = loaded.settings.value(table.name) else { continue };
+        let source = loaded.origins.get(table.name).unwrap_or(&Source::Default);
+        for row in rows {
+            let _ = writeln!(out, "\n[[{}]] # {source}", table.name);
+            for field in table.fields {
+                let Some(value) = row.get(field.name) else { continue };
+                let _ = writeln!(out, "{} = {}", field.name, value.to_toml_shown());
+            }
         }
     }
     out

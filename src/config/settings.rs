@@ -4,14 +4,17 @@
 //! limit, the capped one stands here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::redis::LinkSettings;
 
 use super::address::Address;
 use super::events::EventClasses;
+use super::files::NamedFiles;
 use super::secret::Secret;
 use super::sources::Values;
+use crate::acl::Users;
 
 /// All settings in effect. Made by [`super::validate::validate`] only.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +43,10 @@ pub struct Settings {
     pub startup: Startup,
     /// `[debug]`
     pub debug: Debug,
+    /// `[[users]]`, `default` among them.
+    pub users: Arc<Users>,
+    /// What was in the files that settings name.
+    pub(super) files: NamedFiles,
     /// The same by key, capped where `paranoia` says so.
     pub(super) values: Values,
 }
@@ -88,6 +95,14 @@ pub struct Server {
 pub struct Redis {
     /// Where it is, and how the connections are kept.
     pub link: LinkSettings,
+    /// How long a read waits if there is something to serve in place of the answer.
+    pub soft_timeout: Duration,
+    /// How long a key that is not there is remembered as absent; zero: not at all.
+    pub negative_ttl: Duration,
+    /// How long what nobody can confirm is served; zero: not at all.
+    pub stale_if_error: Duration,
+    /// After how long an entry is asked for again; zero: never.
+    pub revalidate_after: Duration,
     /// How many connections.
     pub links: usize,
     /// So many failed connections in a row open the breaker.
@@ -274,7 +289,7 @@ impl Settings {
         let mut warnings = Vec::new();
         let remote: Vec<String> =
             self.server.bind.iter().filter(|a| !a.is_loopback()).map(ToString::to_string).collect();
-        if !remote.is_empty() && self.server.password.is_none() {
+        if !remote.is_empty() && self.users.is_open() {
             let remote = remote.join(", ");
             warnings.push(if self.server.protected_mode {
                 format!(

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use figment::value::{Dict, Map, Value as Raw};
 use figment::{Figment, Metadata, Profile, Provider};
 
-use super::keys::{self, KEYS, Key};
+use super::keys::{self, KEYS, Key, TABLES};
 use super::problem::{Problem, Source};
 use super::value::Value;
 
@@ -22,7 +22,7 @@ pub(super) use document::toml_to_raw;
 /// The environment variable that chooses a profile.
 pub const PROFILE_VARIABLE: &str = "SEAWALL_PROFILE";
 
-/// Accepted values by key path. Holds every key of the table.
+/// Accepted values by key path, and rows by the name of their table. Holds every key and table.
 pub type Values = BTreeMap<&'static str, Value>;
 
 /// What CONFIG SET has changed since the start, by key path, in the text form of each kind.
@@ -79,6 +79,11 @@ impl Layer {
         }
     }
 
+    /// Where the value of a key, or the rows of a table, are written.
+    fn source(&self, path: &str) -> Source {
+        self.entries.get(path).map_or(Source::Default, |(_, source)| source.clone())
+    }
+
     fn read(&self, key: &Key, raw: &Raw) -> Result<Value, String> {
         match raw {
             Raw::String(_, text) if self.texts => key.kind.read_text(text),
@@ -95,7 +100,11 @@ impl Provider for Layer {
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let mut root = Dict::new();
         for (path, (raw, _)) in &self.entries {
-            let (section, name) = path.split_once('.').unwrap_or(("", path));
+            let Some((section, name)) = path.split_once('.') else {
+                // The rows of a table.
+                root.insert((*path).to_owned(), raw.clone());
+                continue;
+            };
             let section = root.entry(section.to_owned()).or_insert_with(|| Raw::from(Dict::new()));
             if let Raw::Dict(_, dict) = section {
                 dict.insert(name.to_owned(), raw.clone());
@@ -163,23 +172,29 @@ fn read(layers: &[Layer]) -> (Values, BTreeMap<&'static str, Source>) {
     let merged = layers.iter().fold(Figment::new(), |all, layer| all.merge(layer));
     let mut values = Values::new();
     let mut origins = BTreeMap::new();
+    let found = |path: &str| {
+        let raw = merged.find_value(path).ok()?;
+        let name = &merged.get_metadata(raw.tag())?.name;
+        let layer = layers.iter().find(|l| l.name == name.as_ref())?;
+        Some((raw, layer))
+    };
     for key in KEYS.iter() {
-        let found = merged.find_value(key.path).ok().and_then(|raw| {
-            let name = &merged.get_metadata(raw.tag())?.name;
-            let layer = layers.iter().find(|l| l.name == name.as_ref())?;
-            Some((raw, layer))
-        });
-        let (value, source) = match found {
+        let (value, source) = match found(key.path) {
             None => (None, Source::Default),
-            Some((raw, layer)) => {
-                let source = layer.entries.get(key.path).map(|(_, source)| source.clone());
-                (layer.read(key, &raw).ok(), source.unwrap_or(Source::Default))
-            }
+            Some((raw, layer)) => (layer.read(key, &raw).ok(), layer.source(key.path)),
         };
         if let Some(value) = value.or_else(|| key.default_value()) {
             values.insert(key.path, value);
         }
         origins.insert(key.path, source);
+    }
+    for table in TABLES {
+        let (rows, source) = match found(table.name) {
+            None => (None, Source::Default),
+            Some((raw, layer)) => (table.read(&raw).ok(), layer.source(table.name)),
+        };
+        values.insert(table.name, rows.unwrap_or(Value::Rows(Vec::new())));
+        origins.insert(table.name, source);
     }
     (values, origins)
 }

@@ -1,12 +1,16 @@
 //! From accepted values to [`Settings`]: the rules that look at more than one key. Pure.
 
+mod users;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
 use seawall_actors::redis::{LinkSettings, Password, TlsFiles};
 
 use super::events::EventClasses;
+use super::files::NamedFiles;
 use super::keys;
 use super::machine::Machine;
 use super::secret::Secret;
@@ -52,9 +56,6 @@ pub struct Violation {
     pub message: String,
 }
 
-/// What a password file said: nothing was named, the password, or why it could not be read.
-pub type PasswordFile = Option<Result<Secret, String>>;
-
 /// Applies the caps and the rules; all violations at once.
 ///
 /// `values` holds every key of the table, each accepted by its kind. `running_shards` is how many
@@ -66,7 +67,7 @@ pub fn validate(
     mut values: Values,
     machine: Machine,
     running_shards: Option<u16>,
-    password_file: &PasswordFile,
+    files: &NamedFiles,
 ) -> Result<Settings, Vec<Violation>> {
     let mut violations = Vec::new();
     let memory = resolve_memory(&values, machine, &mut violations);
@@ -77,10 +78,15 @@ pub fn validate(
         Some(Value::Percent(_)) => memory,
         _ => nonzero(size(&values, "cache.max_memory")),
     };
-    let password = password(&values, password_file, &mut violations);
+    let unread =
+        files.failures().map(|(key, why)| Violation { keys: vec![key], message: why.to_owned() });
+    violations.extend(unread);
+    let password = password(&values, files, &mut violations);
+    let users = users::users(&values, files, password.as_ref(), &mut violations);
     let auto = running_shards.unwrap_or_else(|| auto_shards(&values, machine, max_memory));
     redis_rules(&values, &mut violations);
-    let settings = build(values, auto, max_memory, password);
+    let mut settings = build(values, auto, max_memory, password);
+    (settings.users, settings.files) = (users, files.clone());
     rules(&settings, &mut violations);
     if violations.is_empty() { Ok(settings) } else { Err(violations) }
 }
@@ -119,23 +125,26 @@ fn cap(values: &mut Values, memory: Option<u64>) {
     values.insert("validation.binary_keys", Value::Bool(false));
 }
 
-fn password(values: &Values, file: &PasswordFile, out: &mut Vec<Violation>) -> Option<Secret> {
+fn password(values: &Values, files: &NamedFiles, out: &mut Vec<Violation>) -> Option<Secret> {
     let direct = secret(values, "server.requirepass").cloned();
-    if direct.is_some() && !text(values, "server.requirepass_file").is_empty() {
+    let path = text(values, "server.requirepass_file");
+    if direct.is_some() && !path.is_empty() {
         out.push(Violation {
             keys: vec!["server.requirepass_file", "server.requirepass"],
             message: "requirepass and requirepass_file exclude each other; set one of them"
                 .to_owned(),
         });
     }
-    match file {
-        None => direct,
-        Some(Ok(secret)) => Some(secret.clone()),
-        Some(Err(why)) => {
-            out.push(Violation { keys: vec!["server.requirepass_file"], message: why.clone() });
-            direct
-        }
+    let Some(content) = files.get("server.requirepass_file", path) else { return direct };
+    let password = content.strip_suffix('\n').unwrap_or(content);
+    let password = password.strip_suffix('\r').unwrap_or(password);
+    if password.is_empty() {
+        out.push(Violation {
+            keys: vec!["server.requirepass_file"],
+            message: format!("{path} is empty: it must hold the password"),
+        });
     }
+    Some(Secret::new(password))
 }
 
 fn rules(s: &Settings, out: &mut Vec<Violation>) {
@@ -341,6 +350,8 @@ fn build(
         },
         startup: Startup { fail_fast: flag(v, "startup.fail_fast") },
         debug: Debug { drills: flag(v, "debug.drills"), commands: flag(v, "debug.commands") },
+        users: Arc::default(),
+        files: NamedFiles::default(),
         values,
     }
 }
@@ -406,6 +417,10 @@ fn redis(v: &Values) -> Option<Redis> {
     };
     Some(Redis {
         link,
+        soft_timeout: duration(v, "redis.soft_timeout"),
+        negative_ttl: duration(v, "redis.negative_ttl"),
+        stale_if_error: duration(v, "redis.stale_if_error"),
+        revalidate_after: duration(v, "redis.revalidate_after"),
         links: to_usize(int(v, "redis.links")),
         breaker_failures: u32::try_from(int(v, "redis.breaker_failures")).unwrap_or(1),
         breaker_cool_down: duration(v, "redis.breaker_cool_down"),

@@ -5,6 +5,7 @@ mod words;
 
 use std::time::Duration;
 
+use super::keys::Row;
 use super::secret::Secret;
 use super::units;
 
@@ -69,8 +70,19 @@ pub enum Kind {
         /// Whether `""` is allowed.
         empty: bool,
     },
+    /// The path of a file that is read with the configuration, or `""` for none.
+    File {
+        /// The most bytes of it that are read.
+        max: u64,
+    },
+    /// One word: not empty, without spaces.
+    Word,
+    /// Any text.
+    Text,
     /// A password, or `""` for none. Never printed.
     Secret,
+    /// A list of secrets. Never printed.
+    Secrets,
     /// Where a Redis is, or `""` for nowhere. Printed without its password.
     RedisUrl,
     /// A name without spaces, of letters, digits and `.:_-`. `empty`: whether `""` is allowed.
@@ -95,12 +107,16 @@ pub enum Value {
     Bytes(u64),
     /// A share of the machine's memory, 1 to 100.
     Percent(u8),
-    /// A word, a path, directives, or an address.
+    /// A word, a text, a path, directives, or an address.
     Text(String),
     /// See [`Kind::Addresses`] and [`Kind::Words`].
     List(Vec<String>),
     /// See [`Kind::Secret`].
     Secret(Secret),
+    /// See [`Kind::Secrets`].
+    Secrets(Vec<Secret>),
+    /// The rows of an array of tables.
+    Rows(Vec<Row>),
     /// See [`Kind::RedisUrl`].
     Url(Secret),
 }
@@ -119,6 +135,8 @@ impl Value {
             Self::Text(t) => t.clone(),
             Self::List(items) => items.join(" "),
             Self::Secret(s) | Self::Url(s) => s.expose().to_owned(),
+            Self::Secrets(all) => all.iter().map(Secret::expose).collect::<Vec<_>>().join(" "),
+            Self::Rows(rows) => rows.iter().map(Row::name).collect::<Vec<_>>().join(" "),
         }
     }
 
@@ -127,6 +145,7 @@ impl Value {
     pub fn to_shown(&self) -> String {
         match self {
             Self::Secret(s) if !s.expose().is_empty() => "***".to_owned(),
+            Self::Secrets(all) => vec!["***"; all.len()].join(" "),
             Self::Url(s) => without_password(s.expose()),
             other => other.to_text(),
         }
@@ -139,6 +158,7 @@ impl Value {
             Self::Bool(b) => (*b).into(),
             Self::Int(n) => i64::try_from(*n).unwrap_or(i64::MAX).into(),
             Self::List(items) => toml_edit::Value::Array(items.iter().collect()),
+            Self::Secrets(all) => toml_edit::Value::Array(all.iter().map(Secret::expose).collect()),
             other => other.to_text().into(),
         }
     }
@@ -148,6 +168,7 @@ impl Value {
     pub fn to_toml_shown(&self) -> toml_edit::Value {
         match self {
             Self::Secret(_) | Self::Url(_) => self.to_shown().into(),
+            Self::Secrets(all) => toml_edit::Value::Array(all.iter().map(|_| "***").collect()),
             other => other.to_toml(),
         }
     }

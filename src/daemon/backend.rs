@@ -11,6 +11,7 @@ use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::History;
 
 use super::{Daemon, Phase, StopMode};
+use crate::acl::Gate;
 use crate::config::ConfigControl;
 use crate::http::metrics::catalog;
 use crate::pubsub::PubSub;
@@ -30,6 +31,10 @@ impl Backend for Daemon {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn pubsub(&self) -> &PubSub {
@@ -65,6 +70,7 @@ impl Backend for Daemon {
     async fn reset_stats(&self) {
         self.shards.reset_stats();
         self.stats.reset();
+        self.gate.reset();
     }
 
     async fn set_active_expire(&self, on: bool) -> Result<(), Refusal> {

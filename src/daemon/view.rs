@@ -42,6 +42,7 @@ impl View for Daemon {
 enum Part {
     Cache,
     Server,
+    Gate,
     PubSub,
     Log,
     Snapshots,
@@ -63,6 +64,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Cache,
         Part::Server,
         Part::PubSub,
+        Part::Gate,
         Part::Log,
         Part::Snapshots,
         Part::Tree,
@@ -83,6 +85,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => "cache",
             Part::Server => "server",
+            Part::Gate => "gate",
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
@@ -97,6 +100,7 @@ impl Source for Reading {
         match self.part {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
+            Part::Gate => metrics::gate(&daemon.gate.figures()),
             Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
             Part::Log => daemon
                 .log

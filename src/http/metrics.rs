@@ -14,6 +14,7 @@ use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
 
 use super::view::{Degraded, Node};
+use crate::acl::gate::GateFigures;
 use crate::loading::Figures;
 use crate::pubsub::Space;
 use crate::stats::StatsSnapshot;
@@ -74,6 +75,19 @@ pub fn server(stats: &StatsSnapshot) -> Sample {
     s.count(&m::RELOADS, &["failed"], stats.reloads_failed);
     s.count(&m::TREE_RESTARTS, &[], stats.actor_restarts);
     s.count(&m::TREE_ESCALATIONS, &[], stats.escalations);
+    s
+}
+
+/// What came of logins and checks.
+#[must_use]
+pub fn gate(figures: &GateFigures) -> Sample {
+    let mut s = Sample::new();
+    for (outcome, n) in figures.logins() {
+        s.count(&m::LOGINS, &[outcome.name()], n);
+    }
+    for (reason, n) in figures.denials() {
+        s.count(&m::DENIED, &[reason.name()], n);
+    }
     s
 }
 

@@ -22,6 +22,7 @@ use seawall_actors::wal::{self, past};
 
 use super::clients::Clients;
 use super::refusal::Refusal;
+use crate::acl::Gate;
 use crate::config::ConfigControl;
 use crate::loading::Figures;
 use crate::pubsub::PubSub;
@@ -115,6 +116,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn config(&self) -> &Arc<ConfigControl>;
     /// The registry of connections.
     fn clients(&self) -> &Clients;
+    /// What came of logins and checks.
+    fn gate(&self) -> &Gate;
     /// Who listens to which channel.
     fn pubsub(&self) -> &PubSub;
     /// What was slow.

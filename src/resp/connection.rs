@@ -4,6 +4,7 @@
 //! and `ractor` takes a process-wide lock at each spawn and exit.
 
 mod exec;
+mod informed;
 mod interrupt;
 mod pipeline;
 mod rollback;
@@ -220,7 +221,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let begun = Instant::now();
         if self.settings.has_changed().unwrap_or(false) {
-            self.bounds = Bounds::of(&self.settings.borrow_and_update());
+            let settings = Arc::clone(&self.settings.borrow_and_update());
+            self.bounds = Bounds::of(&settings);
+            if !self.session.follow(&settings.users) {
+                return Err(Closed::Killed);
+            }
             unique(&mut self.input).limits = Arc::clone(&self.bounds.limits);
         }
         let consumed = self.decode()?;
@@ -323,6 +328,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             databases: self.bounds.databases,
             hasher: self.daemon.shards.hasher(),
             no_touch: self.session.traits().no_touch,
+            near: self.daemon.tier.as_ref().and_then(|tier| tier.near(self.session.db)),
         }
     }
 

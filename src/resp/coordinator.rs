@@ -160,10 +160,16 @@ impl<'a> Borrowed<'a> {
         &mut self.stores
     }
 
+    /// The store that holds keys of this hash, if it is borrowed.
+    pub fn store_of(&mut self, hash: u64) -> Option<&mut Store> {
+        self.stores.get_mut(self.shards.of(hash))?.as_deref_mut()
+    }
+
     /// Collects the effects of the command that just ran, so that the batch keeps the order in
     /// which commands ran, and tells what happened to keys, unless it may still be taken back.
     pub fn collect(&mut self) {
         for store in self.stores.iter_mut().flatten() {
+            store.mark_effects();
             self.effects.extend(store.effects_mut());
             store.effects_mut().clear();
             self.notices.append(store.notices_mut());
@@ -237,11 +243,19 @@ impl<'a> Borrowed<'a> {
     }
 
     fn give_back(mut self, lsn: Lsn) -> Self {
+        self.stamp(lsn);
+        failpoint::hit(Point::CoordinatorAppended);
+        self
+    }
+
+    /// What was collected has this LSN; or nothing was, and then any will do.
+    fn stamp(&mut self, lsn: Lsn) {
         for loan in self.loans.iter_mut().flatten() {
             loan.last_lsn = loan.last_lsn.max(lsn);
         }
-        failpoint::hit(Point::CoordinatorAppended);
-        self
+        for store in self.stores.iter_mut().flatten() {
+            store.stamp_effects(lsn);
+        }
     }
 }
 
@@ -251,9 +265,9 @@ impl Drop for Borrowed<'_> {
         // A coordinator that gives up half-way: what it collected did happen.
         if !self.effects.is_empty() {
             let lsn = self.shards.journal().append(&mut self.effects, None);
-            for loan in self.loans.iter_mut().flatten() {
-                loan.last_lsn = loan.last_lsn.max(lsn);
-            }
+            self.stamp(lsn);
+        } else if let Some(lsn) = self.loans.iter().flatten().map(|loan| loan.last_lsn).max() {
+            self.stamp(lsn);
         }
         for ((loan, store), slip) in
             self.loans.iter_mut().zip(&mut self.stores).zip(&mut self.slips)

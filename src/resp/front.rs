@@ -311,7 +311,7 @@ fn admit(
     failpoint::hit(Point::FrontAccept);
     let settings = daemon.config.settings();
     let server = &settings.server;
-    if !protected_mode_admits(server.protected_mode, server.password.is_some(), &endpoints) {
+    if !protected_mode_admits(server.protected_mode, !settings.users.is_open(), &endpoints) {
         daemon.stats.rejected(Rejection::ProtectedMode);
         return Err((stream, DENIED.to_owned()));
     }

@@ -37,6 +37,9 @@ pub enum Refusal {
     /// Wrong number of arguments; names the command (`client|kill` for a subcommand).
     #[error("ERR wrong number of arguments for '{0}' command")]
     Arity(Cow<'static, str>),
+    /// The key holds another type, in Redis.
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
     /// Any other; the text starts with its code.
     #[error("{0}")]
     Other(Cow<'static, str>),
@@ -53,6 +56,7 @@ impl Refusal {
     pub fn code(&self) -> &str {
         match self {
             Self::OutOfMemory | Self::TooLarge(_) => "OOM",
+            Self::WrongType => "WRONGTYPE",
             Self::Other(text) => text.split(' ').next().unwrap_or("ERR"),
             _ => "ERR",
         }

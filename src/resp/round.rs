@@ -4,6 +4,8 @@
 //! mailbox never holds more than one message per connection: that is the backpressure. The
 //! input is shared, not copied; buffers travel to the shard and back and are used again.
 
+mod near;
+
 use std::sync::Arc;
 
 use seawall_actors::cache::store::{KeyHasher, Store};
@@ -17,6 +19,8 @@ use super::limits::Limits;
 use super::refusal::Refusal;
 use super::reply::{Proto, Reply};
 use super::table::{Command, DataFn, Flags, Run};
+use crate::tier::{Answer, TierView, Want};
+pub use near::{Questions, needed};
 
 /// A decoded request.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +77,8 @@ pub struct View {
     pub hasher: KeyHasher,
     /// Reads do not count as uses.
     pub no_touch: bool,
+    /// How the tier is asked, if the selected database has one.
+    pub near: Option<TierView>,
 }
 
 impl View {
@@ -112,6 +118,8 @@ pub struct DataJob {
     failures: Vec<Failure>,
     /// Whose commands they are.
     author: Option<Arc<Author>>,
+    /// What the tier has to say first.
+    questions: Questions,
 }
 
 /// A request that was answered with an error.
@@ -161,6 +169,7 @@ impl DataJob {
         self.picks.clear();
         self.done = 0;
         self.reset_replies();
+        self.questions.clear();
     }
 
     /// Adds a request, by its index in the input.
@@ -179,6 +188,23 @@ impl DataJob {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.done == self.picks.len()
+    }
+
+    /// What has to be asked of the tier before anything of the job can run.
+    #[must_use]
+    pub fn take_questions(&mut self) -> Vec<Want> {
+        self.questions.take()
+    }
+
+    /// The answers; the job can run now.
+    pub fn answer(&mut self, answers: Vec<Answer>) {
+        self.questions.answer(answers);
+    }
+
+    /// What the tier is to be asked again, while nobody waits.
+    #[must_use]
+    pub fn take_due(&mut self) -> Vec<Want> {
+        self.questions.take_due()
     }
 
     /// Replies so far, all together.
@@ -253,17 +279,42 @@ impl Job for DataJob {
         let by = self.author().map_or(0, Author::number);
         let Some(Source { input, view }) = &self.source else { return };
         warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
+        if let Some(near) = view.near {
+            if self.questions.were_asked() {
+                self.questions.settle(store, near, now, |_| true);
+            } else {
+                for request in self.picks.iter().skip(self.done) {
+                    let Some(request) = input.requests.get(*request as usize) else { break };
+                    let Some((command, _)) = data_command(request) else { continue };
+                    let args = input.args(request);
+                    for at in needed(command, &args) {
+                        self.questions.note(view.hasher.key(args.get(at)), store, near, now);
+                    }
+                }
+            }
+            if self.questions.are_open() {
+                return;
+            }
+        }
         while let Some(index) = self.picks.get(self.done).copied() {
             let Some(request) = input.requests.get(index as usize) else { break };
             if self.out.len() >= MAX_JOB_OUT {
                 break;
             }
             if let Some((command, run)) = data_command(request) {
+                let args = input.args(request);
+                let judged = judge(&self.questions, command, &args, view, store, now);
+                if let Err(refusal) = judged {
+                    let code = answer(&refusal, &mut Reply::new(&mut self.out, view.proto));
+                    self.failures.push(Failure { request: index, code });
+                    self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));
+                    self.done += 1;
+                    continue;
+                }
                 let stores = Stores::One(store);
                 let mut keyspace =
                     Keyspace::new(stores, view.scope(now, &input.limits), Some(request.hash));
                 let mut reply = Reply::new(&mut self.out, view.proto);
-                let args = input.args(request);
                 if let Err(code) = execute(command, run, &args, &mut keyspace, &mut reply, writable)
                 {
                     self.failures.push(Failure { request: index, code });
@@ -280,6 +331,21 @@ impl Job for DataJob {
     fn author(&self) -> Option<&Author> {
         self.author.as_deref()
     }
+}
+
+/// Whether a command may run with what the tier has told.
+fn judge(
+    questions: &Questions,
+    command: &Command,
+    args: &Args<'_>,
+    view: &View,
+    store: &mut Store,
+    now: UnixMs,
+) -> Result<(), Refusal> {
+    let Some(near) = view.near else { return Ok(()) };
+    needed(command, args).try_for_each(|at| {
+        questions.judge(command, view.hasher.key(args.get(at)), store, near, now)
+    })
 }
 
 /// Has the store load what a long batch will read: its keys are known, so memory is waited for

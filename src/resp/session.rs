@@ -6,11 +6,14 @@ mod tests;
 
 use std::sync::Arc;
 
+use super::args::Args;
 use super::backend::Backend;
 use super::clients::{ClientInfo, CommandName, Registration, Traits};
 use super::refusal::Refusal;
 use super::reply::Proto;
 use super::table::{Command, Flags};
+use crate::acl::gate::{Context, Event};
+use crate::acl::{Denied, User, Users};
 use crate::pubsub::{Inbox, Subscriber};
 
 pub use admission::{DENIED, protected_mode_admits};
@@ -42,7 +45,10 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// The connection closes once its replies are sent.
     pub close_after_reply: bool,
+    user: Arc<User>,
     authenticated: bool,
+    /// Authenticated as a user who may do everything: no command needs to be checked.
+    free: bool,
     traits: Traits,
     /// The command of the last round and its name, so that a connection that repeats one command
     /// pays no look-up.
@@ -53,12 +59,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// A fresh session. It counts as authenticated if no password is configured now, and stays
-    /// so when one is set later, as in Redis.
+    /// A fresh session of the user `default`. It counts as authenticated if that needs no password
+    /// now, and stays so when one is set later, as in Redis.
     #[must_use]
     pub fn new(daemon: Arc<dyn Backend>, registration: Registration) -> Self {
-        let authenticated = !password_set(&*daemon);
+        let users = Arc::clone(&daemon.config().settings().users);
+        let user = Arc::clone(users.default_user());
+        let authenticated = users.is_open();
         Self {
+            free: authenticated && user.permissions().is_everything(),
+            user,
             daemon,
             db: 0,
             proto: Proto::V2,
@@ -88,24 +98,92 @@ impl Session {
     #[must_use]
     pub fn authenticated(&self) -> bool {
         // The flag decides for all but those who wait before a password that may be gone by now.
-        self.authenticated || !password_set(&*self.daemon)
+        self.authenticated || self.daemon.config().settings().users.is_open()
     }
 
-    /// The client has given the right password.
-    pub fn authenticate(&mut self) {
+    /// Who the client is; `default` before it has said so.
+    #[must_use]
+    pub const fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// The client has given the right password of this user.
+    pub fn authenticate(&mut self, user: &Arc<User>) {
         self.authenticated = true;
+        self.become_user(user);
+    }
+
+    fn become_user(&mut self, user: &Arc<User>) {
+        self.free = self.authenticated && user.permissions().is_everything();
+        self.user = Arc::clone(user);
+        self.registration.set_user(user.name());
+    }
+
+    /// Takes over what has become of its user in new settings. `false`: the user is gone or off,
+    /// and the connection is to be closed.
+    #[must_use]
+    pub fn follow(&mut self, users: &Users) -> bool {
+        if !self.authenticated {
+            self.become_user(users.default_user());
+            return true;
+        }
+        match users.get(self.user.name()) {
+            Some(user) if user.is_enabled() => {
+                self.become_user(user);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether this client may run this command now.
     ///
     /// # Errors
-    /// `NOAUTH` before authentication, except for the commands that lead to it.
+    /// `NOAUTH` before authentication, except for the commands that lead to it; `NOPERM` for what
+    /// its user may not do, which is noted.
     #[inline]
-    pub fn may_run(&self, command: &Command) -> Result<(), Refusal> {
-        if self.authenticated || command.flags.has(Flags::NO_AUTH) || self.authenticated() {
+    pub fn may_run(&self, command: &'static Command, args: &Args<'_>) -> Result<(), Refusal> {
+        if self.free {
             return Ok(());
         }
-        Err(Refusal::other("NOAUTH Authentication required."))
+        if !self.authenticated() && !command.flags.has(Flags::NO_AUTH) {
+            return Err(Refusal::other("NOAUTH Authentication required."));
+        }
+        self.permits(command, args).map_err(|denied| Refusal::other(denied.to_string()))
+    }
+
+    /// Whether the user may run this command; if not, it is noted.
+    ///
+    /// # Errors
+    /// What is lacking.
+    pub fn permits(&self, command: &'static Command, args: &Args<'_>) -> Result<(), Denied> {
+        if self.free {
+            return Ok(());
+        }
+        let checked = self.user.permissions().check(command, args);
+        checked.inspect_err(|denied| self.note_denied(denied, args))
+    }
+
+    #[cold]
+    fn note_denied(&self, denied: &Denied, args: &Args<'_>) {
+        let gate = self.daemon.gate();
+        gate.denied(denied.reason());
+        let object = match denied {
+            Denied::Command(name) => name.as_bytes(),
+            Denied::Key(Some(at)) | Denied::Channel(at) => args.get(*at),
+            Denied::Key(None) => b"*",
+        };
+        self.note_refused(denied.reason().name(), object, self.user.name().as_bytes());
+    }
+
+    /// Adds to the ACL LOG.
+    pub fn note_refused(&self, reason: &'static str, object: &[u8], user: &[u8]) {
+        let now = self.daemon.now();
+        let mut client = String::new();
+        self.client().describe(now, &mut client);
+        let context = if self.in_transaction() { Context::Multi } else { Context::TopLevel };
+        let event = Event { reason, context, object, user, client: &client };
+        self.daemon.gate().record().add(event, now);
     }
 
     /// The subscriptions of this connection, and where messages wait for it. Made on first use:
@@ -171,7 +249,9 @@ impl Session {
         self.speak(Proto::V2);
         self.set_traits(Traits::default());
         self.reply_mode = ReplyMode::On;
-        self.authenticated = !password_set(&*self.daemon);
+        let users = Arc::clone(&self.daemon.config().settings().users);
+        self.authenticated = users.is_open();
+        self.become_user(users.default_user());
         self.registration.set_name("");
         self.registration.note_transaction(None, 0);
     }
@@ -218,8 +298,4 @@ impl Session {
     pub async fn wait_while_paused(&self, command: &Command) {
         self.daemon.clients().pause().pass(command.flags.has(Flags::WRITE)).await;
     }
-}
-
-fn password_set(daemon: &dyn Backend) -> bool {
-    daemon.config().settings().server.password.is_some()
 }

@@ -19,6 +19,7 @@ use super::{PATIENCE, Raw, http, wait_for};
 pub struct Setup {
     dir: Arc<TempDir>,
     settings: BTreeMap<String, String>,
+    tables: String,
     env: Vec<(String, String)>,
     handed: Option<OwnedFd>,
     surroundings: Vec<String>,
@@ -31,6 +32,7 @@ impl Setup {
         Self {
             dir,
             settings: BTreeMap::new(),
+            tables: String::new(),
             env: Vec::new(),
             handed: None,
             surroundings: Vec::new(),
@@ -44,6 +46,12 @@ impl Setup {
     /// Sets a key; `value` is TOML.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.settings.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Adds tables such as `[[users]]`, in TOML.
+    pub fn with_tables(mut self, toml: &str) -> Self {
+        self.tables.push_str(toml);
         self
     }
 
@@ -79,7 +87,7 @@ impl Setup {
 
     /// Starts the daemon.
     pub fn spawn(self) -> Daemon {
-        let Self { dir, settings, env, handed, surroundings } = self;
+        let Self { dir, settings, tables, env, handed, surroundings } = self;
         let mut daemon = Daemon {
             child: None,
             log: Arc::default(),
@@ -87,6 +95,7 @@ impl Setup {
             admin: None,
             dir,
             settings,
+            tables,
             env,
             surroundings,
         };
@@ -112,6 +121,7 @@ pub struct Daemon {
     admin: Option<SocketAddr>,
     dir: Arc<TempDir>,
     settings: BTreeMap<String, String>,
+    tables: String,
     env: Vec<(String, String)>,
     surroundings: Vec<String>,
 }
@@ -186,7 +196,7 @@ impl Daemon {
             })
             .flat_map(|line| [line, "\n"])
             .collect();
-        self.write_config(&text);
+        self.write_config(&(text + &self.tables));
     }
 
     /// Replaces the configuration file.
@@ -199,6 +209,12 @@ impl Daemon {
     /// Changes one key in the configuration file of the running daemon.
     pub fn configure(&mut self, key: &str, value: &str) {
         self.settings.insert(key.to_owned(), value.to_owned());
+        self.write_settings();
+    }
+
+    /// Changes the tables in the configuration file of the running daemon.
+    pub fn configure_tables(&mut self, toml: &str) {
+        toml.clone_into(&mut self.tables);
         self.write_settings();
     }
 

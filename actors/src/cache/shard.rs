@@ -3,11 +3,12 @@
 //! When it restarts, the store survives if no commit was under way (the successor adopts it);
 //! otherwise it is rebuilt from the log while this shard alone answers [`Outcome::Loading`].
 
+mod backlog;
 mod job;
 mod message;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
@@ -17,14 +18,15 @@ use tracing::error;
 use super::audience::Audience;
 use super::cradle::Cradle;
 use super::loan::Loan;
-use super::store::{ExportLimits, Store, StoreConfig};
+use super::store::{ExportLimits, Key, Store, StoreConfig};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::{Author, Journal, Lsn, RecordBatch, Release};
 use crate::supervise::{Failure, Handle, Me, Worker};
 
+pub use backlog::{Admitted, Backlog, GapToll, Toll};
 pub use job::{Job, Outcome, Parked};
-pub use message::{DatabaseStats, Exported, NotExported, ShardMsg, ShardStats};
+pub use message::{DatabaseStats, Exported, Heard, NotExported, ShardMsg, ShardStats, TierNews};
 
 /// Entries that one sweep may expire, and evict, before others get their turn.
 const SWEEP_MAX: u32 = 512;
@@ -57,6 +59,17 @@ pub struct ShardArgs<J: Job> {
     pub audience: Arc<dyn Audience>,
     /// Wall time.
     pub clock: Clock,
+    /// The tier behind the first database, if there is one.
+    pub tier: Option<TierArgs>,
+}
+
+/// What a shard follows of its tier.
+#[derive(Debug, Clone)]
+pub struct TierArgs {
+    /// It has every write up to here.
+    pub acknowledged: watch::Receiver<Lsn>,
+    /// After how long an entry is asked for again; zero: never.
+    pub revalidate_after: watch::Receiver<Duration>,
 }
 
 impl<J: Job> std::fmt::Debug for ShardArgs<J> {
@@ -163,6 +176,7 @@ impl<J: Job> Worker for Shard<J> {
             ShardMsg::Reconfigure(config) => state.reconfigure(config),
             ShardMsg::AwaitStore(reply) => state.await_store(reply),
             ShardMsg::Rebuilt(result) => state.rebuilt(result)?,
+            ShardMsg::Tier(news) => state.hear(news),
         }
         Ok(())
     }
@@ -177,6 +191,7 @@ impl<J: Job> ShardState<J> {
             store.reconfigure(config);
             self.store = Some(store);
             self.last_lsn = last_lsn;
+            self.attach_tier();
             // Effects of commands that ran before the predecessor's end and were not handed over.
             self.flush_effects();
             self.tell();
@@ -192,6 +207,45 @@ impl<J: Job> ShardState<J> {
                 Err(died) => Err(format!("the rebuild ended early: {died}")),
             }));
         });
+    }
+
+    /// News from the tier may have been missed while there was no store.
+    fn attach_tier(&mut self) {
+        let Some(tier) = &self.args.tier else { return };
+        let Some(store) = &mut self.store else { return };
+        let now = self.args.clock.unix_ms();
+        store.attach_tier(self.last_lsn, now);
+        store.acknowledge(*tier.acknowledged.borrow());
+        store.gap_behind(now);
+    }
+
+    fn hear(&mut self, news: TierNews) {
+        let Some(store) = &mut self.store else { return };
+        if let Some(tier) = &self.args.tier {
+            store.acknowledge(*tier.acknowledged.borrow());
+        }
+        store.notices_mut().want(self.args.audience.wants());
+        match news {
+            TierNews::Changed(keys, _toll) => {
+                for (key, hash) in &keys {
+                    store.changed_behind(Key { bytes: key, hash: *hash });
+                }
+            }
+            TierNews::Gap(toll) => {
+                drop(toll);
+                store.gap_behind(self.args.clock.unix_ms());
+            }
+            TierNews::Heard(Heard { key, hash, ticket, found }) => {
+                let (key, now) = (Key { bytes: &key, hash }, self.args.clock.unix_ms());
+                match found {
+                    // What has no room is asked for again by who needs it.
+                    Some((value, at)) => drop(store.fill(key, &value, at, ticket, now)),
+                    None => store.absent_behind(key, ticket, None),
+                }
+                self.flush_effects();
+            }
+        }
+        self.tell();
     }
 
     fn await_store(&mut self, reply: oneshot::Sender<()>) {
@@ -214,6 +268,7 @@ impl<J: Job> ShardState<J> {
         store.reconfigure(*self.args.config.borrow());
         self.store = Some(store);
         self.last_lsn = lsn;
+        self.attach_tier();
         self.args.audience.missed(self.args.index);
         for reply in self.awaiting.drain(..) {
             // Whoever asked may have given up.
@@ -228,6 +283,9 @@ impl<J: Job> ShardState<J> {
             return;
         };
         let writable = self.args.journal.writable();
+        if let Some(tier) = &self.args.tier {
+            store.acknowledge(*tier.acknowledged.borrow());
+        }
         failpoint::hit(Point::ShardRun);
         let audience = &*self.args.audience;
         store.notices_mut().want(audience.wants());
@@ -241,7 +299,9 @@ impl<J: Job> ShardState<J> {
             // Only expiries can have happened; their records wait in the store for better days.
             parked.release(Ok(()));
         } else if !store.effects_mut().is_empty() {
+            store.mark_effects();
             self.last_lsn = self.args.journal.append(store.effects_mut(), Some(parked));
+            store.stamp_effects(self.last_lsn);
             failpoint::hit(Point::ShardAppended);
         } else if self.last_lsn > self.args.journal.settled() {
             self.args.journal.park(self.last_lsn, parked);
@@ -278,6 +338,12 @@ impl<J: Job> ShardState<J> {
         }
         let Some(store) = &mut self.store else { return };
         let (now, begun) = (self.args.clock.unix_ms(), Instant::now());
+        if let Some(tier) = &self.args.tier {
+            let every = u64::try_from(tier.revalidate_after.borrow().as_millis());
+            if let Ok(every @ 1..) = every {
+                store.age(every, now);
+            }
+        }
         store.notices_mut().want(self.args.audience.wants());
         let expired = store.expire_due(SWEEP_MAX, now);
         let evicted = store.evict_to_fit(SWEEP_MAX, now);
@@ -310,7 +376,9 @@ impl<J: Job> ShardState<J> {
     fn flush_effects(&mut self) {
         let Some(store) = &mut self.store else { return };
         if !store.effects_mut().is_empty() && self.args.journal.writable().is_ok() {
+            store.mark_effects();
             self.last_lsn = self.args.journal.append(store.effects_mut(), None);
+            store.stamp_effects(self.last_lsn);
         }
     }
 
@@ -346,6 +414,7 @@ impl<J: Job> ShardState<J> {
                 })
                 .collect(),
             counters: *store.stats(),
+            near: store.near_stats(),
         }
     }
 }

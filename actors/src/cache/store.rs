@@ -25,6 +25,7 @@ mod expiry;
 mod export;
 mod key;
 mod keyspace;
+mod near;
 mod notices;
 mod read;
 mod replay;
@@ -43,6 +44,7 @@ pub use entry::{EntryView, Garbage, OwnedEntry};
 pub use expiry::Round;
 pub use export::{ExportLimits, WalkEnded};
 pub use key::{Key, KeyHasher};
+pub use near::{MAX_PENDING, NearStats, Standing, TIERED, Ticket};
 pub use notices::{Event, Kinds, Notice, Notices};
 pub use stats::StoreStats;
 pub use watches::MAX_WATCHES;
@@ -53,6 +55,7 @@ use std::sync::atomic::AtomicBool;
 use crate::clock::UnixMs;
 use crate::journal::RecordBatch;
 use eviction::{EvictionPolicy, Lru, Policy};
+use near::Near;
 use slab::Slab;
 use slot::STAMP_SHIFT;
 use table::Table;
@@ -97,6 +100,8 @@ pub struct Store {
     /// Whether mutations leave no effects: during replay, and in all but one store of a
     /// mutation that concerns every shard.
     muted: bool,
+    /// What concerns the tier behind the first database, if there is one.
+    near: Option<Box<Near>>,
     /// The walk that is under way, [`Store::begin_export`]; 0: none.
     export: u64,
 }
@@ -128,6 +133,7 @@ impl Store {
             stamp: 0,
             committing: false,
             muted: false,
+            near: None,
             export: 0,
         }
     }
@@ -169,8 +175,9 @@ impl Store {
 impl Store {
     /// Bytes allocated for entries and their indexes, to the byte as requested from the
     /// allocator: blocks, slab, tables, wheel, watches. Not counted: the store's own struct,
-    /// the effects (on their way to the log), the watchers' flags (their owners'), and what a
-    /// scope keeps to be taken back (gone when it closes).
+    /// the effects (on their way to the log), the watchers' flags (their owners'), what a
+    /// scope keeps to be taken back (gone when it closes), and what is remembered for the sake of
+    /// a tier (bounded, see [`MAX_PENDING`]).
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.block_bytes

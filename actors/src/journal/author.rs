@@ -23,15 +23,22 @@ pub const MAX_TEXT: usize = 64;
 /// The number of no author.
 const NOBODY: u64 = 0;
 
-/// A connection that writes. Shared by the connection, which may rename it, and by its jobs.
+/// A connection that writes. Shared by the connection, which may log in and rename it, and by its
+/// jobs.
 #[derive(Debug)]
 pub struct Author {
     number: u64,
     address: String,
-    user: String,
-    name: Mutex<String>,
+    names: Mutex<Names>,
     /// The epoch of the log in which it was described last; see [`Credits`].
     described: AtomicU64,
+}
+
+/// What may change while it writes.
+#[derive(Debug)]
+struct Names {
+    user: String,
+    name: String,
 }
 
 /// Who an author is, as the log tells it.
@@ -61,8 +68,7 @@ impl Author {
         Self {
             number,
             address: cut(address).to_owned(),
-            user: cut(user).to_owned(),
-            name: Mutex::default(),
+            names: Mutex::new(Names { user: cut(user).to_owned(), name: String::new() }),
             described: AtomicU64::new(0),
         }
     }
@@ -75,16 +81,26 @@ impl Author {
 
     /// Gives it another name; what it writes from now on has it.
     pub fn rename(&self, name: &str) {
-        let mut held = self.name();
-        if *held != cut(name) {
-            cut(name).clone_into(&mut held);
+        self.change(|names| &mut names.name, name);
+    }
+
+    /// Makes it another user; what it writes from now on is that user's.
+    pub fn set_user(&self, user: &str) {
+        self.change(|names| &mut names.user, user);
+    }
+
+    fn change(&self, which: impl FnOnce(&mut Names) -> &mut String, text: &str) {
+        let mut names = self.names();
+        let held = which(&mut names);
+        if *held != cut(text) {
+            cut(text).clone_into(held);
             self.described.store(0, Ordering::Relaxed);
         }
     }
 
-    fn name(&self) -> MutexGuard<'_, String> {
-        // A whole string is swapped in: a poisoned lock is still whole.
-        self.name.lock().unwrap_or_else(PoisonError::into_inner)
+    fn names(&self) -> MutexGuard<'_, Names> {
+        // Whole strings are swapped in: a poisoned lock is still whole.
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -193,11 +209,11 @@ impl Credits {
             None => notes.push_note(&Note { number, identity: None }),
             Some(author) => {
                 author.described.store(self.epoch, Ordering::Relaxed);
-                let name = author.name();
+                let names = author.names();
                 let identity = Identity {
                     address: Cow::Borrowed(&author.address),
-                    user: Cow::Borrowed(&author.user),
-                    name: Cow::Borrowed(&name),
+                    user: Cow::Borrowed(&names.user),
+                    name: Cow::Borrowed(&names.name),
                 };
                 notes.push_note(&Note { number, identity: Some(identity) });
             }

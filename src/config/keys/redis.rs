@@ -132,6 +132,58 @@ pub(super) static KEYS: &[Key] = &[
         doc: "How long connecting may take, up to the answer to the first PING.",
     },
     Key {
+        path: "redis.soft_timeout",
+        kind: Kind::Duration {
+            min: Duration::from_millis(1),
+            max: Duration::from_secs(60),
+            zero: false,
+        },
+        default: r#""50ms""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "How long a read waits for Redis if memory has a value that could be served in its place; the question goes on behind the reader's back.",
+    },
+    Key {
+        path: "redis.negative_ttl",
+        kind: Kind::Duration {
+            min: Duration::from_millis(1),
+            max: Duration::from_secs(86400),
+            zero: true,
+        },
+        default: r#""0s""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "How long a key that Redis does not have is remembered as absent; 0s asks each time.",
+    },
+    Key {
+        path: "redis.stale_if_error",
+        kind: Kind::Duration {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(31536000),
+            zero: true,
+        },
+        default: r#""24h""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "How long entries that nobody can confirm are served while Redis does not answer; 0s serves none.",
+    },
+    Key {
+        path: "redis.revalidate_after",
+        kind: Kind::Duration {
+            min: Duration::from_millis(100),
+            max: Duration::from_secs(31536000),
+            zero: true,
+        },
+        default: r#""1m""#,
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "After how long an entry is asked for again when it is read, behind the reader's back; after twice as long, before it is served. 0s trusts the invalidations alone.",
+    },
+    Key {
         path: "redis.ping_every",
         kind: Kind::Duration {
             min: Duration::from_millis(10),

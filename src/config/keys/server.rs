@@ -87,7 +87,7 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key {
         path: "server.requirepass_file",
-        kind: Kind::Path { empty: true },
+        kind: Kind::File { max: 1 << 12 },
         default: r#""""#,
         apply: Apply::Live,
         protected: true,

@@ -45,3 +45,19 @@ fn a_misspelt_key_finds_its_neighbour() {
     assert_eq!(nearest_path("wal.fsnyc"), Some("wal.fsync"));
     assert_eq!(nearest_path("zzz.qqqqqqqq"), None);
 }
+
+#[test]
+fn every_table_names_its_rows_by_a_needed_word_and_has_an_example() {
+    for table in TABLES {
+        let first = table.fields.first().expect("a field");
+        assert!(first.default.is_none() && matches!(first.kind, Kind::Word), "{}", table.name);
+        for field in &table.fields[1..] {
+            let default = field.default.is_none() || field.default_value().is_some();
+            assert!(default, "{}.{}", table.name, field.name);
+            assert!(field.doc.ends_with('.') && !field.doc.contains('|'), "{}", field.name);
+        }
+        assert!(!SECTIONS.iter().any(|section| section.name == table.name), "{}", table.name);
+        let example: toml_edit::DocumentMut = table.example.parse().expect("TOML");
+        assert!(example.contains_array_of_tables(table.name), "{}", table.name);
+    }
+}

@@ -10,8 +10,9 @@ use std::path::Path;
 use figment::value::{Dict, Tag, Value as Raw};
 use toml_edit::{Document, Item, TableLike, Value};
 
-use super::super::keys::{self, Key, SECTIONS};
+use super::super::keys::{self, Field, SECTIONS, Table};
 use super::super::problem::{Problem, Source};
+use super::super::value::Kind;
 use super::{Layer, unknown};
 
 /// What a file holds.
@@ -83,6 +84,10 @@ impl Reader<'_> {
                 continue;
             }
             let source = self.source(span_of(root, section, item));
+            if let Some(table) = keys::find_table(section) {
+                self.rows(table, item, source, layer);
+                continue;
+            }
             if !SECTIONS.iter().any(|s| s.name == section) {
                 self.report(source, section, &unknown_section(section, item));
                 continue;
@@ -102,11 +107,69 @@ impl Reader<'_> {
                 self.report(source, &path, &unknown(&path, str::to_owned));
                 continue;
             };
-            match raw_of(key, item) {
+            match raw_of(&key.kind, item) {
                 Ok(raw) => layer.insert(key, raw, source, self.problems),
                 Err(message) => self.report(source, &path, &message),
             }
         }
+    }
+
+    /// Takes the rows of a table, if all of them are right; what is wrong is said of each.
+    fn rows(&mut self, table: &'static Table, item: &Item, source: Source, layer: &mut Layer) {
+        let rows: Vec<(&dyn TableLike, Option<Range<usize>>)> = match item {
+            Item::ArrayOfTables(rows) => {
+                rows.iter().map(|row| (row as &dyn TableLike, row.span())).collect()
+            }
+            Item::Value(Value::Array(rows)) => rows
+                .iter()
+                .filter_map(|row| Some((row.as_inline_table()? as &dyn TableLike, row.span())))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let listed = item.as_array_of_tables().map(toml_edit::ArrayOfTables::len);
+        let listed = listed.or_else(|| item.as_array().map(toml_edit::Array::len));
+        if listed != Some(rows.len()) {
+            let what = format!("is a list of tables; write [[{}]] for each", table.name);
+            return self.report(source, table.name, &what);
+        }
+        let before = self.problems.len();
+        let mut found: Vec<Raw> = Vec::with_capacity(rows.len());
+        for (row, span) in rows {
+            let source = self.source(span);
+            let Some(fields) = self.fields(table, row) else { continue };
+            // Every field is right by itself; left are those that are missing, and names given
+            // twice.
+            found.push(Raw::Dict(Tag::Default, fields));
+            if let Err(why) = table.read(&Raw::Array(Tag::Default, found.clone())) {
+                self.report(source, table.name, &why);
+                found.pop();
+            }
+        }
+        if self.problems.len() == before {
+            layer.entries.insert(table.name, (Raw::Array(Tag::Default, found), source));
+        }
+    }
+
+    /// The fields of one row; `None` if one of them is wrong.
+    fn fields(&mut self, table: &'static Table, row: &dyn TableLike) -> Option<Dict> {
+        let (mut fields, mut right) = (Dict::new(), true);
+        for (name, item) in row.iter() {
+            let read = table.field(name).and_then(|field: &Field| {
+                let raw = raw_of(&field.kind, item)?;
+                field.kind.read_toml(&raw).map(|_| raw)
+            });
+            match read {
+                Ok(raw) => {
+                    fields.insert(name.to_owned(), raw);
+                }
+                Err(why) => {
+                    let source = self.source(span_of(row, name, item));
+                    self.report(source, &format!("{}.{name}", table.name), &why);
+                    right = false;
+                }
+            }
+        }
+        right.then_some(fields)
     }
 
     fn source(&self, span: Option<Range<usize>>) -> Source {
@@ -135,8 +198,8 @@ fn unknown_section(wrong: &str, item: &Item) -> String {
     }
 }
 
-fn raw_of(key: &Key, item: &Item) -> Result<Raw, String> {
-    let wrong = |what: &str| format!("{what} is not {}", key.kind.noun());
+fn raw_of(kind: &Kind, item: &Item) -> Result<Raw, String> {
+    let wrong = |what: &str| format!("{what} is not {}", kind.noun());
     match item {
         Item::Value(value) => toml_to_raw(value).map_err(|what| wrong(&what)),
         Item::None => Err(wrong("nothing")),

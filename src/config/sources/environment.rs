@@ -38,6 +38,11 @@ pub(super) fn layer(env: &[(OsString, OsString)], problems: &mut Vec<Problem>) -
             problems.push(Problem { source: Source::Env(shown.to_string()), key, message });
         };
         let path = rest.to_ascii_lowercase().replacen("__", ".", 1);
+        if let Some(table) = path.split('.').next().and_then(keys::find_table) {
+            let name = table.name;
+            report(None, format!("[[{name}]] cannot be set here; write it into the file"));
+            continue;
+        }
         let Some(key) = keys::find(&path) else {
             let env_name = |near| keys::find(near).map_or_else(String::new, Key::env_name);
             report(None, unknown(&path, env_name));

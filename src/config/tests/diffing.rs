@@ -41,3 +41,15 @@ fn another_password_in_the_same_file_is_a_change() {
     let keys: Vec<_> = diff(&old, &new).into_iter().map(|c| c.key).collect();
     assert_eq!(keys, ["server.requirepass_file"]);
 }
+
+#[test]
+fn users_that_change_are_named() {
+    let users = |rules: &str, more: &str| {
+        let text = format!("[[users]]\nname = \"ann\"\nrules = {rules:?}\n{more}");
+        load(&text, &[]).expect("valid").settings
+    };
+    let (old, new) = (users("+get", ""), users("+set", "[[users]]\nname = \"bob\"\n"));
+    let changes = diff(&old, &new);
+    let seen: Vec<_> = changes.iter().map(|c| (c.key, c.from.as_str(), c.to.as_str())).collect();
+    assert_eq!(seen, [("users", "ann", "ann (changed) bob")]);
+}

@@ -71,6 +71,12 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
             .prop_map(|chars| Value::Text(chars.into_iter().collect()))
             .boxed()
         }
+        Kind::File { .. } => any_value(Kind::Path { empty: true }),
+        Kind::Word => "[^\\s\\pC]{1,9}".prop_map(Value::Text).boxed(),
+        Kind::Text => any::<String>().prop_map(Value::Text).boxed(),
+        Kind::Secrets => proptest::collection::vec(any::<String>(), 0..4)
+            .prop_map(|all| Value::Secrets(all.into_iter().map(Secret::new).collect()))
+            .boxed(),
         Kind::RedisUrl => "redis://[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[0-9])?"
             .prop_map(|s| Value::Url(Secret::new(s)))
             .boxed(),

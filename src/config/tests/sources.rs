@@ -173,3 +173,32 @@ fn a_secret_is_never_shown() {
     let wrong = load("[server]\nrequirepass = [\"hunter2\"]\n", &[]);
     assert!(!problems(wrong).join("").contains("hunter2"));
 }
+
+#[test]
+fn tables_are_read_row_by_row_and_every_mistake_has_its_line() {
+    let text = "[[users]]\nname = \"ann\"\nenabled = 1\nrulse = \"+get\"\n\n[[users]]\nrules = \"\"\n\n\
+                [[users]]\nname = \"bob\"\n[[users]]\nname = \"bob\"\n[profiles.p]\nusers = 7\n";
+    assert_eq!(
+        problems(load(text, &[("SEAWALL__USERS", "x")])),
+        [
+            "seawall.toml:3: users.enabled: 1 is not true or false; write for example true",
+            "seawall.toml:4: users.rulse: unknown key; did you mean rules?",
+            "seawall.toml:6: users: a row of [[users]] needs name",
+            "seawall.toml:11: users: names \"bob\" twice",
+            "seawall.toml:14 (profile p): users: is a list of tables; write [[users]] for each",
+            "environment variable SEAWALL__USERS: [[users]] cannot be set here; write it into the file",
+        ]
+    );
+}
+
+#[test]
+fn a_profile_that_names_users_has_them_all() {
+    let text = "users = [{ name = \"ann\", nopass = true }, { name = \"bob\" }]\n\
+                [[profiles.p.users]]\nname = \"eve\"\n";
+    let names = |pairs: &[(&str, &str)]| {
+        let users = load(text, pairs).expect("valid").settings.users;
+        users.iter().map(|user| user.name().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["ann", "bob", "default"]);
+    assert_eq!(names(&[("SEAWALL_PROFILE", "p")]), ["default", "eve"]);
+}

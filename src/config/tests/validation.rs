@@ -274,3 +274,58 @@ fn a_list_in_the_environment_may_be_written_as_in_the_file() {
         assert!(bind(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn users_have_their_passwords_from_rows_and_files() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let secrets = dir.path().join("secrets");
+    let digits = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    std::fs::write(&secrets, format!("one\n\n#{digits}\r\n")).expect("a file");
+    let text = format!(
+        "[server]\nrequirepass = \"d\"\n[[users]]\nname = \"ann\"\npassword_file = {:?}\n\
+         [[users]]\nname = \"default\"\nrules = \"+ping\"\n",
+        secrets.display().to_string()
+    );
+    let users = load(&text, &[]).expect("valid").settings.users;
+    let who = |name: &str, password: &str| {
+        users.authenticate(name.as_bytes(), password.as_bytes()).is_some()
+    };
+    assert!(who("ann", "one") && who("ann", "secret") && !who("ann", ""));
+    assert!(who("default", "d") && !who("default", "one"));
+    assert_eq!(users.default_user().permissions().shown_commands(), "-@all +ping");
+    let shown = crate::config::render::effective(&load(&text, &[]).expect("valid"));
+    assert!(shown.contains("[[users]] # ") && shown.contains("name = \"ann\""), "{shown}");
+}
+
+#[test]
+fn users_that_are_wrong_are_refused_and_no_password_is_shown() {
+    for (row, told) in [
+        ("name = \"a b\"", "users.name: \"a b\" is not a word without spaces"),
+        ("name = \"a\"\npasswords = [\"hunter2\"]", "users: \"a\": entry 1 of passwords is not a"),
+        ("name = \"a\"\npasswords = \"hunter2\"", "users.passwords: a text is not a list of texts"),
+        (
+            "name = \"a\"\npassword_file = \"/nowhere/hunter\"",
+            "users: /nowhere/hunter cannot be read",
+        ),
+        ("name = \"a\"\nrules = \"+gett\"", "users: \"a\": rules: \"+gett\" names no command"),
+        ("name = \"default\"\nnopass = true", "users: \"default\": the password of default is"),
+    ] {
+        let found = problems(load(&format!("[[users]]\n{row}\n"), &[]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains(told) && !found[0].contains("hunter2"), "{found:?}");
+    }
+}
+
+#[test]
+fn prefixes_that_overlap_are_refused_as_redis_would() {
+    let with = |list: &str| load(&format!("[redis]\ntrack_prefixes = {list}\n"), &[]);
+    for overlapping in [r#"["user:", "user:7:"]"#, r#"["b", "a", "ab"]"#] {
+        let found = problems(with(overlapping));
+        assert!(found[0].contains("begins with another"), "{found:?}");
+    }
+    assert!(problems(with(r#"["a", "a"]"#))[0].contains("twice"));
+    assert!(problems(with(r#"[""]"#))[0].contains("a list of key prefixes"));
+    for fine in ["[]", r#"["user:", "session:"]"#] {
+        with(fine).expect(fine);
+    }
+}

@@ -31,7 +31,13 @@ impl Kind {
                 let texts: Option<Vec<&str>> = items.iter().map(Raw::as_str).collect();
                 self.list(&texts.ok_or_else(|| self.unfit(raw))?)
             }
-            (Self::Bool | Self::Int { .. }, Raw::String(..)) => Err(self.unfit(raw)),
+            (Self::Secrets, Raw::Array(_, items)) => {
+                let texts: Option<Vec<&str>> = items.iter().map(Raw::as_str).collect();
+                self.secrets(&texts.ok_or_else(|| self.unfit(raw))?)
+            }
+            (Self::Bool | Self::Int { .. } | Self::Secrets, Raw::String(..)) => {
+                Err(self.unfit(raw))
+            }
             (_, Raw::String(_, text)) => self.read_text(text),
             _ => Err(self.unfit(raw)),
         }
@@ -105,7 +111,23 @@ impl Kind {
                 }
                 Ok(Value::Text(text.to_owned()))
             }
+            Self::File { .. } => {
+                if text.contains('\0') {
+                    Err(unfit())
+                } else {
+                    Ok(Value::Text(text.to_owned()))
+                }
+            }
+            Self::Word => {
+                let bad = |c: char| c.is_whitespace() || c.is_control();
+                if text.is_empty() || text.contains(bad) {
+                    return Err(unfit());
+                }
+                Ok(Value::Text(text.to_owned()))
+            }
+            Self::Text => Ok(Value::Text(text.to_owned())),
             Self::Secret => Ok(Value::Secret(Secret::new(text))),
+            Self::Secrets => self.secrets(&text.split_whitespace().collect::<Vec<_>>()),
             Self::RedisUrl => {
                 if !text.is_empty() {
                     seawall_actors::redis::check_url(text)?;
@@ -142,6 +164,15 @@ impl Kind {
         } else {
             Err(self.out_of_range(&units::format_size(bytes)))
         }
+    }
+
+    fn secrets(&self, texts: &[&str]) -> Result<Value, String> {
+        /// More passwords than anyone rotates.
+        const MAX: usize = 64;
+        if texts.len() > MAX {
+            return Err(format!("has more than {MAX} entries"));
+        }
+        Ok(Value::Secrets(texts.iter().map(|text| Secret::new(*text)).collect()))
     }
 
     fn list(&self, texts: &[&str]) -> Result<Value, String> {

@@ -15,7 +15,7 @@ impl Kind {
     }
 
     pub(super) fn unfit(&self, raw: &Raw) -> String {
-        let hidden = matches!(self, Self::Secret | Self::RedisUrl);
+        let hidden = matches!(self, Self::Secret | Self::Secrets | Self::RedisUrl);
         let got = if hidden { type_of(raw).to_owned() } else { show(raw) };
         format!("{got} is not {}; write for example {}", self.noun(), self.example())
     }
@@ -37,7 +37,11 @@ impl Kind {
             Self::Words { what, .. } => format!("a list of {what}"),
             Self::Address => "an address".to_owned(),
             Self::Path { .. } => "a path".to_owned(),
+            Self::File { .. } => "the path of a file".to_owned(),
+            Self::Word => "a word without spaces".to_owned(),
+            Self::Text => "a text".to_owned(),
             Self::Secret => "a password".to_owned(),
+            Self::Secrets => "a list of texts".to_owned(),
             Self::RedisUrl => "the address of a Redis".to_owned(),
             Self::Name { .. } => "a name".to_owned(),
         }
@@ -73,7 +77,11 @@ impl Kind {
             Self::Address => "host:port, or \"\"".to_owned(),
             Self::Path { empty: true } => "a path, or \"\"".to_owned(),
             Self::Path { empty: false } => "a path".to_owned(),
+            Self::File { .. } => "a path, or \"\"".to_owned(),
+            Self::Word => "a word without spaces".to_owned(),
             Self::Secret => "any text, or \"\"".to_owned(),
+            Self::Text => "any text".to_owned(),
+            Self::Secrets => "a list of texts".to_owned(),
             Self::RedisUrl => "redis://[user:password@]host[:port][/database], rediss:// for TLS, \
                                unix:///path, or \"\""
                 .to_owned(),
@@ -104,7 +112,10 @@ impl Kind {
             Self::Words { example, .. } => format!("[{example:?}]"),
             Self::Address => "\"127.0.0.1:6381\"".to_owned(),
             Self::Path { .. } => "\"/var/lib/seawall\"".to_owned(),
+            Self::File { .. } => "\"/etc/seawall/password\"".to_owned(),
+            Self::Word | Self::Text => "\"reader\"".to_owned(),
             Self::Secret => "\"a long random text\"".to_owned(),
+            Self::Secrets => "[\"2bb80d53…\"]".to_owned(),
             Self::RedisUrl => "\"redis://10.0.0.7:6379/0\"".to_owned(),
             Self::Name { .. } => "\"seawall-1\"".to_owned(),
         }

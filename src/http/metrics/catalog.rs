@@ -80,6 +80,10 @@ catalog! {
             "Data read from clients";
         SENT = "seawall_sent", Counter, Bytes, [],
             "Data written to clients";
+        LOGINS = "seawall_logins", Counter, None, ["outcome"],
+            "Logins: accepted, refused (name or password are wrong, or the user is off), throttled (not looked at: too many were refused from this address)";
+        DENIED = "seawall_commands_denied", Counter, None, ["reason"],
+            "Commands that their user may not run: for the command itself, a key or a channel";
         PROTOCOL_ERRORS = "seawall_protocol_errors", Counter, None, [],
             "Clients cut off because they did not speak the protocol";
     }

@@ -63,6 +63,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         load,
     };
     vec![
+        ("gate", gate(&GateFigures::default())),
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
         ("pubsub", pubsub(&crate::pubsub::Figures::default())),

@@ -14,6 +14,7 @@ use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::{Change, Event, History};
 
 use super::{AskHistory, AskRestore, Backend, LifeNumbers, LogStatus, Restored, SnapshotNumbers};
+use crate::acl::Gate;
 use crate::config::machine::Machine;
 use crate::config::sources::FileChoice;
 use crate::config::{Applier, Commit, ConfigControl, Loader, Settings};
@@ -35,6 +36,7 @@ pub const NOW: UnixMs = 1_700_000_000_000;
 pub struct FakeBackend {
     pub config: Arc<ConfigControl>,
     pub clients: Clients,
+    pub gate: Gate,
     pub pubsub: PubSub,
     pub slow: Slow,
     pub now: AtomicU64,
@@ -69,6 +71,7 @@ impl FakeBackend {
         Self {
             config,
             clients,
+            gate: Gate::default(),
             pubsub,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
@@ -118,6 +121,10 @@ impl Backend for FakeBackend {
 
     fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     fn pubsub(&self) -> &PubSub {
@@ -281,7 +288,7 @@ impl Client {
         let command = find(args.get(0)).expect("a known command");
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.session.proto);
-        let done = if let Err(refusal) = self.session.may_run(command) {
+        let done = if let Err(refusal) = self.session.may_run(command, &args) {
             Err(refusal)
         } else if !command.takes(args.len()) {
             Err(Refusal::Arity(command.name.into()))

@@ -1,7 +1,7 @@
 //! One connection as others see it.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,6 +11,7 @@ use seawall_actors::journal::Author;
 use tokio::sync::Notify;
 
 use super::command_name::CommandName;
+use crate::acl::DEFAULT;
 use crate::pubsub::{Inbox, Space};
 use crate::resp::reply::Proto;
 
@@ -41,6 +42,15 @@ impl Endpoints {
         match self {
             Self::Tcp { local, .. } => local.to_string(),
             Self::Unix(_) => self.addr(),
+        }
+    }
+
+    /// The client's address; `None` for a Unix socket.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp { peer, .. } => Some(peer.ip()),
+            Self::Unix(_) => None,
         }
     }
 
@@ -80,6 +90,8 @@ pub(super) struct Names {
     pub name: String,
     pub lib_name: String,
     pub lib_ver: String,
+    /// `None`: `default`.
+    pub user: Option<Arc<str>>,
 }
 
 /// One connection, shared by its task and by whoever lists or kills it.
@@ -123,7 +135,7 @@ impl ClientInfo {
         let addr = new.endpoints.addr();
         let info = Self {
             id,
-            author: Arc::new(Author::new(id, &addr, "default")),
+            author: Arc::new(Author::new(id, &addr, DEFAULT)),
             addr,
             laddr: new.endpoints.laddr(),
             endpoints: new.endpoints,
@@ -188,6 +200,12 @@ impl ClientInfo {
         self.author.rename(name);
     }
 
+    /// Notes who the client is.
+    pub fn set_user(&self, user: &Arc<str>) {
+        self.names().user = Some(Arc::clone(user));
+        self.author.set_user(user);
+    }
+
     /// CLIENT SETINFO LIB-NAME. The caller has checked it.
     pub fn set_lib_name(&self, name: &str) {
         name.clone_into(&mut self.names().lib_name);
@@ -221,6 +239,12 @@ impl ClientInfo {
     #[must_use]
     pub fn name(&self) -> String {
         self.names().name.clone()
+    }
+
+    /// The name of the user that the client is.
+    #[must_use]
+    pub fn user(&self) -> Arc<str> {
+        self.names().user.clone().unwrap_or_else(|| DEFAULT.into())
     }
 
     /// Whether MULTI is open.
@@ -290,7 +314,7 @@ impl ClientInfo {
             out,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} \
              ssub={} multi={} watch={} qbuf={qbuf} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 \
-             obl={omem} oll=0 omem={omem} tot-mem={} events=r cmd={} user=default redir=-1 \
+             obl={omem} oll=0 omem={omem} tot-mem={} events=r cmd={} user={} redir=-1 \
              resp={} lib-name={} lib-ver={}",
             self.id,
             self.addr,
@@ -308,6 +332,7 @@ impl ClientInfo {
             self.watching(),
             qbuf + omem + size_of::<Self>() as u64,
             CommandName::of_number((last & 0xffff) as u16),
+            names.user.as_deref().unwrap_or(DEFAULT),
             self.proto.load(Ordering::Relaxed),
             names.lib_name,
             names.lib_ver,

@@ -28,7 +28,7 @@ pub const COMMANDS: &[Command] = &[
     command("acl", -2, Flags::LOADING, Run::Session(acl::acl))
         .doc(
             "6.0.0",
-            "Tells of the one user there is.",
+            "Tells of the users, and of what was denied.",
             "subcommand [argument …]",
             "O(n) over the commands described",
         )

@@ -10,15 +10,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
+use super::informed;
 use super::rollback::{self, OnError};
 use super::single::{discard, loading_dataset, needs_tier};
+use crate::acl::{Denied, Reason};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{answer, execute, outcome_unknown};
+use crate::resp::round::{Questions, answer, execute, needed, outcome_unknown};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
 use seawall_actors::cache::store::Key;
@@ -198,8 +200,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         for watched in self.transaction.watched() {
             wanted.add(daemon.shards.of(watched.hash));
         }
-        let mut borrowed =
-            Borrowed::take(&daemon.shards, &wanted, self.bounds.recovery_wait).await?;
+        let view = self.view();
+        let commands: Vec<_> = queue.iter().map(|q| (q.command, q.args())).collect();
+        let keys: Vec<Key<'_>> = commands
+            .iter()
+            .flat_map(|(c, args)| needed(c, args).map(|at| view.hasher.key(args.get(at))))
+            .collect();
+        let (mut borrowed, questions) =
+            informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
         borrowed.sign(&self.session.client().author);
         let now = daemon.clock.unix_ms();
         if self.is_stale(&mut borrowed, now) {
@@ -223,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut owed = 0;
         for (number, queued) in (1..).zip(queue) {
             let mut out = Vec::new();
-            let done = self.run_queued(queued, &mut borrowed, now, &writable, &mut out);
+            let done = self.run_queued(queued, &mut borrowed, &questions, now, &writable, &mut out);
             if let Some(error) = rollback::error_in(&out).filter(|_| rolls_back) {
                 borrowed.roll_back();
                 self.session.select(db);
@@ -273,6 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         &mut self,
         queued: &Queued,
         borrowed: &mut Borrowed<'_>,
+        questions: &Questions,
         now: u64,
         writable: &Result<(), seawall_actors::journal::JournalError>,
         out: &mut Vec<u8>,
@@ -280,15 +289,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.tally.command(queued.command);
         let args = queued.args();
         let mut reply = Reply::new(out, self.session.proto);
+        if let Err(denied) = self.session.permits(queued.command, &args) {
+            let code = answer(&no_longer_allowed(&denied), &mut reply);
+            self.daemon.stats.failed(queued.command, code.as_str());
+            return true;
+        }
         match queued.command.run {
             Run::Data(run) | Run::AllShards(run) => {
-                let scope = self.view().scope(now, &self.bounds.limits);
-                let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, None);
-                let command = queued.command;
-                let done = execute(command, run, &args, &mut keyspace, &mut reply, writable);
-                discard(keyspace.take_discarded());
-                let notices = keyspace.take_notices();
-                borrowed.note(notices);
+                let (command, view) = (queued.command, self.view());
+                let keys: Vec<Key<'_>> =
+                    needed(command, &args).map(|at| view.hasher.key(args.get(at))).collect();
+                let judged = informed::judge(questions, command, &keys, borrowed, &view, now);
+                let done = match judged {
+                    Err(refusal) => Err(answer(&refusal, &mut reply)),
+                    Ok(()) => {
+                        let scope = view.scope(now, &self.bounds.limits);
+                        let mut keyspace =
+                            Keyspace::new(Stores::Many(borrowed.stores()), scope, None);
+                        let done =
+                            execute(command, run, &args, &mut keyspace, &mut reply, writable);
+                        discard(keyspace.take_discarded());
+                        let notices = keyspace.take_notices();
+                        borrowed.note(notices);
+                        done
+                    }
+                };
                 borrowed.collect();
                 if let Err(code) = done {
                     self.daemon.stats.failed(queued.command, code.as_str());
@@ -321,4 +346,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
     }
+}
+
+/// Settings have changed since the command was queued. The text is Redis'.
+#[cold]
+fn no_longer_allowed(denied: &Denied) -> Refusal {
+    let reason = match denied.reason() {
+        Reason::Command => "no permission to execute the command or subcommand",
+        Reason::Key => "no permission to touch the specified keys",
+        Reason::Channel => {
+            "no permission to access one of the channels used as arguments to the command"
+        }
+    };
+    Refusal::other(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
+         call. This command is no longer allowed for the following reason: {reason}"
+    ))
 }

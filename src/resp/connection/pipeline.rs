@@ -127,6 +127,7 @@ impl Pipeline {
             for shard in 0..self.lanes.len() {
                 self.collect(daemon, shard, recovery_wait).await;
             }
+            self.ask(daemon, recovery_wait).await;
             if let Some(lane) = self.only_lane() {
                 out.extend_from_slice(lane.job.as_deref().map_or(&[][..], DataJob::out));
                 self.finish();
@@ -153,6 +154,7 @@ impl Pipeline {
                         }
                         self.dispatch(daemon, shard).await;
                         self.collect(daemon, shard, recovery_wait).await;
+                        self.ask(daemon, recovery_wait).await;
                         continue;
                     }
                 }
@@ -236,6 +238,33 @@ impl Pipeline {
             if let Some(job) = &mut lane.job {
                 self.failures.extend(job.take_failures());
             }
+        }
+    }
+
+    /// Asks the tier what jobs have to know before they can run, all at once, and runs them.
+    async fn ask(&mut self, daemon: &Daemon, recovery_wait: Duration) {
+        let Some(tier) = &daemon.tier else { return };
+        let mut wants = Vec::new();
+        let mut shares = Vec::new();
+        for (shard, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(job) = &mut lane.job else { continue };
+            tier.refresh(job.take_due());
+            let questions = job.take_questions();
+            if !questions.is_empty() {
+                shares.push((shard, questions.len()));
+                wants.extend(questions);
+            }
+        }
+        if wants.is_empty() {
+            return;
+        }
+        let mut answers = tier.fetch(wants).await.into_iter();
+        for (shard, share) in shares {
+            if let Some(job) = self.lanes.get_mut(shard).and_then(|lane| lane.job.as_mut()) {
+                job.answer(answers.by_ref().take(share).collect());
+            }
+            self.dispatch(daemon, shard).await;
+            self.collect(daemon, shard, recovery_wait).await;
         }
     }
 

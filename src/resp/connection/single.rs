@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use seawall_actors::cache::store::Garbage;
+use seawall_actors::cache::store::{Garbage, Key};
 
+use super::informed;
 use super::pipeline::{StageBounds, StageCursor};
 use super::{Closed, Connection, unless_killed};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
-use crate::resp::coordinator::{Borrowed, ShardSet};
+use crate::resp::coordinator::ShardSet;
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::limits::Limits;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Input, Request, View, answer, execute, outcome_unknown};
+use crate::resp::round::{Input, Request, View, answer, execute, needed, outcome_unknown};
 use crate::resp::table::{Command, DataFn, Flags, Run, TransactionStep};
 use crate::slow::{Lap, Laps, Waiter};
 
@@ -91,11 +92,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 
-    /// What a refusal means for the open transaction: EXEC fails, and if EXEC itself is refused,
-    /// as in Redis the transaction ends here.
+    /// What a refusal means for the open transaction: EXEC fails. If EXEC itself is refused, as in
+    /// Redis the transaction ends here, and the text is that of one even if none is open.
     fn note_refusal(&mut self, request: &Request, refusal: Refusal) -> Refusal {
         let is_exec = |c: &Command| matches!(c.run, Run::Transaction(TransactionStep::Exec));
-        if !self.transaction.is_open() || !request.command.is_some_and(is_exec) {
+        if !request.command.is_some_and(is_exec) {
             self.transaction.flaw();
             return refusal;
         }
@@ -133,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !command.takes(args.len()) {
             return Err(Refusal::Arity(command.name.into()));
         }
-        self.session.may_run(command)?;
+        self.session.may_run(command, args)?;
         if self.session.only_listens() {
             check_while_listening(command, args)?;
         }
@@ -295,11 +296,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
-        let mut borrowed =
-            Borrowed::take(&self.daemon.shards, wanted, self.bounds.recovery_wait).await?;
+        let keys: Vec<Key<'_>> =
+            needed(command, args).map(|at| view.hasher.key(args.get(at))).collect();
+        let (mut borrowed, questions) =
+            informed::borrow(&self.daemon, self.bounds.recovery_wait, wanted, view, &keys).await?;
         borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
-        let scope = view.scope(self.daemon.clock.unix_ms(), &self.bounds.limits);
+        let now = self.daemon.clock.unix_ms();
+        informed::judge(&questions, command, &keys, &mut borrowed, view, now)?;
+        let scope = view.scope(now, &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
         let done = execute(command, run, args, &mut keyspace, reply, &writable);
         discard(keyspace.take_discarded());

@@ -10,28 +10,34 @@ fn command(name: &str) -> &'static Command {
     find(name.as_bytes()).expect("a command")
 }
 
+/// Whether a command may run, its arguments aside.
+fn may_run(session: &Session, name: &str) -> Result<(), Refusal> {
+    session.may_run(command(name), &Args::new(b"", &[]))
+}
+
 #[test]
 fn without_a_password_everyone_is_authenticated() {
     let client = Client::alone();
     assert!(client.session.authenticated());
-    assert_eq!(client.session.may_run(command("get")), Ok(()));
+    assert_eq!(may_run(&client.session, "get"), Ok(()));
 }
 
 #[test]
 fn before_authentication_only_what_leads_to_it_runs() {
     let daemon = Arc::new(FakeBackend::new(&[("SERVER__REQUIREPASS", "secret")]));
     let mut client = Client::connect(&daemon);
-    let refused = client.session.may_run(command("get")).expect_err("NOAUTH");
+    let refused = may_run(&client.session, "get").expect_err("NOAUTH");
     assert_eq!(refused.to_string(), "NOAUTH Authentication required.");
     assert_eq!(refused.code(), "NOAUTH");
     for name in ["auth", "hello", "quit", "reset"] {
-        assert_eq!(client.session.may_run(command(name)), Ok(()), "{name}");
+        assert_eq!(may_run(&client.session, name), Ok(()), "{name}");
     }
     for name in ["ping", "info", "shutdown", "client", "config", "command", "sw.tree"] {
-        assert!(client.session.may_run(command(name)).is_err(), "{name}");
+        assert!(may_run(&client.session, name).is_err(), "{name}");
     }
-    client.session.authenticate();
-    assert_eq!(client.session.may_run(command("get")), Ok(()));
+    let users = Arc::clone(&daemon.config.settings().users);
+    client.session.authenticate(users.default_user());
+    assert_eq!(may_run(&client.session, "get"), Ok(()));
 }
 
 #[test]
@@ -97,4 +103,47 @@ fn protected_mode_keeps_remote_clients_out_until_there_is_a_password() {
     assert!(protected_mode_admits(false, false, &remote));
     assert!(protected_mode_admits(true, false, &mapped), "loopback written as IPv6");
     assert!(DENIED.starts_with("DENIED ") && !DENIED.contains("  "), "{DENIED}");
+}
+
+const USERS: &str = "[[users]]\nname = \"ann\"\nnopass = true\nrules = \"+get ~a*\"\n";
+
+#[test]
+fn a_user_may_do_what_its_rules_say_and_a_change_counts_at_once() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("seawall.toml");
+    std::fs::write(&file, USERS).expect("a file");
+    let daemon = Arc::new(FakeBackend::with_file(&[], Some(&file)));
+    let mut client = Client::connect(&daemon);
+    let users = || Arc::clone(&daemon.config.settings().users);
+    let ann = Arc::clone(users().get("ann").expect("ann"));
+    client.session.authenticate(&ann);
+    assert_eq!(may_run(&client.session, "get"), Ok(()));
+    let refused = may_run(&client.session, "set").expect_err("NOPERM");
+    assert_eq!(refused.to_string(), "NOPERM this user has no permissions to run the 'set' command");
+    let mut line = String::new();
+    client.session.client().describe(0, &mut line);
+    assert!(line.contains(" user=ann "), "{line}");
+    assert_eq!(daemon.gate.record().entries().len(), 1);
+
+    std::fs::write(&file, USERS.replace("+get", "+get +set")).expect("a file");
+    daemon.config.reload().expect("valid");
+    assert!(client.session.follow(&users()));
+    assert_eq!(may_run(&client.session, "set"), Ok(()));
+
+    for gone in [USERS.replace("ann", "bob"), format!("{USERS}enabled = false\n")] {
+        std::fs::write(&file, gone).expect("a file");
+        daemon.config.reload().expect("valid");
+        assert!(!client.session.follow(&users()), "the connection is to be closed");
+    }
+}
+
+#[test]
+fn reset_makes_the_client_the_default_user_again() {
+    let daemon = Arc::new(FakeBackend::new(&[("SERVER__REQUIREPASS", "secret")]));
+    let mut client = Client::connect(&daemon);
+    let users = Arc::clone(&daemon.config.settings().users);
+    client.session.authenticate(users.default_user());
+    client.session.reset();
+    assert!(!client.session.authenticated());
+    assert_eq!(&**client.session.user().name(), "default");
 }

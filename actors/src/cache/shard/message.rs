@@ -1,10 +1,14 @@
 //! What a shard is told, and what it answers.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
+use super::backlog::{GapToll, Toll};
 use super::job::Outcome;
 use crate::cache::loan::Loan;
-use crate::cache::store::{Store, StoreConfig, StoreStats, WalkEnded};
+use crate::cache::store::{NearStats, Store, StoreConfig, StoreStats, Ticket, WalkEnded};
+use crate::clock::UnixMs;
 use crate::journal::{JournalError, Lsn, RecordBatch};
 use crate::supervise::Label;
 
@@ -40,6 +44,32 @@ pub enum ShardMsg<J> {
     AwaitStore(oneshot::Sender<()>),
     /// A rebuild from the log has ended.
     Rebuilt(Result<(Box<Store>, Lsn), String>),
+    /// Something happened in the tier behind the first database.
+    Tier(TierNews),
+}
+
+/// What a shard hears of the tier. One that has no store misses it, and takes it for a gap.
+#[derive(Debug)]
+pub enum TierNews {
+    /// Somebody else changed these keys, given with their hashes.
+    Changed(Vec<(Box<[u8]>, u64)>, Toll),
+    /// Changes may have been missed; with a toll if they were too many to wait.
+    Gap(Option<GapToll>),
+    /// An answer that no command waits for.
+    Heard(Heard),
+}
+
+/// What the tier holds for a key.
+#[derive(Debug)]
+pub struct Heard {
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Its hash.
+    pub hash: u64,
+    /// As it was when the tier was asked.
+    pub ticket: Ticket,
+    /// The value and when it expires; `None` if there is none, or none that is held here.
+    pub found: Option<(Arc<[u8]>, Option<UnixMs>)>,
 }
 
 impl<J> Label for ShardMsg<J> {
@@ -56,6 +86,7 @@ impl<J> Label for ShardMsg<J> {
             Self::Reconfigure(_) => "reconfigure",
             Self::AwaitStore(_) => "await-store",
             Self::Rebuilt(_) => "rebuilt",
+            Self::Tier(_) => "tier",
         }
     }
 }
@@ -94,6 +125,8 @@ pub struct ShardStats {
     pub databases: Vec<DatabaseStats>,
     /// Event counters.
     pub counters: StoreStats,
+    /// What concerns the tier, if there is one.
+    pub near: Option<NearStats>,
 }
 
 /// Sizes of one database in one shard.

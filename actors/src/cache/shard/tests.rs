@@ -119,6 +119,7 @@ async fn bench_with(
     let handle = Handle::new();
     let make = move || {
         let args = ShardArgs {
+            tier: None,
             index: 0,
             cradle: Arc::clone(&cradle),
             journal: Arc::clone(&journal) as _,

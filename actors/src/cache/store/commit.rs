@@ -191,6 +191,7 @@ impl Store {
     fn written(&mut self, slot: u32, now: UnixMs) {
         self.stats.sets += 1;
         self.touch_slot(slot, now);
+        self.tag_as_ours(slot);
         self.committing = true;
         if !self.muted {
             let place = self.slab.at(slot);

@@ -1,6 +1,6 @@
 //! Whole databases: FLUSHDB, FLUSHALL, SWAPDB.
 
-use super::{Garbage, Refusal, Store};
+use super::{Garbage, Refusal, Store, TIERED};
 use crate::journal::Record;
 
 impl Store {
@@ -25,6 +25,9 @@ impl Store {
             (self.block_bytes, self.table_bytes) = (0, 0);
         } else if let Some(Ok(physical)) = db.map(|db| self.physical_of(db)) {
             self.flush_one(physical, &mut garbage);
+        }
+        if db.is_none_or(|db| db == TIERED) {
+            self.mark_all();
         }
         if !self.muted && db.is_none_or(|db| self.physical_of(db).is_ok()) {
             self.effects.push(&Record::Flush { db });
@@ -54,6 +57,9 @@ impl Store {
         self.logical.swap(usize::from(physical_a), usize::from(physical_b));
         if !self.watches.is_empty() {
             self.fire_present(|watched| watched == a || watched == b);
+        }
+        if a == TIERED || b == TIERED {
+            self.mark_all();
         }
         if !self.muted {
             self.effects.push(&Record::SwapDb { a, b });

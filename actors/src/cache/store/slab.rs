@@ -175,6 +175,15 @@ impl Slab {
         })
     }
 
+    /// Visits every slot in use.
+    pub fn for_each_mut(&mut self, mut visit: impl FnMut(&mut Slot)) {
+        for slot in self.chunks.iter_mut().flatten().flat_map(|slots| slots.iter_mut()) {
+            if slot.db != FREE {
+                visit(slot);
+            }
+        }
+    }
+
     fn add_chunk(&mut self) -> Option<()> {
         let mut slots = Box::new(std::array::from_fn::<_, CHUNK, _>(|_| Slot::empty()));
         for (slot, next) in slots.iter_mut().zip(1u32..CHUNK as u32) {

@@ -42,6 +42,8 @@ pub(super) struct Slot {
     pub bucket: u16,
     /// Physical database, or [`FREE`].
     pub db: u8,
+    /// The epoch in which the entry was last known to be true, [`super::near`].
+    pub tag: u8,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
@@ -61,6 +63,7 @@ impl Slot {
             wheel_next: NIL,
             bucket: UNLINKED,
             db: FREE,
+            tag: 0,
         }
     }
 

@@ -3,6 +3,7 @@
 mod export;
 mod known;
 mod model;
+mod near;
 mod script;
 mod undo;
 

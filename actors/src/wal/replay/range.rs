@@ -1,9 +1,11 @@
 //! A part of the log read while the log is being written.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
-use super::headers::{Named, read_headers};
+use super::headers::{Named, Segment, read_headers};
 use super::report::{OpenError, Origin, RangeError, io_error};
 use super::segments_dir;
 use super::walk::Walk;
@@ -11,6 +13,10 @@ use crate::clock::UnixMs;
 use crate::journal::{Item, Lsn, Record};
 use crate::wal::fs::{Filesystem, OsFs};
 use crate::wal::segment;
+
+/// How often segments are looked for that go meanwhile, and the pause before.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Reads every record behind `from` up to and including `upto` while the log is being written.
 /// `upto` must be settled; what is behind it is not looked at, finished or not. Segments that end
@@ -53,16 +59,37 @@ fn read_items_on<F: Filesystem>(
     if upto <= from {
         return Ok(());
     }
-    let dir = segments_dir(data);
-    let found = segment::list(fs, &dir).map_err(io_error("list", &dir))?;
-    let named = up_to(reaching(&found, from)?, upto);
-    let segments = read_headers(fs, named, None)?;
+    let segments =
+        present::<_, RangeError>(fs, data, |found| Ok(up_to(reaching(found, from)?, upto)))?;
     let walk = Walk { fs, segments: &segments, from, upto, proven: 0 };
     match walk.run(visit, |_| ControlFlow::Continue(()))? {
         Some(end) if end.next_lsn <= upto => {
             Err(RangeError::Short { found: end.next_lsn.saturating_sub(1), wanted: upto })
         }
         _ => Ok(()),
+    }
+}
+
+/// The headers of those that `choose` picks. A deletion that was decided before the log was held may
+/// still be going on, the oldest first: then it is looked again.
+fn present<F: Filesystem, E: From<OpenError>>(
+    fs: &F,
+    data: &Path,
+    choose: impl Fn(&[Named]) -> Result<&[Named], E>,
+) -> Result<Vec<Segment>, E> {
+    let dir = segments_dir(data);
+    let mut tries = TRIES;
+    loop {
+        let found = segment::list(fs, &dir).map_err(io_error("list", &dir))?;
+        tries -= 1;
+        match read_headers(fs, choose(&found)?, None) {
+            Err(OpenError::Io { source, .. })
+                if tries > 0 && source.kind() == io::ErrorKind::NotFound =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            read => return Ok(read?),
+        }
     }
 }
 
@@ -89,8 +116,6 @@ fn up_to(found: &[Named], upto: Lsn) -> &[Named] {
 /// # Errors
 /// [`OpenError`]: a header cannot be read, or is damaged.
 pub(in crate::wal) fn starts(data: &Path) -> Result<Vec<(Lsn, UnixMs)>, OpenError> {
-    let dir = segments_dir(data);
-    let found = segment::list(&OsFs, &dir).map_err(io_error("list", &dir))?;
-    let segments = read_headers(&OsFs, &found, None)?;
+    let segments = present::<_, OpenError>(&OsFs, data, |found| Ok(found))?;
     Ok(segments.iter().map(|s| (s.header.first_lsn, s.header.created_ms)).collect())
 }

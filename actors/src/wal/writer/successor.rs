@@ -69,21 +69,36 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     }
 
     fn move_on(&mut self, header: &SegmentHeader, file: F::File) -> Result<(), Trouble> {
-        let mut frames = Vec::with_capacity(self.newer.len());
+        // Empty by now, and its memory is there: fresh memory would cost more than the copy.
+        let mut frames = std::mem::take(&mut self.older);
         let chain = self.relink(&self.newer, header.digest(), &mut frames);
+        let named = self.fill_and_name(header, &file, &frames);
+        if named.is_ok() {
+            self.enter(header, file, frames.len());
+            std::mem::swap(&mut self.newer, &mut frames);
+            self.chain = chain;
+            self.name_due = true;
+        }
+        frames.clear();
+        self.older = frames;
+        named
+    }
+
+    fn fill_and_name(
+        &mut self,
+        header: &SegmentHeader,
+        file: &F::File,
+        frames: &[u8],
+    ) -> Result<(), Trouble> {
         if !frames.is_empty() {
-            let written = file.write_at(&frames, segment::HEADER_LEN as u64);
+            let written = file.write_at(frames, segment::HEADER_LEN as u64);
             written.map_err(|error| self.not_made(error.into()))?;
         }
-        if let Err(error) = segment::name(&self.fs, &self.dir, header) {
+        segment::name(&self.fs, &self.dir, header).map_err(|error| {
+            // It may have its name all the same.
             self.leftover = Some(self.dir.join(header.file_name()));
-            return Err(self.not_made(error.into()));
-        }
-        self.enter(header, file, frames.len());
-        self.newer = frames;
-        self.chain = chain;
-        self.name_due = true;
-        Ok(())
+            self.not_made(error.into())
+        })
     }
 
     /// Nothing that was written is in doubt, so nobody is told; but a sync that failed counts.

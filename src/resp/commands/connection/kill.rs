@@ -15,6 +15,7 @@ use crate::resp::session::Session;
 struct Filter<'a> {
     id: Option<u64>,
     kind: Option<Kind>,
+    user: Option<&'a [u8]>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     /// At least so old, in seconds.
@@ -27,6 +28,7 @@ impl Filter<'_> {
         let age = now.saturating_sub(client.connected_at) / 1000;
         self.id.is_none_or(|id| id == client.id)
             && self.kind.is_none_or(|kind| kind.takes(client))
+            && self.user.is_none_or(|user| user == client.user().as_bytes())
             && self.addr.is_none_or(|addr| addr == client.addr.as_bytes())
             && self.laddr.is_none_or(|laddr| laddr == client.laddr.as_bytes())
             && self.min_age.is_none_or(|min| age >= min)
@@ -40,7 +42,7 @@ pub(super) fn kill(
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
     let old_form = args.len() == 3;
-    let filter = if old_form { by_address(args) } else { by_filters(args)? };
+    let filter = if old_form { by_address(args) } else { by_filters(session, args)? };
     let (me, now) = (session.id(), session.daemon.now());
     let mut killed = 0;
     for client in session.daemon.clients().all() {
@@ -66,6 +68,7 @@ fn by_address<'a>(args: &Args<'a>) -> Filter<'a> {
     Filter {
         id: None,
         kind: None,
+        user: None,
         addr: Some(args.get(2)),
         laddr: None,
         min_age: None,
@@ -73,9 +76,16 @@ fn by_address<'a>(args: &Args<'a>) -> Filter<'a> {
     }
 }
 
-fn by_filters<'a>(args: &Args<'a>) -> Result<Filter<'a>, Refusal> {
-    let mut filter =
-        Filter { id: None, kind: None, addr: None, laddr: None, min_age: None, skip_me: true };
+fn by_filters<'a>(session: &Session, args: &Args<'a>) -> Result<Filter<'a>, Refusal> {
+    let mut filter = Filter {
+        id: None,
+        kind: None,
+        user: None,
+        addr: None,
+        laddr: None,
+        min_age: None,
+        skip_me: true,
+    };
     let mut at = 2;
     while at < args.len() {
         if at + 1 >= args.len() {
@@ -91,7 +101,10 @@ fn by_filters<'a>(args: &Args<'a>) -> Result<Filter<'a>, Refusal> {
         } else if args.is(at, "type") {
             filter.kind = Some(kind(args, at + 1)?);
         } else if args.is(at, "user") {
-            if value != b"default" {
+            let settings = session.daemon.config().settings();
+            let known = std::str::from_utf8(value).ok().and_then(|name| settings.users.get(name));
+            filter.user = Some(value);
+            if known.is_none() {
                 let user = subcommand::shown(value);
                 return Err(Refusal::other(format!("ERR No such user '{user}'")));
             }

@@ -1,6 +1,9 @@
 //! COMMAND: what the table says, in the shapes of Redis 7.
 
 use super::{docs, sub};
+use crate::acl::access::{self, Need};
+use crate::acl::categories::Category;
+use crate::acl::commands::Unit;
 use crate::glob::Glob;
 use crate::resp::args::Args;
 use crate::resp::commands;
@@ -63,28 +66,22 @@ fn info_of_all(reply: &mut Reply<'_>) {
 
 fn info_of_name(name: &[u8], reply: &mut Reply<'_>) {
     match named(name) {
-        Some((command, None)) => info(command, reply),
-        Some((command, Some(sub))) => info_of_sub(command, sub, reply),
+        Some(unit) => match unit.subcommand() {
+            None => info(unit.command, reply),
+            Some(sub) => info_of_sub(unit, sub, reply),
+        },
         None => reply.null_array(),
     }
 }
 
 /// The command, or the subcommand, of a name like `get` or `client|list`.
-pub(super) fn named(name: &[u8]) -> Option<(&'static Command, Option<&'static Subcommand>)> {
-    let mut parts = name.splitn(2, |byte| *byte == b'|');
-    let command = find(parts.next()?)?;
-    match parts.next() {
-        None => Some((command, None)),
-        Some(sub) => {
-            let named = |s: &&Subcommand| s.name.as_bytes().eq_ignore_ascii_case(sub);
-            Some((command, Some(command.subcommands.iter().find(named)?)))
-        }
-    }
+pub(super) fn named(name: &[u8]) -> Option<Unit> {
+    Unit::named(std::str::from_utf8(name).ok()?)
 }
 
-fn info(command: &Command, reply: &mut Reply<'_>) {
+fn info(command: &'static Command, reply: &mut Reply<'_>) {
     head(command.name, command.arity, command.flags, command.keys, reply);
-    categories(command, reply);
+    categories(Unit { command, sub: None }, reply);
     reply.set(0);
     key_specs(command, reply);
     // Redis answers a set if there are none, and else an array.
@@ -92,14 +89,15 @@ fn info(command: &Command, reply: &mut Reply<'_>) {
         0 => reply.set(0),
         count => reply.array(count),
     }
-    for sub in command.subcommands {
-        info_of_sub(command, sub, reply);
+    for (at, sub) in command.subcommands.iter().enumerate() {
+        info_of_sub(Unit { command, sub: Some(at) }, sub, reply);
     }
 }
 
-fn info_of_sub(command: &Command, sub: &Subcommand, reply: &mut Reply<'_>) {
-    head(&format!("{}|{}", command.name, sub.name), sub.arity, command.flags, command.keys, reply);
-    categories(command, reply);
+fn info_of_sub(unit: Unit, sub: &Subcommand, reply: &mut Reply<'_>) {
+    let command = unit.command;
+    head(&unit.name(), sub.arity, command.flags, command.keys, reply);
+    categories(unit, reply);
     reply.set(0);
     key_specs(command, reply);
     reply.set(0);
@@ -118,51 +116,17 @@ fn head(name: &str, arity: i8, flags: Flags, keys: Keys, reply: &mut Reply<'_>) 
     reply.int(keys.step.into());
 }
 
-fn categories(command: &Command, reply: &mut Reply<'_>) {
-    let categories: Vec<&str> = acl_categories(command).collect();
-    reply.set(categories.len());
-    for category in categories {
-        reply.simple(&format!("@{category}"));
+fn categories(unit: Unit, reply: &mut Reply<'_>) {
+    let categories = || Category::ALL.into_iter().filter(|category| category.has(unit));
+    reply.set(categories().count());
+    for category in categories() {
+        reply.simple(&format!("@{}", category.name()));
     }
 }
 
-/// The categories that [`acl_categories`] tells apart.
-pub(super) const CATEGORIES: [&str; 11] = [
-    "keyspace",
-    "read",
-    "write",
-    "string",
-    "pubsub",
-    "admin",
-    "fast",
-    "slow",
-    "dangerous",
-    "connection",
-    "transaction",
-];
-
-/// Redis' categories, as far as flags and family tell them.
-pub(super) fn acl_categories(command: &Command) -> impl Iterator<Item = &'static str> {
-    let flags = command.flags;
-    let family = match command.family {
-        Family::Read | Family::Write => Some("string"),
-        Family::Keyspace | Family::Expiry => Some("keyspace"),
-        Family::Transaction => Some("transaction"),
-        Family::Connection => Some("connection"),
-        Family::PubSub => flags.has(Flags::PUBSUB).then_some("pubsub"),
-        Family::Server | Family::Tier => None,
-    };
-    let fast = flags.has(Flags::FAST);
-    [
-        flags.has(Flags::WRITE).then_some("write"),
-        flags.has(Flags::READONLY).then_some("read"),
-        family,
-        flags.has(Flags::ADMIN).then_some("admin"),
-        Some(if fast { "fast" } else { "slow" }),
-        flags.has(Flags::ADMIN).then_some("dangerous"),
-    ]
-    .into_iter()
-    .flatten()
+/// The names of all commands and subcommands of a category.
+pub(super) fn members(category: Category) -> Vec<String> {
+    Unit::all().filter(|unit| category.has(*unit)).map(|unit| unit.name()).collect()
 }
 
 fn key_specs(command: &Command, reply: &mut Reply<'_>) {
@@ -182,7 +146,7 @@ fn key_specs(command: &Command, reply: &mut Reply<'_>) {
     reply.set(1);
     reply.map(3);
     reply.bulk(b"flags");
-    key_flags(command, reply);
+    key_flags(command, access::of(command).0.usual(), reply);
     reply.bulk(b"begin_search");
     reply.map(2);
     field(reply, "type", "index");
@@ -200,16 +164,15 @@ fn key_specs(command: &Command, reply: &mut Reply<'_>) {
     number(reply, "limit", 0);
 }
 
-/// What is done with the keys: the table tells reading from writing.
-fn key_flags(command: &Command, reply: &mut Reply<'_>) {
-    let flags: &[&str] = match () {
-        () if command.family == Family::PubSub => &["not_key"],
-        () if !command.flags.has(Flags::WRITE) => &["RO", "access"],
-        () if matches!(command.name, "del" | "unlink") => &["RM", "delete"],
-        () if matches!(command.name, "mset" | "msetnx" | "setex" | "psetex" | "setnx") => {
-            &["OW", "update"]
-        }
-        () => &["RW", "access", "update"],
+/// What is done with a key.
+fn key_flags(command: &Command, need: Need, reply: &mut Reply<'_>) {
+    let flags: &[&str] = match (need.read, need.write) {
+        _ if command.family == Family::PubSub => &["not_key"],
+        (false, false) => &["RO"],
+        (true, false) => &["RO", "access"],
+        (false, true) if matches!(command.name, "del" | "unlink") => &["RM", "delete"],
+        (false, true) => &["OW", "update"],
+        (true, true) => &["RW", "access", "update"],
     };
     reply.set(flags.len());
     for flag in flags {
@@ -221,20 +184,18 @@ fn key_flags(command: &Command, reply: &mut Reply<'_>) {
 
 fn list(args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
     let names: Vec<String> = match args.len() {
-        2 => commands::all().flat_map(names_of).collect(),
+        2 => Unit::all().map(|unit| unit.name()).collect(),
         5 if args.is(2, "filterby") => {
             let value = args.get(4);
             if args.is(3, "module") {
                 Vec::new()
             } else if args.is(3, "aclcat") {
-                let in_it = |c: &&Command| {
-                    acl_categories(c).any(|cat| value.eq_ignore_ascii_case(cat.as_bytes()))
-                };
-                commands::all().filter(in_it).flat_map(names_of).collect()
+                let category = std::str::from_utf8(value).ok().and_then(Category::named);
+                category.map(members).unwrap_or_default()
             } else if args.is(3, "pattern") {
                 let glob = Glob::new(&value.to_ascii_lowercase());
-                commands::all()
-                    .flat_map(names_of)
+                Unit::all()
+                    .map(|unit| unit.name())
                     .filter(|name| glob.matches(name.as_bytes()))
                     .collect()
             } else {
@@ -248,12 +209,6 @@ fn list(args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
         reply.bulk(name.as_bytes());
     }
     Ok(())
-}
-
-/// The command's name, and those of its subcommands behind it.
-pub(super) fn names_of(command: &'static Command) -> impl Iterator<Item = String> {
-    let subs = command.subcommands.iter().map(|sub| format!("{}|{}", command.name, sub.name));
-    std::iter::once(command.name.to_owned()).chain(subs)
 }
 
 // === COMMAND GETKEYS ===
@@ -274,13 +229,14 @@ fn keys(args: &Args<'_>, with_flags: bool, reply: &mut Reply<'_>) -> Result<(), 
         return Err(Refusal::other("ERR Invalid arguments specified for command"));
     }
     reply.array(indexes.len());
-    for index in indexes {
+    let needs = access::of(command).0;
+    for (nth, index) in indexes.enumerate() {
         if with_flags {
             reply.array(2);
         }
         reply.bulk(args.get(index + 2));
         if with_flags {
-            key_flags(command, reply);
+            key_flags(command, needs.need(nth, args, 2), reply);
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ mod syntax;
 use std::fmt::Write as _;
 
 use super::command::named;
+use crate::acl::commands::Unit;
 use crate::resp::args::Args;
 use crate::resp::commands;
 use crate::resp::reply::Reply;
@@ -12,16 +13,16 @@ use crate::resp::table::{Command, Family, Subcommand};
 
 /// Names that are not there are left out, as in Redis.
 pub(super) fn docs(args: &Args<'_>, reply: &mut Reply<'_>) {
-    let found: Vec<_> = if args.len() == 2 {
-        commands::all().map(|c| (c, None)).collect()
+    let found: Vec<Unit> = if args.len() == 2 {
+        commands::all().map(|command| Unit { command, sub: None }).collect()
     } else {
         args.from(2).filter_map(named).collect()
     };
     reply.map(found.len());
-    for (command, sub) in found {
-        match sub {
-            None => of_command(command, reply),
-            Some(sub) => of_sub(command, sub, reply),
+    for unit in found {
+        match unit.subcommand() {
+            None => of_command(unit.command, reply),
+            Some(sub) => of_sub(unit.command, sub, reply),
         }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acl::categories::Category;
 use crate::resp::args::{Args, Span};
 use crate::resp::backend::LogStatus;
 use crate::resp::backend::fake::{Client, FakeBackend};
@@ -64,19 +65,18 @@ async fn commands_about_what_is_not_here_are_known_and_refused() {
     .await;
     let mut client = Client::alone();
     assert!(client.run("monitor").await.starts_with("-ERR MONITOR is not supported: "));
-    assert!(client.run("acl cat").await.starts_with("*11 $8 keyspace $4 read "));
+    assert!(client.run("acl cat").await.starts_with("*21 $8 keyspace $4 read "));
     let members = client.run("acl cat Transaction").await;
     assert!(members.contains(" $5 multi ") && !members.contains(" $3 get "), "{members}");
     let unknown = client.run("acl cat foo").await;
     assert_eq!(unknown, "-ERR Unknown category 'foo'");
-    for category in super::command::CATEGORIES {
-        let members = client.run(&format!("acl cat {category}")).await;
-        assert!(!members.starts_with("*0"), "{category} has no command");
+    for category in Category::ALL {
+        let members = client.run(&format!("acl cat {}", category.name())).await;
+        assert!(!members.starts_with("*0"), "{} has no command", category.name());
     }
-    let rest =
-        "$9 passwords *0 $8 commands $5 +@all $4 keys $2 ~* $8 channels $2 &* $9 selectors *0";
+    let rest = "$8 commands $5 +@all $4 keys $2 ~* $8 channels $2 &* $9 selectors *0";
     let user = client.run("acl getuser default").await;
-    assert_eq!(user, format!("*12 $5 flags *2 $2 on $6 nopass {rest}"));
+    assert_eq!(user, format!("*12 $5 flags *2 $2 on $6 nopass $9 passwords *0 {rest}"));
     assert_eq!(client.run("acl getuser Default").await, "$-1");
     let locked = Arc::new(FakeBackend::new(&[("SERVER__REQUIREPASS", "secret")]));
     let mut client = Client::connect(&locked);
@@ -84,7 +84,7 @@ async fn commands_about_what_is_not_here_are_known_and_refused() {
     let listed = client.run("acl list").await;
     assert!(listed.contains("on (password) ~*") && !listed.contains("secret"), "{listed}");
     let user = client.run("acl getuser default").await;
-    assert_eq!(user, format!("*12 $5 flags *1 $2 on {rest}"));
+    assert_eq!(user, format!("*12 $5 flags *1 $2 on $9 passwords *1 $10 (password) {rest}"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -484,4 +484,85 @@ async fn restore_takes_a_key_or_a_prefix_and_an_lsn_or_a_time() {
         ],
     )
     .await;
+}
+
+const USERS: &str = r##"[[users]]
+name = "ann"
+passwords = ["2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"]
+rules = "+@read -@slow %R~a:* ~b:* &news:* +acl|whoami"
+[[users]]
+name = "off"
+enabled = false
+nopass = true
+"##;
+
+#[tokio::test]
+async fn users_are_told_of_and_changed_by_no_command() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("seawall.toml");
+    std::fs::write(&file, USERS).expect("a file");
+    let daemon = Arc::new(FakeBackend::with_file(&[], Some(&file)));
+    let mut client = Client::connect(&daemon);
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
+    check(
+        &mut client,
+        &[
+            ("acl users", "*3 $3 ann $7 default $3 off"),
+            (
+                "acl list",
+                "*3 $88 user ann on (password) resetchannels %R~a:* ~b:* &news:* -@all +@read \
+                 -@slow +acl|whoami $34 user default on nopass ~* &* +@all $39 user off off nopass \
+                 resetchannels -@all",
+            ),
+            (
+                "acl getuser ann",
+                "*12 $5 flags *1 $2 on $9 passwords *1 $10 (password) $8 commands $31 -@all +@read \
+                 -@slow +acl|whoami $4 keys $11 %R~a:* ~b:* $8 channels $7 &news:* $9 selectors *0",
+            ),
+            ("acl dryrun ann get a:1", "+OK"),
+            (
+                "acl dryrun ann get c",
+                "$72 this user has no permissions to access one of the keys used as arguments",
+            ),
+            ("acl dryrun ann get", "-ERR wrong number of arguments for 'get' command"),
+            ("acl dryrun eve get x", "-ERR User 'eve' not found"),
+            ("acl dryrun ann nosuch", "-ERR Command 'nosuch' not found"),
+            ("acl log", "*0"),
+            ("auth off x", wrong),
+            ("auth ann wrong", wrong),
+            ("auth eve wrong", wrong),
+            ("auth ann secret", "+OK"),
+            ("acl whoami", "$3 ann"),
+        ],
+    )
+    .await;
+    let told = Client::connect(&daemon).run("acl log 1").await;
+    assert!(told.starts_with("*1 *20 $5 count :1 $6 reason $4 auth $7 context "), "{told}");
+    assert!(told.contains(" $8 username $3 eve "), "{told}");
+    let mut client = Client::connect(&daemon);
+    for refused in ["acl setuser bob on", "acl deluser ann", "acl load", "acl save"] {
+        let told = client.run(refused).await;
+        assert!(told.starts_with("-ERR users are not changed by commands: "), "{told}");
+    }
+    check(&mut client, &[("acl log reset", "+OK"), ("acl log", "*0")]).await;
+    assert!(client.run("acl genpass").await.starts_with("$64 "));
+    assert!(client.run("acl genpass 5").await.starts_with("$2 "));
+    assert!(client.run("acl genpass 0").await.starts_with("-ERR ACL GENPASS argument must be"));
+}
+
+#[tokio::test]
+async fn who_guesses_passwords_is_slowed_down() {
+    let daemon = Arc::new(FakeBackend::new(&[("SERVER__REQUIREPASS", "secret")]));
+    for _ in 0..crate::acl::gate::BURST {
+        let refused = Client::connect(&daemon).run("auth guess").await;
+        assert_eq!(refused, "-WRONGPASS invalid username-password pair or user is disabled.");
+    }
+    let refused = Client::connect(&daemon).run("auth secret").await;
+    assert_eq!(
+        refused,
+        "-WRONGPASS not looked at: too many wrong passwords came from this address; try again in \
+         1 s"
+    );
+    let logins: Vec<u64> = daemon.gate.figures().logins().map(|(_, n)| n).collect();
+    assert_eq!(logins, [0, 10, 1]);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::process::Process;
+use crate::acl::gate::GateFigures;
 use crate::config::Settings;
 use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::stats::StatsSnapshot;
@@ -33,6 +34,7 @@ pub(super) struct Report {
     pub shards: Vec<Option<ShardStats>>,
     pub tcp_port: u16,
     pub stats: StatsSnapshot,
+    pub gate: GateFigures,
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
     /// Of a pure cache: as if none had ever been taken.
@@ -70,6 +72,7 @@ impl Report {
             shards,
             tcp_port: daemon.tcp_port(),
             stats: daemon.stats(),
+            gate: daemon.gate().figures(),
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
             snapshots: daemon.snapshots().unwrap_or_default(),

@@ -9,6 +9,8 @@ use seawall_actors::metrics::HistogramSnapshot;
 
 use super::process::Process;
 use super::report::Report;
+use crate::acl::Reason;
+use crate::acl::gate::Login;
 use crate::config::settings::Eviction;
 use crate::pubsub::Space;
 use crate::resp::version::{REDIS_VERSION, SEAWALL_VERSION};
@@ -197,6 +199,17 @@ pub(super) fn stats(r: &Report, out: &mut String) {
         "unexpected_error_replies" => 0,
         "total_error_replies" => t.errors_total(),
     );
+    let refused = r.gate.logins().filter(|(how, _)| *how != Login::Accepted);
+    lines!(out, "acl_access_denied_auth" => refused.map(|(_, n)| n).sum::<u64>());
+    for (reason, n) in r.gate.denials() {
+        let name = match reason {
+            Reason::Command => "cmd",
+            Reason::Key => "key",
+            Reason::Channel => "channel",
+        };
+        // Writing to a String never fails.
+        let _ = write!(out, "acl_access_denied_{name}:{n}\r\n");
+    }
 }
 
 pub(super) fn replication(r: &Report, out: &mut String) {

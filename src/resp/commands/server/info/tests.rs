@@ -22,7 +22,7 @@ fn busy() -> FakeBackend {
         evicted_memory: 2,
         ..StoreStats::default()
     };
-    let shard = ShardStats { entries: 3, bytes: 1_536, databases, counters };
+    let shard = ShardStats { entries: 3, bytes: 1_536, databases, counters, near: None };
     let other = ShardStats { databases: vec![database(4, 3, 500)], ..shard.clone() };
     daemon.shards = vec![Some(shard), Some(other), None];
     count_traffic(&daemon.stats);

@@ -1,0 +1,76 @@
+//! Commands over several shards, on a database that has a tier.
+
+use std::time::Duration;
+
+use seawall_actors::cache::store::Key;
+use seawall_actors::clock::UnixMs;
+
+use crate::daemon::Daemon;
+use crate::resp::coordinator::{Borrowed, ShardSet};
+use crate::resp::refusal::Refusal;
+use crate::resp::round::{Questions, View};
+use crate::resp::table::Command;
+
+/// Borrows stores, once the tier has told what they lack about `keys`. Nobody's store is held
+/// while it is asked.
+///
+/// # Errors
+/// As [`Borrowed::take`].
+pub(super) async fn borrow<'d>(
+    daemon: &'d Daemon,
+    recovery_wait: Duration,
+    wanted: &ShardSet,
+    view: &View,
+    keys: &[Key<'_>],
+) -> Result<(Borrowed<'d>, Questions), Refusal> {
+    let shards = &daemon.shards;
+    let mut questions = Questions::default();
+    loop {
+        let mut borrowed = Borrowed::take(shards, wanted, recovery_wait).await?;
+        let (Some(near), Some(tier)) = (view.near, &daemon.tier) else {
+            return Ok((borrowed, questions));
+        };
+        let now = daemon.clock.unix_ms();
+        if questions.were_asked() {
+            for (shard, store) in borrowed.stores().iter_mut().enumerate() {
+                if let Some(store) = store {
+                    questions.settle(store, near, now, |hash| shards.of(hash) == shard);
+                }
+            }
+            return Ok((borrowed, questions));
+        }
+        for key in keys {
+            if let Some(Some(store)) = borrowed.stores().get_mut(shards.of(key.hash)) {
+                questions.note(*key, store, near, now);
+            }
+        }
+        tier.refresh(questions.take_due());
+        if !questions.are_open() {
+            return Ok((borrowed, questions));
+        }
+        drop(borrowed);
+        let answers = tier.fetch(questions.take()).await;
+        questions.answer(answers);
+    }
+}
+
+/// Whether a command may run with what is known about its keys.
+///
+/// # Errors
+/// What is answered instead.
+pub(super) fn judge(
+    questions: &Questions,
+    command: &Command,
+    keys: &[Key<'_>],
+    borrowed: &mut Borrowed<'_>,
+    view: &View,
+    now: UnixMs,
+) -> Result<(), Refusal> {
+    let Some(near) = view.near else { return Ok(()) };
+    for key in keys {
+        if let Some(store) = borrowed.store_of(key.hash) {
+            questions.judge(command, *key, store, near, now)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! The tier's part in a command: which keys it needs first, and what the answers mean.
+//!
+//! A command on the tiered database runs only once every key that it reads is in memory, or is
+//! known to be absent. If something is missing nothing of the batch runs: its questions go to
+//! the tier, and the batch comes again with the answers, which are put in place right before it
+//! runs. So commands themselves know nothing of a tier.
+
+use seawall_actors::cache::store::{Key, Standing, Store};
+use seawall_actors::clock::UnixMs;
+
+use crate::resp::args::Args;
+use crate::resp::refusal::Refusal;
+use crate::resp::table::{Command, Flags, Run};
+use crate::tier::{Answer, Found, TierView, Want};
+
+/// Keys of one batch that are asked for behind the readers' backs.
+const MAX_DUE: usize = 64;
+
+/// Questions and answers of one batch, or of one command over several shards.
+#[derive(Debug, Default)]
+pub struct Questions {
+    /// To be asked before anything runs.
+    wants: Vec<Want>,
+    /// To be asked behind the reader's back.
+    due: Vec<Want>,
+    /// What came back, until it is put in place.
+    answers: Vec<Answer>,
+    /// Nothing more is asked.
+    asked: bool,
+    /// Keys that could not be told, or whose value is none, and what that means for a command.
+    troubles: Vec<(Box<[u8]>, Trouble)>,
+}
+
+#[derive(Debug, Clone)]
+enum Trouble {
+    /// Nobody knows what it holds.
+    Unknown(std::sync::Arc<str>),
+    /// It holds another type.
+    Foreign,
+    /// Its value does not fit into memory.
+    NoRoom(String),
+}
+
+impl Questions {
+    /// Gets ready for a new batch.
+    pub fn clear(&mut self) {
+        self.wants.clear();
+        self.due.clear();
+        self.answers.clear();
+        self.troubles.clear();
+        self.asked = false;
+    }
+
+    /// Whether questions wait to be asked; nothing may run before.
+    #[must_use]
+    pub fn are_open(&self) -> bool {
+        !self.wants.is_empty()
+    }
+
+    /// Whether nothing more is asked: the answers have come.
+    #[must_use]
+    pub const fn were_asked(&self) -> bool {
+        self.asked
+    }
+
+    /// The questions, to be asked.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Want> {
+        std::mem::take(&mut self.wants)
+    }
+
+    /// Keys that are served as they are, and due to be asked for again.
+    #[must_use]
+    pub fn take_due(&mut self) -> Vec<Want> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Takes the answers in.
+    pub fn answer(&mut self, answers: Vec<Answer>) {
+        self.answers = answers;
+        self.asked = true;
+    }
+
+    /// Notes what there is to ask about a key that a command needs.
+    pub fn note(&mut self, key: Key<'_>, store: &Store, near: TierView, now: UnixMs) {
+        if !near.reachable {
+            return;
+        }
+        let want = |stale| Want {
+            key: key.bytes.into(),
+            hash: key.hash,
+            ticket: store.ticket(key),
+            stale,
+        };
+        match store.standing(key, now) {
+            Standing::Fresh | Standing::Gone => {}
+            Standing::Due if self.due.len() < MAX_DUE => self.due.push(want(true)),
+            Standing::Due => {}
+            Standing::Suspect => self.wants.push(want(true)),
+            Standing::Missing => self.wants.push(want(false)),
+        }
+    }
+
+    /// Puts the answers about one store's keys in place, right before the commands run.
+    /// `ours` tells which keys are that store's.
+    pub fn settle(
+        &mut self,
+        store: &mut Store,
+        near: TierView,
+        now: UnixMs,
+        ours: impl Fn(u64) -> bool,
+    ) {
+        let troubles = &mut self.troubles;
+        self.answers.retain(|answer| {
+            if !ours(answer.hash) {
+                return true;
+            }
+            let key = Key { bytes: &answer.key, hash: answer.hash };
+            let trouble = match &answer.found {
+                Found::Value { value, expires_at } => store
+                    .fill(key, value, *expires_at, answer.ticket, now)
+                    .err()
+                    .map(|refusal| Trouble::NoRoom(Refusal::from(refusal).to_string())),
+                Found::Absent => {
+                    let until = (near.negative_ms > 0).then(|| now + near.negative_ms);
+                    store.absent_behind(key, answer.ticket, until);
+                    None
+                }
+                Found::Foreign => {
+                    store.absent_behind(key, answer.ticket, None);
+                    Some(Trouble::Foreign)
+                }
+                Found::Unknown(why) => Some(Trouble::Unknown(std::sync::Arc::clone(why))),
+            };
+            troubles.extend(trouble.map(|trouble| (answer.key.clone(), trouble)));
+            false
+        });
+    }
+
+    /// Whether a command may run with what is known about one of its keys.
+    ///
+    /// A read takes what there is; a write that depends on what nobody can tell is refused, for
+    /// it would overwrite the truth with a guess.
+    ///
+    /// # Errors
+    /// What is answered instead.
+    pub fn judge(
+        &self,
+        command: &Command,
+        key: Key<'_>,
+        store: &mut Store,
+        near: TierView,
+        now: UnixMs,
+    ) -> Result<(), Refusal> {
+        let told = self.troubles.iter().find(|(of, _)| **of == *key.bytes).map(|(_, t)| t);
+        let unknown = match told {
+            Some(Trouble::Foreign) => return Err(Refusal::WrongType),
+            Some(Trouble::NoRoom(why)) => {
+                return Err(Refusal::other(format!(
+                    "OOM the value in Redis does not fit into memory: {why}"
+                )));
+            }
+            Some(Trouble::Unknown(why)) => &**why,
+            None if near.reachable => return Ok(()),
+            None => "the breaker is open",
+        };
+        let known = match store.standing(key, now) {
+            Standing::Fresh | Standing::Due | Standing::Gone => return Ok(()),
+            Standing::Suspect => now.saturating_sub(store.gap_at()) <= near.stale_ms,
+            Standing::Missing => false,
+        };
+        if known {
+            store.served_stale();
+            return Ok(());
+        }
+        if is_deletion(command) {
+            store.bury(key, now);
+            return Ok(());
+        }
+        if command.flags.has(Flags::WRITE) {
+            return Err(Refusal::other(format!(
+                "TIERDOWN not applied: what the key holds in Redis is not known ({unknown}); try \
+                 again, or write a value that does not depend on it"
+            )));
+        }
+        store.forget_suspect(key);
+        Ok(())
+    }
+}
+
+/// Whether a command deletes whatever its keys hold.
+fn is_deletion(command: &Command) -> bool {
+    matches!(command.name, "del" | "unlink")
+}
+
+/// The arguments that name keys whose old value a command depends on.
+pub fn needed(command: &Command, args: &Args<'_>) -> impl Iterator<Item = usize> + use<> {
+    let blind = match command.name {
+        "mset" | "setex" | "psetex" => true,
+        "set" => !(3..args.len())
+            .any(|i| ["NX", "XX", "GET", "KEEPTTL"].iter().any(|word| args.is(i, word))),
+        _ => false,
+    };
+    let on_keys = !blind && matches!(command.run, Run::Data(_) | Run::AllShards(_));
+    let argc = if on_keys { args.len() } else { 0 };
+    command.keys.indexes(argc)
+}

@@ -1,0 +1,104 @@
+//! What the tier tells the shards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use seawall_actors::cache::store::KeyHasher;
+use seawall_actors::cache::{Admitted, Backlog, Heard, ShardMsg, TierNews};
+use seawall_actors::journal::Lsn;
+use seawall_actors::redis::Near;
+use tokio::sync::watch;
+
+use super::question::{Answer, Found};
+use crate::daemon::ShardHandle;
+
+/// The way to the shards. One that is down misses what it is told, and takes that for a gap.
+#[derive(Debug)]
+pub struct News {
+    shards: Vec<ShardHandle>,
+    backlogs: Vec<Arc<Backlog>>,
+    hasher: KeyHasher,
+    acknowledged: watch::Sender<Lsn>,
+    overflows: AtomicU64,
+}
+
+impl News {
+    /// News for these shards.
+    #[must_use]
+    pub fn new(shards: Vec<ShardHandle>, hasher: KeyHasher) -> Self {
+        let backlogs = shards.iter().map(|_| Arc::default()).collect();
+        let (acknowledged, overflows) = (watch::Sender::new(0), AtomicU64::new(0));
+        Self { shards, backlogs, hasher, acknowledged, overflows }
+    }
+
+    /// How often so many changes waited for a shard that they became a gap.
+    #[must_use]
+    pub fn overflows(&self) -> u64 {
+        self.overflows.load(Relaxed)
+    }
+
+    /// Follows how far Redis is.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Lsn> {
+        self.acknowledged.subscribe()
+    }
+
+    /// An answer that came when nobody waited any more.
+    pub(super) fn found(&self, answer: Answer) {
+        let found = match answer.found {
+            Found::Value { value, expires_at } => Some((value, expires_at)),
+            Found::Absent | Found::Foreign => None,
+            Found::Unknown(_) => return,
+        };
+        let Answer { key, hash, ticket, .. } = answer;
+        self.tell(hash, TierNews::Heard(Heard { key, hash, ticket, found }));
+    }
+
+    fn tell(&self, hash: u64, news: TierNews) {
+        // At most 256 shards.
+        let count = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
+        if let Some(shard) = self.shards.get(KeyHasher::shard_of(hash, count) as usize) {
+            let _ = shard.cast(ShardMsg::Tier(news));
+        }
+    }
+}
+
+impl Near for News {
+    fn acknowledged(&self, lsn: Lsn) {
+        self.acknowledged.send_if_modified(|at| lsn > std::mem::replace(at, lsn.max(*at)));
+    }
+
+    fn changed(&self, keys: Vec<Box<[u8]>>) {
+        let count = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
+        let mut shares: Vec<Vec<(Box<[u8]>, u64)>> = vec![Vec::new(); self.shards.len()];
+        for key in keys {
+            let hash = self.hasher.hash(&key);
+            if let Some(share) = shares.get_mut(KeyHasher::shard_of(hash, count) as usize) {
+                share.push((key, hash));
+            }
+        }
+        let shards = self.shards.iter().zip(&self.backlogs).zip(shares);
+        for ((shard, backlog), share) in shards.filter(|(_, share)| !share.is_empty()) {
+            let news = match backlog.admit(share.len()) {
+                Admitted::Room(toll) => TierNews::Changed(share, toll),
+                Admitted::TooMany(toll) => {
+                    self.overflows.fetch_add(1, Relaxed);
+                    TierNews::Gap(Some(toll))
+                }
+                Admitted::Covered => continue,
+            };
+            let _ = shard.cast(ShardMsg::Tier(news));
+        }
+    }
+
+    fn flushed(&self) {
+        // Each is asked for again before it is believed, and will be found absent.
+        self.gap();
+    }
+
+    fn gap(&self) {
+        for shard in &self.shards {
+            let _ = shard.cast(ShardMsg::Tier(TierNews::Gap(None)));
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads through the tier: what memory lacks is in Redis, and how long one waits for it.
+
+use std::time::{Duration, Instant};
+
+use super::support::proxy::{Cut, Flow};
+use super::support::tier::Tier;
+use super::support::{Raw, Reply, wait_until};
+
+fn bulk(text: &str) -> Reply {
+    Reply::bulk(text)
+}
+
+/// How often Redis was asked for a key's value.
+fn gets(tier: &Tier) -> u64 {
+    tier.proxy.counts().of("GET")
+}
+
+#[test]
+fn a_miss_is_answered_by_redis_once_and_by_memory_from_then_on() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    redis.run("SET k theirs PX 60000");
+    redis.run("SET forever x");
+    assert_eq!(client.run("GET k"), bulk("theirs"));
+    for _ in 0..10 {
+        assert_eq!(client.run("GET k"), bulk("theirs"));
+    }
+    assert_eq!(gets(&tier), 1);
+    let Reply::Int(ttl) = client.run("PTTL k") else { panic!("no TTL") };
+    assert!((50_000..=60_000).contains(&ttl), "{ttl}");
+    assert_eq!(client.run("TTL forever"), Reply::Int(-1));
+    assert_eq!(client.run("GET nothing"), Reply::Nil);
+    assert_eq!(client.run("EXISTS nothing"), Reply::Int(0));
+    // Another database is nobody's but memory's.
+    client.run("SELECT 1");
+    assert_eq!(client.run("GET k"), Reply::Nil);
+}
+
+#[test]
+fn commands_of_every_kind_see_what_redis_holds() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    for i in 0..40 {
+        redis.run(&format!("SET key{i} {i}"));
+    }
+    redis.run("HSET hash f v");
+    assert_eq!(client.run("INCR key1"), Reply::Int(2));
+    assert_eq!(client.run("APPEND key2 x"), Reply::Int(2));
+    assert_eq!(client.run("SETNX key3 new"), Reply::Int(0));
+    assert_eq!(client.run("SET key4 new GET"), bulk("4"));
+    assert_eq!(client.run("EXPIRE key5 100"), Reply::Int(1));
+    assert_eq!(client.run("DEL key6 key7 nothing"), Reply::Int(2));
+    assert_eq!(client.run("GET key6"), Reply::Nil);
+    assert_eq!(client.run("STRLEN key10"), Reply::Int(2));
+    assert_eq!(client.run("RENAME key11 moved"), Reply::ok());
+    assert_eq!(client.run("GET moved"), bulk("11"));
+    assert_eq!(client.run("GET key11"), Reply::Nil);
+    // Over several shards, in one question.
+    let all = client.run("MGET key12 key13 nothing key14 key15");
+    let wanted = [bulk("12"), bulk("13"), Reply::Nil, bulk("14"), bulk("15")];
+    assert_eq!(all, Reply::Array(wanted.into()));
+    let error = client.run("GET hash");
+    assert!(matches!(&error, Reply::Error(text) if text.starts_with("WRONGTYPE")), "{error:?}");
+    client.run("MULTI");
+    for line in ["GET key20", "INCR key21", "GET key21", "GET nothing"] {
+        client.run(line);
+    }
+    let wanted = [bulk("20"), Reply::Int(22), bulk("22"), Reply::Nil];
+    assert_eq!(client.run("EXEC"), Reply::Array(wanted.into()));
+    // A pipeline of misses and writes keeps its order.
+    for line in ["GET key30", "SET key31 mine", "GET key31", "INCR key32", "GET key33"] {
+        client.send(&line.split(' ').collect::<Vec<_>>());
+    }
+    let replies: Vec<Reply> = (0..5).map(|_| client.receive()).collect();
+    let wanted = [bulk("30"), Reply::ok(), bulk("mine"), Reply::Int(33), bulk("33")];
+    assert_eq!(replies, wanted);
+}
+
+#[test]
+fn many_who_miss_one_key_together_cost_redis_one_question() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    tier.redis.connect().run("SET hot v");
+    // As long as the slowest client of a busy machine takes to send its command.
+    tier.daemon.connect().run("CONFIG SET redis.timeout 30s");
+    let mut clients: Vec<Raw> = (0..200).map(|_| tier.daemon.connect()).collect();
+    for client in &mut clients {
+        client.run("PING");
+    }
+    tier.proxy.replies(Flow::Hold);
+    for client in &mut clients {
+        client.send(&["GET", "hot"]);
+    }
+    wait_until("it was asked", || gets(&tier) == 1);
+    tier.proxy.replies(Flow::Pass);
+    for client in &mut clients {
+        assert_eq!(client.receive(), bulk("v"));
+    }
+    assert_eq!(gets(&tier), 1);
+}
+
+#[test]
+fn absence_is_remembered_for_as_long_as_it_was_said() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let mut client = tier.daemon.connect();
+    assert_eq!(client.run("GET k"), Reply::Nil);
+    assert_eq!(client.run("GET k"), Reply::Nil);
+    assert_eq!(gets(&tier), 2, "it is asked each time");
+    assert_eq!(client.run("CONFIG SET redis.negative_ttl 1h"), Reply::ok());
+    for _ in 0..5 {
+        assert_eq!(client.run("GET k"), Reply::Nil);
+    }
+    assert_eq!(gets(&tier), 3);
+    // A write of ours ends it.
+    client.run("SET k v");
+    assert_eq!(client.run("GET k"), bulk("v"));
+}
+
+#[test]
+fn while_redis_hangs_memory_answers_and_nothing_waits_longer_than_it_may() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    redis.run("SET known v");
+    redis.run("SET counter 41");
+    redis.run("SET lock held");
+    redis.run("SET doomed v");
+    client.run("GET known");
+    tier.proxy.hang();
+    let timed = |client: &mut Raw, line: &str| {
+        let began = Instant::now();
+        let reply = client.run(line);
+        // `redis.timeout` is 150 ms here; the machine may be busy.
+        assert!(began.elapsed() < Duration::from_secs(1), "{line}: {:?}", began.elapsed());
+        reply
+    };
+    for _ in 0..20 {
+        assert_eq!(timed(&mut client, "GET known"), bulk("v"));
+        assert_eq!(timed(&mut client, "GET unknown"), Reply::Nil);
+        for line in ["INCR counter", "SETNX lock mine", "APPEND counter x", "EXPIRE lock 1"] {
+            let reply = timed(&mut client, line);
+            assert!(matches!(&reply, Reply::Error(t) if t.starts_with("TIERDOWN not applied")));
+        }
+    }
+    assert_eq!(timed(&mut client, "SET mine v"), Reply::ok());
+    assert_eq!(timed(&mut client, "GET mine"), bulk("v"));
+    timed(&mut client, "DEL doomed");
+    assert_eq!(timed(&mut client, "GET doomed"), Reply::Nil);
+    tier.proxy.heal();
+    tier.proxy.cut(Cut::Reset);
+    wait_until("Redis is asked again", || client.run("INCR counter") == Reply::Int(42));
+    assert_eq!(client.run("GET doomed"), Reply::Nil, "it was deleted");
+}
+
+#[test]
+fn what_has_come_due_is_served_and_asked_for_behind_the_reader_s_back() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    assert_eq!(client.run("CONFIG SET redis.revalidate_after 1s"), Reply::ok());
+    redis.run("SET k old");
+    assert_eq!(client.run("GET k"), bulk("old"));
+    redis.run("SET k new");
+    let began = Instant::now();
+    wait_until("the new value is seen", || client.run("GET k") == bulk("new"));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn what_nobody_can_confirm_is_served_while_redis_is_away_and_asked_for_when_it_is_back() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    redis.run("SET k old");
+    assert_eq!(client.run("GET k"), bulk("old"));
+    assert_eq!(client.run("CONFIG SET redis.revalidate_after 100ms"), Reply::ok());
+    tier.proxy.hang();
+    // Long enough for it to be suspect.
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        assert_eq!(client.run("GET k"), bulk("old"));
+    }
+    redis.run("SET k new");
+    tier.proxy.heal();
+    tier.proxy.cut(Cut::Reset);
+    wait_until("the new value is seen", || client.run("GET k") == bulk("new"));
+    tier.proxy.hang();
+    assert_eq!(client.run("CONFIG SET redis.stale_if_error 0s"), Reply::ok());
+    wait_until("nothing stale is served", || client.run("GET k") == Reply::Nil);
+}
