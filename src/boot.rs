@@ -216,8 +216,14 @@ async fn start(
     let load = recovery.load.take();
 
     let past = Past::new(recovery.past());
-    let wiring =
-        tree::Wiring::new(settings, &recovery, &clock, dependencies.sockets, dependencies.admin);
+    let wiring = tree::Wiring::new(
+        settings,
+        &recovery,
+        &clock,
+        &conditions,
+        dependencies.sockets,
+        dependencies.admin,
+    );
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
     let listeners = Arc::new(Listeners::new(pubsub.clone(), &settings.server));
     let (handles, journal) = (wiring.shards.clone(), recovery.journal.clone());

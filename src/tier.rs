@@ -21,7 +21,7 @@ use seawall_actors::clock::Clock;
 use seawall_actors::policy::breaker::WindowKind;
 use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
 use seawall_actors::redis::{Link, Near, Pool, PoolState};
-use seawall_actors::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec};
+use seawall_actors::supervise::{ChildSpec, Conditions, Restart, Strategy, SupervisorSpec};
 
 use tokio::sync::watch;
 
@@ -70,11 +70,11 @@ impl Reading {
 impl Tier {
     /// A tier whose links are not started yet.
     #[must_use]
-    pub fn new(settings: &Redis, news: News, clock: Clock) -> Self {
+    pub fn new(settings: &Redis, news: News, clock: Clock, conditions: &Conditions) -> Self {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news));
         Self {
-            tracker: pool.tracker(Arc::clone(&news) as Arc<dyn Near>),
+            tracker: pool.tracker(Arc::clone(&news) as Arc<dyn Near>, conditions),
             pool,
             flights: Arc::new(flights),
             news,

@@ -38,6 +38,7 @@ mod supervision;
 mod tier_faults;
 mod tier_links;
 mod tier_reads;
+mod tier_tracking;
 mod transactions;
 mod users;
 mod wal_tools;

@@ -13,7 +13,9 @@ use seawall_actors::clock::Clock;
 use seawall_actors::metrics::{self as aggregator, Aggregator};
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::snapshot::{SnapshotArgs, Snapshotter, Troubles};
-use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
+use seawall_actors::supervise::{
+    ChildSpec, Conditions, GivesUp, Handle, Restart, Strategy, SupervisorSpec,
+};
 use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
 use tokio::sync::watch;
@@ -72,6 +74,7 @@ impl Wiring {
         settings: &Settings,
         recovery: &Recovery,
         clock: &Clock,
+        conditions: &Conditions,
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
     ) -> Self {
@@ -95,7 +98,8 @@ impl Wiring {
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
             snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
             tier: settings.redis.as_ref().map(|redis| {
-                Tier::new(redis, News::new(handles.clone(), recovery.hasher), clock.clone())
+                let news = News::new(handles.clone(), recovery.hasher);
+                Tier::new(redis, news, clock.clone(), conditions)
             }),
             grace: settings.supervision.grace,
         }

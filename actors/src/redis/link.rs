@@ -112,7 +112,7 @@ impl Worker for Link {
         msg: LinkMsg,
         state: &mut LinkState,
     ) -> Result<(), Failure> {
-        match msg {
+        let done = match msg {
             LinkMsg::Connect => state.connect(me).await,
             LinkMsg::Tick => state.tick(me).await,
             LinkMsg::Broken { epoch, why } if state.slot.is_at(epoch) => Err(Failure::new(why)),
@@ -122,7 +122,11 @@ impl Worker for Link {
                 state.renew(me).await;
                 Ok(())
             }
+        };
+        if let (Err(failure), Some(tracking)) = (&done, &state.tracking) {
+            tracking.lost(&failure.0);
         }
+        done
     }
 
     async fn stopped(&self, _me: &Me<LinkMsg>, state: &mut LinkState) -> Result<(), Failure> {
@@ -167,11 +171,10 @@ impl LinkState {
         connection: redis::aio::MultiplexedConnection,
         settings: &Arc<LinkSettings>,
     ) {
-        self.slot.publish(connection, settings);
-        // In this order: what changes in between is announced.
         if let Some(tracking) = &self.tracking {
             tracking.begins();
         }
+        self.slot.publish(connection, settings);
         self.made_with = Some(Arc::clone(settings));
         // Spread, so that links made together are not replaced together.
         self.until = settings.max_age.and_then(|age| {

@@ -17,8 +17,8 @@ use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
 use super::retry::{self, Budget, Next};
 use super::settings::LinkSettings;
-use super::tracker::{TrackerStats, Tracking};
-use crate::supervise::Handle;
+use super::tracker::{self, TrackerStats, Tracking};
+use crate::supervise::{Conditions, Handle};
 
 pub(super) use slot::Slot;
 use slot::{Lease, Shared};
@@ -128,8 +128,10 @@ impl Pool {
     /// we change is to be sent over it, or else it is taken for somebody else's. It only tries
     /// while one of this pool's links is up.
     #[must_use]
-    pub fn tracker(&self, near: Arc<dyn Near>) -> Self {
-        let tracker = Tracker { tracking: Arc::new(Tracking::new(near)), links: self.clone() };
+    pub fn tracker(&self, near: Arc<dyn Near>, conditions: &Conditions) -> Self {
+        let blind = conditions.declare(tracker::PATH, tracker::NOT_TRACKING);
+        let tracking = Arc::new(Tracking::new(near, blind));
+        let tracker = Tracker { tracking, links: self.clone() };
         Self::with((*self.settings()).clone(), Some(tracker))
     }
 

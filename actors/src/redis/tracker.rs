@@ -11,15 +11,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use redis::{Cmd, PushInfo, PushKind, Value};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::link::LinkMsg;
 use super::near::Near;
-use crate::supervise::Handle;
+use crate::supervise::{Condition, Handle};
+
+/// Its place in the tree.
+pub const PATH: &str = "links/redis-tracker";
+/// The condition it is in without a connection that announces.
+pub const NOT_TRACKING: &str = "not_tracking";
 
 /// What the tracker does, whichever connection it has. Outlives its actor.
 pub(super) struct Tracking {
     near: Arc<dyn Near>,
+    blind: Condition,
     refused: AtomicBool,
     announcements: AtomicU64,
     keys: AtomicU64,
@@ -51,9 +57,10 @@ impl std::fmt::Debug for Tracking {
 }
 
 impl Tracking {
-    pub fn new(near: Arc<dyn Near>) -> Self {
+    pub fn new(near: Arc<dyn Near>, blind: Condition) -> Self {
         Self {
             near,
+            blind,
             refused: AtomicBool::new(false),
             announcements: AtomicU64::new(0),
             keys: AtomicU64::new(0),
@@ -65,24 +72,36 @@ impl Tracking {
     /// Redis has answered the request to announce. One that refuses, refuses it to the next
     /// connection, too: what is in memory is asked for again after a time, and that has to do.
     pub fn answered(&self, answer: Result<(), String>) {
-        match answer {
-            Ok(()) if self.refused.swap(false, Relaxed) => {
-                info!("Redis announces changes by others now");
-            }
-            Ok(()) => {}
-            Err(error) if !self.refused.swap(true, Relaxed) => warn!(
-                error,
-                "Redis refuses to announce changes by others: they are noticed when an entry is \
-                 asked for again (redis.revalidate_after); allow the user CLIENT TRACKING"
-            ),
-            Err(_) => {}
+        self.refused.store(answer.is_err(), Relaxed);
+        if let Err(error) = answer {
+            self.blind.set(&format!(
+                "Redis refuses to announce changes ({error}), so they are noticed only when an \
+                 entry is asked for again (redis.revalidate_after); allow its user CLIENT TRACKING"
+            ));
         }
+    }
+
+    /// The connection is lost.
+    pub fn lost(&self, why: &str) {
+        self.blind.set(&format!(
+            "what others change in Redis is noticed only when an entry is asked for again \
+             (redis.revalidate_after): {why}"
+        ));
     }
 
     /// Changes are announced from now on; those before may have been missed.
     pub fn begins(&self) {
         self.gaps.fetch_add(1, Relaxed);
         self.near.gap();
+        if !self.refused.load(Relaxed) {
+            self.blind.clear();
+            info!(
+                path = PATH,
+                event = "tracking",
+                "Redis announces what others change from now on; what was in memory is asked for \
+                 again before it is believed"
+            );
+        }
     }
 
     /// What Redis says without having been asked.
@@ -104,7 +123,10 @@ impl Tracking {
                 self.near.flushed();
             }
             // Something has changed, and nobody knows what.
-            _ => self.begins(),
+            _ => {
+                self.gaps.fetch_add(1, Relaxed);
+                self.near.gap();
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::journal::Lsn;
 use crate::redis::fake::{MS, Mode, Server, restart, settings};
 use crate::redis::{Link, LinkSettings, Once, Pool, PoolState, Request};
-use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree, TreeOptions};
+use crate::supervise::{ChildSpec, Conditions, Strategy, SupervisorSpec, Tree, TreeOptions};
 
 /// A cache that only writes down what it is told.
 #[derive(Default)]
@@ -55,7 +55,10 @@ fn bulk(text: &str) -> Value {
 #[test]
 fn each_announcement_is_told_for_what_it_is() {
     let diary = Arc::new(Diary::default());
-    let tracking = Tracking::new(Arc::clone(&diary) as Arc<dyn Near>);
+    let tracking = Tracking::new(
+        Arc::clone(&diary) as Arc<dyn Near>,
+        Conditions::new().declare(PATH, NOT_TRACKING),
+    );
     tracking.hear(invalidate(vec![Value::Array(vec![bulk("a"), bulk("b\r\n")])]));
     tracking.hear(invalidate(vec![Value::Nil]));
     // Not what Redis sends, but it means that something changed.
@@ -90,6 +93,7 @@ struct Setup {
     links: Pool,
     tracker: Pool,
     diary: Arc<Diary>,
+    conditions: Conditions,
     _tree: Tree,
 }
 
@@ -103,7 +107,8 @@ impl Setup {
         adapt(&mut settings);
         let links = Pool::new(settings);
         let diary = Arc::new(Diary::default());
-        let tracker = links.tracker(Arc::clone(&diary) as Arc<dyn Near>);
+        let conditions = Conditions::new();
+        let tracker = links.tracker(Arc::clone(&diary) as Arc<dyn Near>, &conditions);
         let mut root = SupervisorSpec::new("root", Strategy::OneForOne);
         for pool in [&links, &tracker] {
             let (id, handle, args) = pool.add();
@@ -113,10 +118,10 @@ impl Setup {
         let options = TreeOptions {
             watchdog: Duration::from_secs(5),
             start_within: Duration::from_secs(5),
-            ..TreeOptions::default()
+            conditions: conditions.clone(),
         };
         let tree = Tree::start(root, options).await.expect("it stands");
-        Self { server, links, tracker, diary, _tree: tree }
+        Self { server, links, tracker, diary, conditions, _tree: tree }
     }
 
     async fn told(&self, line: &str, times: usize) {
@@ -181,9 +186,13 @@ async fn a_connection_that_is_closed_is_noticed_at_once_and_doubt_begins_with_th
     }
     // What is in memory goes on being served.
     assert_eq!(setup.diary.read(), ["gap"]);
+    assert_eq!(&*setup.conditions.current()[0].path, PATH);
     setup.server.set(Mode::Answer);
     setup.told("gap", 2).await;
-    assert!(setup.is_up());
+    while !setup.is_up() {
+        tokio::time::sleep(MS).await;
+    }
+    assert_eq!(setup.conditions.current(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
