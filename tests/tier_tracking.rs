@@ -202,7 +202,9 @@ fn a_redis_that_does_not_let_us_track_is_served_all_the_same_and_said() {
     wait_until("it is said", || {
         tier.daemon.node(TRACKER).is_some_and(|node| {
             node["conditions"][0]["name"] == "not_tracking"
-                && node["conditions"][0]["reason"].as_str().is_some_and(|why| why.contains("ACL"))
+                && node["conditions"][0]["reason"]
+                    .as_str()
+                    .is_some_and(|why| why.contains("permission"))
         })
     });
     assert_eq!(client.run("GET k"), Reply::bulk("old"));

@@ -81,7 +81,7 @@ async fn connect(
         tracking.answered(match answers.remove(1) {
             redis::Value::ServerError(error) => match Failure::of_reply(&error) {
                 Some(failure) => return Err(failure),
-                None => Err(format!("{error:?}")),
+                None => Err(error.to_string()),
             },
             _ => Ok(()),
         });

@@ -192,7 +192,8 @@ impl LinkState {
             return Ok(());
         }
         let Some((connection, heard)) = self.slot.connection() else { return Ok(()) };
-        if heard == self.heard {
+        // Announcements may be missing although answers come late: the tracker is always asked.
+        if heard == self.heard || self.tracking.is_some() {
             ping(connection, settings.timeout).await.map_err(|f| Failure::new(f.text))?;
         }
         self.heard = heard;
