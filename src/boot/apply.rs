@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use seawall_actors::cache::ShardMsg;
+use seawall_actors::clock::Clock;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::supervise::{Handle, Lifecycle, Tree};
 use seawall_actors::watch::OnChange;
@@ -138,6 +139,7 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         front: wiring.front.clone(),
     }));
     config.add_applier(Arc::new(Links(wiring.tier.clone())));
+    config.add_applier(Arc::new(Certificates(daemon.clock.clone())));
     config.add_applier(Arc::new(Actors {
         daemon: Arc::clone(daemon),
         shards: wiring.shards.clone(),
@@ -220,7 +222,7 @@ impl Applier for Logging {
     }
 }
 
-/// `server.bind` and `server.unix_socket`: what is new is bound before anything is let go.
+/// `server.bind`, `server.tls_bind` and `server.unix_socket`: what is new is bound before anything is let go.
 struct Listeners {
     sockets: Sockets,
     front: Handle<FrontMsg>,
@@ -237,16 +239,18 @@ impl Applier for Listeners {
         new: &Arc<Settings>,
         changes: &[Change],
     ) -> Result<Commit, String> {
-        if !touches(changes, &["server.bind", "server.unix_socket"]) {
+        if !touches(changes, &["server.bind", "server.tls_bind", "server.unix_socket"]) {
             return Ok(Box::new(|| {}));
         }
         let current = self.sockets.current();
         let known = |name: &str| current.iter().find(|s| s.name() == name).cloned();
         let mut sockets = Vec::new();
-        for address in &new.server.bind {
-            sockets.push(match known(&address.to_string()) {
+        let plain = new.server.bind.iter().map(|address| (address, false));
+        let tls = new.server.tls_bind.iter().map(|address| (address, true));
+        for (address, tls) in plain.chain(tls) {
+            sockets.push(match known(&Socket::tcp_name(&address.to_string(), tls)) {
                 Some(socket) => socket,
-                None => Arc::new(Socket::tcp(address)?),
+                None => Arc::new(Socket::tcp(address, tls)?),
             });
         }
         if let Some(path) = &new.server.unix_socket {
@@ -261,6 +265,35 @@ impl Applier for Listeners {
             // A front that is down reads the list when it starts.
             let _ = front.cast(FrontMsg::SocketsChanged);
         }))
+    }
+}
+
+/// `[tls]`: what is wrong with the files, the configuration finds. Left is what the time says.
+struct Certificates(Clock);
+
+impl Applier for Certificates {
+    fn name(&self) -> &str {
+        "certificates"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        changes: &[Change],
+    ) -> Result<Commit, String> {
+        let (now, identity) = (self.0.unix_ms() / 1000, &new.tls.identity);
+        let Some(identity) = identity.as_ref().filter(|_| touches(changes, &["tls."])) else {
+            return Ok(Box::new(|| {}));
+        };
+        match identity.warning(now) {
+            Some(why) if identity.expires() <= now => Err(why),
+            warning => Ok(Box::new(move || {
+                if let Some(warning) = warning {
+                    warn!("{warning}");
+                }
+            })),
+        }
     }
 }
 

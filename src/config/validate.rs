@@ -1,5 +1,6 @@
 //! From accepted values to [`Settings`]: the rules that look at more than one key. Pure.
 
+mod tls;
 mod users;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use super::machine::Machine;
 use super::secret::Secret;
 use super::settings::{
     Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, LogRecovery, Redis,
-    Server, Settings, Snapshot, Startup, Supervision, Validation, Wal,
+    Server, Settings, Snapshot, Startup, Supervision, Tls, Validation, Wal,
 };
 use super::sources::Values;
 use super::value::Value;
@@ -83,9 +84,10 @@ pub fn validate(
     violations.extend(unread);
     let password = password(&values, files, &mut violations);
     let users = users::users(&values, files, password.as_ref(), &mut violations);
+    let tls = tls::tls(&values, files, &mut violations);
     let auto = running_shards.unwrap_or_else(|| auto_shards(&values, machine, max_memory));
     redis_rules(&values, &mut violations);
-    let mut settings = build(values, auto, max_memory, password);
+    let mut settings = build(values, auto, max_memory, password, tls);
     (settings.users, settings.files) = (users, files.clone());
     rules(&settings, &mut violations);
     if violations.is_empty() { Ok(settings) } else { Err(violations) }
@@ -151,19 +153,29 @@ fn rules(s: &Settings, out: &mut Vec<Violation>) {
     let mut broken = |keys: &[&'static str], message: String| {
         out.push(Violation { keys: keys.to_vec(), message });
     };
-    if s.server.bind.is_empty() && s.server.unix_socket.is_none() {
+    let server = &s.server;
+    if server.bind.is_empty() && server.tls_bind.is_empty() && server.unix_socket.is_none() {
         broken(
-            &["server.bind", "server.unix_socket"],
-            "nothing to listen on: server.bind and server.unix_socket are both empty".to_owned(),
+            &["server.bind", "server.tls_bind", "server.unix_socket"],
+            "nothing to listen on: server.bind, server.tls_bind and server.unix_socket are empty"
+                .to_owned(),
+        );
+    }
+    let twice = server.tls_bind.iter().find(|a| a.port() != 0 && server.bind.contains(a));
+    if let Some(address) = twice {
+        broken(
+            &["server.tls_bind", "server.bind"],
+            format!("{address} is taken by server.bind; TLS needs an address of its own"),
         );
     }
     if let Some(admin) = &s.admin.bind
         && admin.port() != 0
-        && s.server.bind.contains(admin)
+        && (server.bind.contains(admin) || server.tls_bind.contains(admin))
     {
+        let by = if server.bind.contains(admin) { "server.bind" } else { "server.tls_bind" };
         broken(
-            &["admin.bind", "server.bind"],
-            format!("{admin} is taken by server.bind; admin HTTP needs its own address"),
+            &["admin.bind", by],
+            format!("{admin} is taken by {by}; admin HTTP needs its own address"),
         );
     }
     if let (Some(default), Some(max)) = (s.cache.default_ttl, s.validation.max_ttl)
@@ -257,6 +269,7 @@ fn build(
     auto_shards: u16,
     max_memory: Option<u64>,
     password: Option<Secret>,
+    tls: Tls,
 ) -> Settings {
     let v = &values;
     let paranoia = flag(v, "cache.paranoia");
@@ -267,6 +280,10 @@ fn build(
     Settings {
         server: Server {
             bind: match v.get("server.bind") {
+                Some(Value::List(items)) => items.iter().filter_map(|t| t.parse().ok()).collect(),
+                _ => Vec::new(),
+            },
+            tls_bind: match v.get("server.tls_bind") {
                 Some(Value::List(items)) => items.iter().filter_map(|t| t.parse().ok()).collect(),
                 _ => Vec::new(),
             },
@@ -289,7 +306,8 @@ fn build(
             slowlog_max_len: to_usize(int(v, "server.slowlog_max_len")),
             latency_threshold: bounded(v, "server.latency_threshold"),
         },
-        admin: Admin { bind: text(v, "admin.bind").parse().ok() },
+        admin: Admin { bind: text(v, "admin.bind").parse().ok(), tls: flag(v, "admin.tls") },
+        tls,
         data: Data { dir: PathBuf::from(text(v, "data.dir")) },
         cache: Cache {
             shards,
@@ -373,6 +391,13 @@ fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
             "a certificate needs its key: set both cert_file and key_file, or neither",
         );
     }
+    let sentinels = matches!(v.get("redis.sentinels"), Some(Value::List(all)) if !all.is_empty());
+    if flag(v, "redis.cluster") && sentinels {
+        broken(
+            &["redis.cluster", "redis.sentinels"],
+            "a Cluster looks after itself: set redis.cluster or redis.sentinels, not both",
+        );
+    }
     if duration(v, "redis.breaker_cool_down") > duration(v, "redis.breaker_max_cool_down") {
         broken(
             &["redis.breaker_max_cool_down", "redis.breaker_cool_down"],
@@ -401,8 +426,18 @@ fn redis(v: &Values) -> Option<Redis> {
         .map(Password::File)
         .or_else(|| secret(v, "redis.password").map(|s| Password::Text(s.expose().to_owned())));
     let client = path(v, "redis.cert_file").zip(path(v, "redis.key_file"));
+    let sentinels = match v.get("redis.sentinels") {
+        Some(Value::List(items)) => items
+            .iter()
+            .filter_map(|text| text.parse::<super::address::Address>().ok())
+            .map(|address| (address.host().to_owned(), address.port()))
+            .collect(),
+        _ => Vec::new(),
+    };
     let link = LinkSettings {
         url,
+        sentinels,
+        cluster: flag(v, "redis.cluster"),
         username: Some(text(v, "redis.username").to_owned()).filter(|name| !name.is_empty()),
         password,
         client_name: text(v, "redis.client_name").to_owned(),

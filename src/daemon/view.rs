@@ -10,6 +10,7 @@ use super::{Daemon, Phase};
 use crate::http::metrics::{self, DaemonFigures};
 use crate::http::{Degraded, TreeView, View};
 use crate::telemetry::Telemetry;
+use crate::tls::Identity;
 
 /// How long one shard may take to report its numbers.
 const SHARD_WITHIN: Duration = Duration::from_millis(500);
@@ -43,6 +44,7 @@ enum Part {
     Cache,
     Server,
     Gate,
+    Tls,
     PubSub,
     Log,
     Snapshots,
@@ -65,6 +67,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Server,
         Part::PubSub,
         Part::Gate,
+        Part::Tls,
         Part::Log,
         Part::Snapshots,
         Part::Tree,
@@ -86,6 +89,7 @@ impl Source for Reading {
             Part::Cache => "cache",
             Part::Server => "server",
             Part::Gate => "gate",
+            Part::Tls => "tls",
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
@@ -101,6 +105,11 @@ impl Source for Reading {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
             Part::Gate => metrics::gate(&daemon.gate.figures()),
+            Part::Tls => {
+                let settings = daemon.config.settings();
+                let expires = settings.tls.identity.as_ref().map(Identity::expires);
+                metrics::tls(&daemon.handshakes, expires)
+            }
             Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
             Part::Log => daemon
                 .log

@@ -18,6 +18,7 @@ use crate::acl::gate::GateFigures;
 use crate::loading::Figures;
 use crate::pubsub::Space;
 use crate::stats::StatsSnapshot;
+use crate::tls::Handshakes;
 
 /// The shards, in their order; `None` for one that does not answer.
 #[must_use]
@@ -106,6 +107,21 @@ pub fn pubsub(figures: &crate::pubsub::Figures) -> Sample {
     s.count(&m::PUBLISHED, &[], figures.published);
     s.count(&m::DELIVERED, &[], figures.delivered);
     s.count(&m::PUBSUB_OVERFLOWS, &[], figures.overflowed);
+    s
+}
+
+/// TLS; `expires` is the end of the certificate in use, in Unix seconds.
+#[must_use]
+pub fn tls(handshakes: &Handshakes, expires: Option<u64>) -> Sample {
+    let mut s = Sample::new();
+    for (outcome, n) in handshakes.outcomes() {
+        s.count(&m::HANDSHAKES, &[outcome.name()], n);
+    }
+    let underway = u64::try_from(handshakes.underway()).unwrap_or(u64::MAX);
+    s.count(&m::HANDSHAKES_UNDERWAY, &[], underway);
+    if let Some(expires) = expires {
+        s.count(&m::CERTIFICATE_EXPIRY, &[], expires);
+    }
     s
 }
 

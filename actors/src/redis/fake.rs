@@ -192,6 +192,8 @@ pub const MS: Duration = Duration::from_millis(1);
 pub fn settings(url: &str) -> LinkSettings {
     LinkSettings {
         url: url.to_owned(),
+        sentinels: Vec::new(),
+        cluster: false,
         username: None,
         password: None,
         client_name: "test".to_owned(),

@@ -19,6 +19,7 @@ use rand::Rng as _;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::connection::Connection;
 use super::dial::{dial, ping};
 use super::pool::Slot;
 use super::settings::LinkSettings;
@@ -157,7 +158,7 @@ impl LinkState {
     async fn dial(
         &self,
         settings: &Arc<LinkSettings>,
-    ) -> Result<redis::aio::MultiplexedConnection, super::failure::Failure> {
+    ) -> Result<Connection, super::failure::Failure> {
         let ear = self.tracking.as_ref().map(|tracking| Ear {
             tracking: Arc::clone(tracking),
             handle: self.slot.handle.clone(),
@@ -166,11 +167,7 @@ impl LinkState {
         dial(settings, ear).await
     }
 
-    fn take(
-        &mut self,
-        connection: redis::aio::MultiplexedConnection,
-        settings: &Arc<LinkSettings>,
-    ) {
+    fn take(&mut self, connection: Connection, settings: &Arc<LinkSettings>) {
         if let Some(tracking) = &self.tracking {
             tracking.begins();
         }

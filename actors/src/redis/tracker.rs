@@ -69,19 +69,16 @@ impl Tracking {
         }
     }
 
-    /// Redis has answered the request to announce. One that refuses, refuses it to the next
-    /// connection, too: what is in memory is asked for again after a time, and that has to do.
+    /// Redis has answered the request to announce. One that refuses may be written to all the same:
+    /// what is in memory is asked for again after a time, and that has to do.
     pub fn answered(&self, answer: Result<(), String>) {
         self.refused.store(answer.is_err(), Relaxed);
-        if let Err(error) = answer {
-            self.blind.set(&format!(
-                "Redis refuses to announce changes ({error}), so they are noticed only when an \
-                 entry is asked for again (redis.revalidate_after); allow its user CLIENT TRACKING"
-            ));
+        if let Err(why) = answer {
+            self.lost(&why);
         }
     }
 
-    /// The connection is lost.
+    /// Nothing is announced any more.
     pub fn lost(&self, why: &str) {
         self.blind.set(&format!(
             "what others change in Redis is noticed only when an entry is asked for again \

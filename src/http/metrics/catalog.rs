@@ -82,6 +82,12 @@ catalog! {
             "Data written to clients";
         LOGINS = "seawall_logins", Counter, None, ["outcome"],
             "Logins: accepted, refused (name or password are wrong, or the user is off), throttled (not looked at: too many were refused from this address)";
+        HANDSHAKES = "seawall_tls_handshakes", Counter, None, ["outcome"],
+            "TLS handshakes of RESP and admin HTTP: done, certificate (the client's is missing or wrong), refused (by the client), protocol, closed (by the client), timeout, busy (tls.max_handshakes)";
+        HANDSHAKES_UNDERWAY = "seawall_tls_handshakes_underway", Gauge, None, [],
+            "TLS handshakes under way";
+        CERTIFICATE_EXPIRY = "seawall_tls_certificate_expiry", Gauge, Seconds, [],
+            "When the certificate in use ends, as Unix time; absent without one";
         DENIED = "seawall_commands_denied", Counter, None, ["reason"],
             "Commands that their user may not run: for the command itself, a key or a channel";
         PROTOCOL_ERRORS = "seawall_protocol_errors", Counter, None, [],

@@ -63,6 +63,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         load,
     };
     vec![
+        ("tls", tls(&Handshakes::default(), Some(2_000_000_000))),
         ("gate", gate(&GateFigures::default())),
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
