@@ -111,6 +111,8 @@ fn only_prefixes_that_are_asked_for_are_announced() {
     seen(&mut client, "x:1", &Reply::bulk("new"));
     redis.run("SET x:1 newer");
     seen(&mut client, "x:1", &Reply::bulk("newer"));
+    let info = client.run("INFO redis").text();
+    assert!(info.contains("redis_tracking:1") && info.contains("redis_announced_flushes:0"));
 }
 
 /// Breaks the tracker's connection, changes a key meanwhile, and lets it be made again: memory

@@ -33,6 +33,6 @@ mod tracker;
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
-pub use pool::{LinkStats, Once, Pool, PoolState, PoolStats, Request};
+pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};
 pub use tracker::TrackerStats;

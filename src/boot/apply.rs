@@ -23,7 +23,8 @@ use crate::descriptors;
 use crate::resp::front::FrontMsg;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::Tier;
+use crate::tier::links::{self, LINKS};
+use crate::tier::{Tier, reach};
 
 /// Called by the watcher when a configuration file has changed.
 pub(super) fn reload_on_change(daemon: &Arc<Daemon>) -> OnChange {
@@ -92,6 +93,28 @@ pub(super) fn follow_users(daemon: &Arc<Daemon>) {
             }
         }
     });
+}
+
+/// Keeps as many links as the settings say, and the condition that tells whether Redis is within
+/// reach, until the daemon stops: links that end with it are no outage.
+///
+/// # Errors
+/// Settings that make no breaker; a rule of the configuration has missed it.
+pub(super) fn follow_tier(daemon: &Daemon, tree: &Tree) -> Result<(), String> {
+    let settings = daemon.config.settings();
+    let (Some(tier), Some(redis)) = (&daemon.tier, &settings.redis) else { return Ok(()) };
+    let condition = daemon.conditions.declare(LINKS, reach::UNREACHABLE);
+    let reach = reach::follow(tier.pool.clone(), condition);
+    let restart = links::restart(redis)?;
+    let links = links::follow(tier.pool.clone(), tree.handle(), restart, tier.size());
+    let mut stop = daemon.life.stop_requested();
+    tokio::spawn(async move {
+        tokio::select! {
+            ((), ()) = async { tokio::join!(reach, links) } => {}
+            _ = stop.wait_for(Option::is_some) => {}
+        }
+    });
+    Ok(())
 }
 
 fn close_the_gone(daemon: &Daemon, old: &Users, new: &Users) {
@@ -338,6 +361,7 @@ impl Applier for Actors {
             }
             daemon.pubsub.configure(&new.server);
             daemon.listeners.configure(&new.server);
+            daemon.tracker.configure(&new.server);
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
                 if *config.borrow() != fresh {

@@ -86,6 +86,8 @@ pub struct Server {
     pub max_subscriptions: usize,
     /// Channels and patterns that may be subscribed to in all.
     pub max_channels: usize,
+    /// Keys that are remembered for clients with caches of their own.
+    pub tracking_table_max_keys: usize,
     /// Which keyspace events are published.
     pub notify_keyspace_events: EventClasses,
     /// From when on a command goes into the slow log.

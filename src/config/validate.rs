@@ -3,6 +3,7 @@
 mod tls;
 mod users;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +88,7 @@ pub fn validate(
     let tls = tls::tls(&values, files, &mut violations);
     let auto = running_shards.unwrap_or_else(|| auto_shards(&values, machine, max_memory));
     redis_rules(&values, &mut violations);
-    let mut settings = build(values, auto, max_memory, password, tls);
+    let mut settings = build(values, auto, max_memory, password, tls, files);
     (settings.users, settings.files) = (users, files.clone());
     rules(&settings, &mut violations);
     if violations.is_empty() { Ok(settings) } else { Err(violations) }
@@ -270,6 +271,7 @@ fn build(
     max_memory: Option<u64>,
     password: Option<Secret>,
     tls: Tls,
+    files: &NamedFiles,
 ) -> Settings {
     let v = &values;
     let paranoia = flag(v, "cache.paranoia");
@@ -299,6 +301,7 @@ fn build(
             pubsub_buffer: to_usize(size(v, "server.pubsub_buffer")),
             max_subscriptions: to_usize(int(v, "server.max_subscriptions")),
             max_channels: to_usize(int(v, "server.max_channels")),
+            tracking_table_max_keys: to_usize(int(v, "server.tracking_table_max_keys")),
             // What was read has been looked at.
             notify_keyspace_events: EventClasses::parse(text(v, "server.notify_keyspace_events"))
                 .unwrap_or_default(),
@@ -354,7 +357,7 @@ fn build(
             after_bytes: nonzero(size(v, "snapshot.after_bytes")),
             keep: to_usize(int(v, "snapshot.keep")).max(2),
         },
-        redis: redis(v),
+        redis: redis(v, files),
         log: Log {
             format: match text(v, "log.format") {
                 "json" => LogFormat::Json,
@@ -417,7 +420,16 @@ fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
     }
 }
 
-fn redis(v: &Values) -> Option<Redis> {
+/// Another number for another content of the files that links read.
+fn content(v: &Values, files: &NamedFiles) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for key in ["redis.password_file", "redis.ca_file", "redis.cert_file", "redis.key_file"] {
+        files.get(key, text(v, key)).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
     let url = match v.get("redis.url") {
         Some(Value::Url(url)) if !url.expose().is_empty() => url.expose().to_owned(),
         _ => return None,
@@ -442,6 +454,7 @@ fn redis(v: &Values) -> Option<Redis> {
         password,
         client_name: text(v, "redis.client_name").to_owned(),
         tls: TlsFiles { ca: path(v, "redis.ca_file"), client },
+        content: content(v, files),
         timeout: duration(v, "redis.timeout"),
         connect_timeout: duration(v, "redis.connect_timeout"),
         ping_every: duration(v, "redis.ping_every"),

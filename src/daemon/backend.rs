@@ -22,6 +22,8 @@ use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
+use crate::tier::{Tier, TierFigures};
+use crate::tracking::Tracker;
 
 #[async_trait]
 impl Backend for Daemon {
@@ -39,6 +41,10 @@ impl Backend for Daemon {
 
     fn pubsub(&self) -> &PubSub {
         &self.pubsub
+    }
+
+    fn tracker(&self) -> &Tracker {
+        &self.tracker
     }
 
     fn slow(&self) -> &Slow {
@@ -98,6 +104,10 @@ impl Backend for Daemon {
     fn log(&self) -> Option<LogStatus> {
         let (fsync, stats) = self.log.status()?;
         Some(LogStatus { fsync, stats })
+    }
+
+    fn tier(&self) -> Option<TierFigures> {
+        self.tier.as_ref().map(Tier::figures)
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

@@ -48,6 +48,7 @@ enum Part {
     PubSub,
     Log,
     Snapshots,
+    Tier,
     Tree,
     Daemon,
     Process,
@@ -70,6 +71,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Tls,
         Part::Log,
         Part::Snapshots,
+        Part::Tier,
         Part::Tree,
         Part::Daemon,
         Part::Process,
@@ -93,6 +95,7 @@ impl Source for Reading {
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
+            Part::Tier => "redis",
             Part::Tree => "tree",
             Part::Daemon => "daemon",
             Part::Process => "process",
@@ -110,13 +113,16 @@ impl Source for Reading {
                 let expires = settings.tls.identity.as_ref().map(Identity::expires);
                 metrics::tls(&daemon.handshakes, expires)
             }
-            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
+            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures(), &daemon.tracker.figures()),
             Part::Log => daemon
                 .log
                 .status()
                 .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
             Part::Snapshots => {
                 daemon.snapshots.current().map_or_else(Sample::new, |s| metrics::snapshots(&s))
+            }
+            Part::Tier => {
+                daemon.tier.as_ref().map_or_else(Sample::new, |t| metrics::tier(&t.figures()))
             }
             Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
                 metrics::tree(&tree.root, &View::degraded(&**daemon))

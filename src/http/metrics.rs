@@ -10,6 +10,7 @@ pub mod process;
 use catalog as m;
 use seawall_actors::cache::ShardStats;
 use seawall_actors::metrics::Sample;
+use seawall_actors::redis::{FailureKind, PoolState};
 use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
 
@@ -18,6 +19,7 @@ use crate::acl::gate::GateFigures;
 use crate::loading::Figures;
 use crate::pubsub::Space;
 use crate::stats::StatsSnapshot;
+use crate::tier::TierFigures;
 use crate::tls::Handshakes;
 
 /// The shards, in their order; `None` for one that does not answer.
@@ -42,6 +44,13 @@ pub fn cache(shards: &[Option<ShardStats>]) -> Sample {
         s.count(&m::EVICTIONS, &[&id, "memory"], c.evicted_memory);
         s.count(&m::SWEEPS, &shard, c.sweep_cycles);
         s.number(&m::SWEEP_TIME, &shard, seconds(c.sweep_ns, 1e9));
+        if let Some(near) = &stats.near {
+            s.count(&m::REDIS_FILLS, &shard, near.fills);
+            s.count(&m::REDIS_STALE, &shard, near.stale);
+            s.count(&m::REDIS_INVALIDATED, &shard, near.invalidated);
+            s.count(&m::REDIS_GAPS, &shard, near.gaps);
+            s.count(&m::REDIS_PENDING, &shard, near.pending);
+        }
     }
     s
 }
@@ -92,9 +101,9 @@ pub fn gate(figures: &GateFigures) -> Sample {
     s
 }
 
-/// Publish and subscribe.
+/// Publish and subscribe, and what clients are told for caches of their own.
 #[must_use]
-pub fn pubsub(figures: &crate::pubsub::Figures) -> Sample {
+pub fn pubsub(figures: &crate::pubsub::Figures, tracking: &crate::tracking::Figures) -> Sample {
     let mut s = Sample::new();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     for space in Space::ALL {
@@ -107,6 +116,12 @@ pub fn pubsub(figures: &crate::pubsub::Figures) -> Sample {
     s.count(&m::PUBLISHED, &[], figures.published);
     s.count(&m::DELIVERED, &[], figures.delivered);
     s.count(&m::PUBSUB_OVERFLOWS, &[], figures.overflowed);
+    s.count(&m::TRACKING_CLIENTS, &[], count(tracking.clients));
+    s.count(&m::TRACKING_KEYS, &[], count(tracking.keys));
+    s.count(&m::TRACKING_ITEMS, &[], count(tracking.items));
+    s.count(&m::TRACKING_MEMORY, &[], count(tracking.bytes));
+    s.count(&m::TRACKING_PREFIXES, &[], count(tracking.prefixes));
+    s.count(&m::INVALIDATIONS, &[], tracking.invalidations);
     s
 }
 
@@ -180,6 +195,34 @@ pub fn snapshots(status: &SnapshotStatus) -> Sample {
     s.count(&m::LOG_DELETED, &[], disk.deleted);
     s.flag(&m::LOG_OVER_MAX, &[], disk.pressure.is_some());
     s.flag(&m::LOG_UPKEEP_FAILED, &[], disk.failure.is_some());
+    s
+}
+
+/// The links to the Redis behind.
+#[must_use]
+pub fn tier(figures: &TierFigures) -> Sample {
+    let mut s = Sample::new();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let TierFigures { stats, .. } = figures;
+    s.flag(&m::REDIS_REACHABLE, &[], matches!(figures.state, PoolState::Up(_)));
+    s.count(&m::REDIS_LINKS, &[], count(stats.links.len()));
+    s.count(&m::REDIS_COMMANDS, &[], stats.commands);
+    s.count(&m::REDIS_RETRIES, &[], stats.retries);
+    for (kind, n) in FailureKind::NAMES.iter().zip(stats.failures) {
+        s.count(&m::REDIS_FAILURES, &[kind], n);
+    }
+    for link in &stats.links {
+        let id = link.id.to_string();
+        let id = [id.as_str()];
+        s.flag(&m::LINK_UP, &id, link.age.is_some());
+        if let Some(age) = link.age {
+            s.number(&m::LINK_AGE, &id, age.as_secs_f64());
+        }
+        s.count(&m::LINK_IN_USE, &id, count(link.in_use));
+        s.count(&m::LINK_WAITS, &id, link.waits);
+        s.number(&m::LINK_WAIT_TIME, &id, link.waited.as_secs_f64());
+        s.count(&m::LINK_RECONNECTS, &id, link.reconnects);
+    }
     s
 }
 

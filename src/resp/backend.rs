@@ -28,6 +28,8 @@ use crate::loading::Figures;
 use crate::pubsub::PubSub;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
+use crate::tier::TierFigures;
+use crate::tracking::Tracker;
 
 /// The daemon's own life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -120,6 +122,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn gate(&self) -> &Gate;
     /// Who listens to which channel.
     fn pubsub(&self) -> &PubSub;
+    /// Who is told which keys have changed.
+    fn tracker(&self) -> &Tracker;
     /// What was slow.
     fn slow(&self) -> &Slow;
     /// Wall time now.
@@ -147,6 +151,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn ops_per_sec(&self) -> u64;
     /// The log; `None` for a pure cache.
     fn log(&self) -> Option<LogStatus>;
+    /// How the links to Redis stand; `None` without `redis.url`.
+    fn tier(&self) -> Option<TierFigures>;
     /// How the snapshots stand; `None` for a pure cache.
     fn snapshots(&self) -> Option<SnapshotNumbers>;
     /// Begins a snapshot, and waits until it is finished if `to_the_end`.

@@ -234,6 +234,7 @@ impl<J: Job> ShardState<J> {
             TierNews::Gap(toll) => {
                 drop(toll);
                 store.gap_behind(self.args.clock.unix_ms());
+                self.args.audience.missed(self.args.index);
             }
             TierNews::Heard(Heard { key, hash, ticket, found }) => {
                 let (key, now) = (Key { bytes: &key, hash }, self.args.clock.unix_ms());

@@ -149,10 +149,16 @@ impl LinkState {
             return Ok(());
         }
         let settings = self.slot.settings();
-        let connection = self.dial(&settings).await.map_err(|f| Failure::new(f.text))?;
+        let connection = self.dial(&settings).await.map_err(|f| self.failed(f.text))?;
         self.take(connection, &settings);
         me.send_after(settings.ping_every, LinkMsg::Tick);
         Ok(())
+    }
+
+    /// The end of this life.
+    fn failed(&self, why: String) -> Failure {
+        self.slot.ailing(&why);
+        Failure::new(why)
     }
 
     async fn dial(
@@ -191,7 +197,7 @@ impl LinkState {
         let Some((connection, heard)) = self.slot.connection() else { return Ok(()) };
         // Announcements may be missing although answers come late: the tracker is always asked.
         if heard == self.heard || self.tracking.is_some() {
-            ping(connection, settings.timeout).await.map_err(|f| Failure::new(f.text))?;
+            ping(connection, settings.timeout).await.map_err(|f| self.failed(f.text))?;
         }
         self.heard = heard;
         Ok(())

@@ -110,6 +110,18 @@ catalog! {
             "Messages put into the inboxes of subscribers";
         PUBSUB_OVERFLOWS = "seawall_pubsub_overflows", Counter, None, [],
             "Subscribers closed because more than server.pubsub_buffer waited for them";
+        TRACKING_CLIENTS = "seawall_tracking_clients", Gauge, None, [],
+            "Clients that are told which keys change (CLIENT TRACKING)";
+        TRACKING_KEYS = "seawall_tracking_keys", Gauge, None, [],
+            "Keys remembered because such a client has read them";
+        TRACKING_ITEMS = "seawall_tracking_items", Gauge, None, [],
+            "Pairs of such a key and a client";
+        TRACKING_MEMORY = "seawall_tracking_table", Gauge, Bytes, [],
+            "Memory that those take, about";
+        TRACKING_PREFIXES = "seawall_tracking_prefixes", Gauge, None, [],
+            "Prefixes of clients in BCAST mode";
+        INVALIDATIONS = "seawall_tracking_invalidations", Counter, None, [],
+            "Invalidations put into the inboxes of clients";
     }
     "Log": {
         LOG = "seawall_log", Info, None, ["fsync"],
@@ -184,6 +196,40 @@ catalog! {
             "1 while the log is larger than wal.max_size and retention gives way";
         LOG_UPKEEP_FAILED = "seawall_log_upkeep_failed", Gauge, None, [],
             "1 while old log and snapshots cannot be deleted";
+    }
+    "Redis behind": {
+        REDIS_REACHABLE = "seawall_redis_reachable", Gauge, None, [],
+            "1 while at least one link to Redis is up; no metric of this section exists without redis.url";
+        REDIS_LINKS = "seawall_redis_links", Gauge, None, [],
+            "Links that there are to be: redis.links";
+        LINK_UP = "seawall_redis_link_up", Gauge, None, ["link"],
+            "1 if the link has a connection";
+        LINK_AGE = "seawall_redis_link_age", Gauge, Seconds, ["link"],
+            "Age of the link's connection; absent while it has none";
+        LINK_IN_USE = "seawall_redis_link_in_use", Gauge, None, ["link"],
+            "Commands and pipelines under way on the link";
+        LINK_WAITS = "seawall_redis_link_waits", Counter, None, ["link"],
+            "Commands that had to wait for room on the link: redis.in_flight were under way";
+        LINK_WAIT_TIME = "seawall_redis_link_wait", Counter, Seconds, ["link"],
+            "Time that they waited";
+        LINK_RECONNECTS = "seawall_redis_link_reconnects", Counter, None, ["link"],
+            "Connections made after the link's first, those that replaced an old one included";
+        REDIS_COMMANDS = "seawall_redis_commands", Counter, None, [],
+            "Commands and pipelines for Redis";
+        REDIS_RETRIES = "seawall_redis_retries", Counter, None, [],
+            "Tries beyond the first of a command; redis.retry_share bounds them";
+        REDIS_FAILURES = "seawall_redis_failures", Counter, None, ["kind"],
+            "Tries that failed, by what happened: breaker_open, no_link, crowded, broken, deadline, garbage, loading, readonly, masterdown, moved, resharding, busy, auth, max_clients";
+        REDIS_FILLS = "seawall_redis_fills", Counter, None, ["shard"],
+            "Values taken over from Redis into memory";
+        REDIS_STALE = "seawall_redis_stale_served", Counter, None, ["shard"],
+            "Reads answered with what nobody could confirm, because Redis did not answer";
+        REDIS_INVALIDATED = "seawall_redis_invalidated", Counter, None, ["shard"],
+            "Entries removed because somebody else changed them in Redis";
+        REDIS_GAPS = "seawall_redis_gaps", Counter, None, ["shard"],
+            "Times that invalidations may have been missed: what is in memory is asked for again before it is believed";
+        REDIS_PENDING = "seawall_redis_pending_writes", Gauge, None, ["shard"],
+            "Writes to keys that Redis has not acknowledged";
     }
     "Supervision": {
         ACTOR_UP = "seawall_actor_up", Gauge, None, ["path"],

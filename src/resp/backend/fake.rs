@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use seawall_actors::cache::ShardStats;
+use seawall_actors::cache::store::KeyHasher;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, Identity};
 use seawall_actors::supervise::Drill;
@@ -27,6 +28,8 @@ use crate::resp::session::Session;
 use crate::resp::table::{Run, find};
 use crate::slow::Slow;
 use crate::stats::{Stats, StatsSnapshot};
+use crate::tier::TierFigures;
+use crate::tracking::Tracker;
 
 /// Where the fake clock stands at first.
 pub const NOW: UnixMs = 1_700_000_000_000;
@@ -38,11 +41,13 @@ pub struct FakeBackend {
     pub clients: Clients,
     pub gate: Gate,
     pub pubsub: PubSub,
+    pub tracker: Tracker,
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
     pub stats: Stats,
     pub log: Option<LogStatus>,
+    pub tier: Option<TierFigures>,
     pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
     /// What was asked for, in words.
@@ -67,17 +72,21 @@ impl FakeBackend {
         let config = Arc::new(ConfigControl::start(loader).expect("valid settings"));
         let clients = Clients::new(config.settings().server.max_clients);
         config.add_applier(Arc::new(MaxClients(clients.clone())));
+        let settings = config.settings();
+        let tracker = Tracker::new(clients.clone(), KeyHasher::fixed(), 3, &settings.server);
         let pubsub = PubSub::new(&config.settings().server, Box::new(Local));
         Self {
             config,
             clients,
             gate: Gate::default(),
             pubsub,
+            tracker,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
             stats: Stats::new(),
             log: None,
+            tier: None,
             snapshots: None,
             degraded: Vec::new(),
             asked: Mutex::default(),
@@ -131,6 +140,10 @@ impl Backend for FakeBackend {
         &self.pubsub
     }
 
+    fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
     fn slow(&self) -> &Slow {
         &self.slow
     }
@@ -179,6 +192,10 @@ impl Backend for FakeBackend {
 
     fn ops_per_sec(&self) -> u64 {
         13
+    }
+
+    fn tier(&self) -> Option<TierFigures> {
+        self.tier.clone()
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

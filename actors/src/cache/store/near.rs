@@ -22,7 +22,7 @@ use foldhash::fast::RandomState;
 
 use super::admission::Demand;
 use super::slot::Slot;
-use super::{Key, Limit, Refusal, Store};
+use super::{Event, Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
 
@@ -298,7 +298,11 @@ impl Store {
         // it yet: once the tier has everything it will say which.
         let ours = near.pending.contains_key(&hash) || near.acknowledged < near.floor;
         let epoch = near.epoch(hash);
-        let Some(slot) = self.locate(TIERED, key) else { return false };
+        let Some(slot) = self.locate(TIERED, key) else {
+            // A client that was told that there is none may have kept that.
+            self.notices.add(Event::CHANGED, TIERED, Some(key.bytes));
+            return false;
+        };
         if ours {
             self.slab.at_mut(slot).tag = epoch.wrapping_sub(SUSPECT);
             return false;

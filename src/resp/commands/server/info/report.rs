@@ -8,6 +8,7 @@ use crate::acl::gate::GateFigures;
 use crate::config::Settings;
 use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::stats::StatsSnapshot;
+use crate::tier::TierFigures;
 use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::clock::UnixMs;
 
@@ -29,6 +30,7 @@ pub(super) struct Report {
     pub client_bytes: u64,
     pub watching_clients: usize,
     pub pubsub: crate::pubsub::Figures,
+    pub tracking: crate::tracking::Figures,
     pub watched_keys: u64,
     /// `None`: the shard did not answer in time.
     pub shards: Vec<Option<ShardStats>>,
@@ -37,6 +39,7 @@ pub(super) struct Report {
     pub gate: GateFigures,
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
+    pub tier: Option<TierFigures>,
     /// Of a pure cache: as if none had ever been taken.
     pub snapshots: SnapshotNumbers,
     pub degraded: Vec<String>,
@@ -67,6 +70,7 @@ impl Report {
             max_output_bytes: most(|client| client.output_bytes()),
             client_bytes: clients.iter().map(|c| c.query_bytes() + c.output_bytes()).sum(),
             pubsub: daemon.pubsub().figures(),
+            tracking: daemon.tracker().figures(),
             watching_clients: clients.iter().filter(|c| c.watching() > 0).count(),
             watched_keys: clients.iter().map(|c| u64::from(c.watching())).sum(),
             shards,
@@ -75,6 +79,7 @@ impl Report {
             gate: daemon.gate().figures(),
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
+            tier: daemon.tier(),
             snapshots: daemon.snapshots().unwrap_or_default(),
             degraded: daemon.degraded(),
             process: Process::read(),
