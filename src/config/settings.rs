@@ -15,6 +15,7 @@ use super::files::NamedFiles;
 use super::secret::Secret;
 use super::sources::Values;
 use crate::acl::Users;
+use crate::tier::warm::WarmUp;
 use crate::tls::Identity;
 use crate::tls::handshake::Bounds;
 
@@ -111,6 +112,8 @@ pub struct Redis {
     pub stale_if_error: Duration,
     /// After how long an entry is asked for again; zero: never.
     pub revalidate_after: Duration,
+    /// What is fetched into memory after the start.
+    pub warm: WarmUp,
     /// How many connections.
     pub links: usize,
     /// So many failed connections in a row open the breaker.

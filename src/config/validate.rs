@@ -22,6 +22,7 @@ use super::settings::{
 };
 use super::sources::Values;
 use super::value::Value;
+use crate::tier::warm::WarmUp;
 
 /// Entries that `paranoia` allows.
 pub const PARANOIA_ENTRIES: u64 = 10_000;
@@ -469,6 +470,17 @@ fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
         negative_ttl: duration(v, "redis.negative_ttl"),
         stale_if_error: duration(v, "redis.stale_if_error"),
         revalidate_after: duration(v, "redis.revalidate_after"),
+        warm: WarmUp {
+            patterns: match v.get("redis.warm") {
+                Some(Value::List(patterns)) => patterns.clone(),
+                _ => Vec::new(),
+            },
+            file: path(v, "redis.warm_file"),
+            keys: int(v, "redis.warm_keys"),
+            bytes: size(v, "redis.warm_bytes"),
+            rate: int(v, "redis.warm_rate"),
+            within: duration(v, "redis.warm_within"),
+        },
         links: to_usize(int(v, "redis.links")),
         breaker_failures: u32::try_from(int(v, "redis.breaker_failures")).unwrap_or(1),
         breaker_cool_down: duration(v, "redis.breaker_cool_down"),

@@ -12,7 +12,7 @@ use super::{Daemon, Setup, wait_until};
 pub const LINKS: u64 = 2;
 
 /// `redis.timeout`.
-pub const TIMEOUT: Duration = Duration::from_millis(150);
+pub const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Connections to Redis: the links, and the tracker.
 pub const CONNECTIONS: u64 = LINKS + 1;
@@ -53,7 +53,7 @@ impl Tier {
         let proxy = Proxy::before(redis.address());
         let setup = Setup::new()
             .with("redis.timeout", &format!(r#""{TIMEOUT:?}""#))
-            .with("redis.connect_timeout", r#""150ms""#)
+            .with("redis.connect_timeout", &format!(r#""{TIMEOUT:?}""#))
             .with("redis.ping_every", r#""50ms""#)
             .with("redis.breaker_cool_down", r#""100ms""#)
             .with("redis.breaker_max_cool_down", r#""200ms""#)

@@ -406,6 +406,15 @@ impl Store {
         Ticket { after: near.after(near.hash(key.bytes)), seq: near.seq }
     }
 
+    /// A ticket for whatever key: what must be acknowledged before the tier is asked about keys of
+    /// which nothing is pending, and how many changes there have been.
+    #[must_use]
+    pub fn any_ticket(&self) -> Ticket {
+        let Some(near) = &self.near else { return Ticket { after: 0, seq: 0 } };
+        let after = if near.acknowledged < near.floor { near.floor } else { 0 };
+        Ticket { after, seq: near.seq }
+    }
+
     /// When invalidations were last interrupted.
     #[must_use]
     pub fn gap_at(&self) -> UnixMs {
@@ -434,7 +443,8 @@ impl Store {
     ) -> Result<(), Refusal> {
         let Some(near) = &self.near else { return Ok(()) };
         let hash = near.hash(key.bytes);
-        if near.pending.contains_key(&hash) {
+        // Asked for when the tier lacked something that may concern this key.
+        if near.after(hash) > asked.after {
             return Ok(());
         }
         let doubtful = near.changed_since(hash, asked.seq);
@@ -499,7 +509,7 @@ impl Store {
     pub fn absent_behind(&mut self, key: Key<'_>, asked: Ticket, until: Option<UnixMs>) {
         let Some(near) = &mut self.near else { return };
         let hash = near.hash(key.bytes);
-        if near.pending.contains_key(&hash) || near.changed_since(hash, asked.seq) {
+        if near.after(hash) > asked.after || near.changed_since(hash, asked.seq) {
             return;
         }
         if let Some(until) = until {
