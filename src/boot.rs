@@ -219,6 +219,7 @@ async fn start(
     let load = recovery.load.take();
 
     let past = Past::new(recovery.past());
+    let keeping = recovery::outbox(&recovery, settings).await?;
     let wiring = tree::Wiring::new(
         settings,
         &recovery,
@@ -226,6 +227,7 @@ async fn start(
         &conditions,
         dependencies.sockets,
         dependencies.admin,
+        keeping,
     );
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
     let clients = Clients::new(max_clients);

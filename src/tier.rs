@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `question` | what is asked of the tier about a key, and what it answers |
 //! | `flights` | questions under way: one per key, however many ask |
+//! | `hearing` | who is told what others change |
 //! | `links` | the links in the tree, and their number |
 //! | `warm` | fills memory after the start |
 //! | `news` | what the tier tells the shards |
 //! | `reach` | whether Redis is within reach, as a condition |
+//! | `write` | the write side in the tree, and the replies that wait for it |
 
 mod flights;
+mod hearing;
 pub mod links;
 mod news;
 mod question;
@@ -17,6 +20,7 @@ pub mod reach;
 #[cfg(test)]
 mod tests;
 pub mod warm;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +28,16 @@ use std::time::Duration;
 use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
-use seawall_actors::redis::{Near, Pool, PoolState, PoolStats, TrackerStats};
+use seawall_actors::redis::{Pool, PoolState, PoolStats, TrackerStats};
 use seawall_actors::supervise::{Conditions, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::flights::{Flights, Patience};
+use self::hearing::Hearing;
 pub use self::news::News;
 pub use self::question::{Answer, Found, TierView, Want};
+pub use self::write::{Parts, WriteSide};
 use crate::config::settings::Redis;
 use crate::loading::Loading;
 
@@ -43,6 +49,8 @@ pub struct Tier {
     /// The connection that hears what others change. Whatever is changed in Redis because it was
     /// changed here goes over it: Redis announces everything else.
     pub tracker: Pool,
+    /// The write side.
+    pub writes: WriteSide,
     flights: Arc<Flights>,
     /// What the shards are told.
     pub news: Arc<News>,
@@ -92,14 +100,17 @@ impl Tier {
     #[must_use]
     pub fn new(settings: &Redis, news: News, clock: Clock, conditions: &Conditions) -> Self {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
-        let flights = Flights::new(pool.clone(), clock, Arc::clone(&news));
+        let flights = Flights::new(pool.clone(), clock.clone(), Arc::clone(&news));
+        let writes = WriteSide::new(settings.outbox);
+        let hearing = Hearing { news: Arc::clone(&news), gate: writes.gate.clone(), clock };
         Self {
-            tracker: pool.tracker(Arc::clone(&news) as Arc<dyn Near>, conditions),
+            tracker: pool.tracker(Arc::new(hearing), conditions),
             pool,
             flights: Arc::new(flights),
             news,
             reading: Arc::new(watch::Sender::new(Reading::of(settings))),
             revalidate_after: Arc::new(watch::Sender::new(settings.revalidate_after)),
+            writes,
             size: Arc::new(watch::Sender::new(settings.links)),
         }
     }
@@ -108,6 +119,7 @@ impl Tier {
     pub fn configure(&self, settings: &Redis) {
         self.pool.configure(settings.link.clone());
         self.tracker.configure(settings.link.clone());
+        self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
         self.revalidate_after.send_replace(settings.revalidate_after);
         self.size.send_replace(settings.links);

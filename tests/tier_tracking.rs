@@ -218,3 +218,24 @@ fn a_redis_that_does_not_let_us_track_is_served_all_the_same_and_said() {
     tier.proxy.cut(Cut::Close);
     tier.wait_linked();
 }
+
+#[test]
+fn our_own_writes_are_not_announced_to_us_and_stay_in_memory() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    for n in 0..100 {
+        client.run(&format!("SET own:{n} {n}"));
+    }
+    wait_until("Redis has them", || redis.run("GET own:99") == Reply::bulk("99"));
+    // Announced behind whatever was announced before.
+    hold(&mut client, "own:0", "0");
+    redis.run("SET own:0 theirs");
+    seen(&mut client, "own:0", &Reply::bulk("theirs"));
+    let info = client.run("INFO redis").text();
+    assert!(info.contains("redis_announced_keys:1\r\n"), "{info}");
+    tier.proxy.forget();
+    for n in 1..100 {
+        assert_eq!(client.run(&format!("GET own:{n}")), Reply::bulk(n.to_string()));
+    }
+    assert_eq!(gets(&tier), 0, "nothing had to be asked for");
+}

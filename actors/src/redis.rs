@@ -17,6 +17,8 @@
 //! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
+//! | `near` | what the tier tells the cache in front of it |
+//! | [`outbox`] | the write side: from the log to Redis |
 
 mod connection;
 mod dial;
@@ -25,6 +27,7 @@ mod failure;
 mod fake;
 mod link;
 mod near;
+pub mod outbox;
 mod pool;
 mod retry;
 mod settings;
