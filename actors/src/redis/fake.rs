@@ -129,9 +129,8 @@ async fn serve(mut socket: TcpStream, mut desk: Desk) {
             },
             aside = desk.asides.recv() => match aside {
                 Ok(Aside::Push(text)) if desk.tracks => {
-                    if socket.write_all(text.as_bytes()).await.is_err() {
-                        return;
-                    }
+                    // One that has gone is noticed by the next read.
+                    let _ = socket.write_all(text.as_bytes()).await;
                 }
                 Ok(Aside::Hangup) if desk.tracks => return,
                 _ => {}
