@@ -42,6 +42,7 @@ mod tier_links;
 mod tier_reads;
 mod tier_shown;
 mod tier_topologies;
+mod tier_tracking;
 mod tier_writes;
 mod tls;
 mod tracking;

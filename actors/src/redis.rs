@@ -14,6 +14,7 @@
 //! | `link` | the actor |
 //! | `near` | what the cache hears of the tier |
 //! | `pool` | the slots, one attempt, and a command with its retries |
+//! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
 //! | `near` | what the tier tells the cache in front of it |
@@ -22,15 +23,19 @@
 mod connection;
 mod dial;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod link;
 mod near;
 pub mod outbox;
 mod pool;
 mod retry;
 mod settings;
+mod tracker;
 
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
 pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};
+pub use tracker::TrackerStats;
