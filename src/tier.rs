@@ -33,7 +33,7 @@ use seawall_actors::supervise::{Conditions, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::flights::{Flights, Patience};
+use self::flights::{Flights, Loss, Patience};
 use self::hearing::Hearing;
 pub use self::news::News;
 pub use self::question::{Answer, Found, TierView, Want};
@@ -100,11 +100,14 @@ impl Tier {
     #[must_use]
     pub fn new(settings: &Redis, news: News, clock: Clock, conditions: &Conditions) -> Self {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
-        let flights = Flights::new(pool.clone(), clock.clone(), Arc::clone(&news));
         let writes = WriteSide::new(settings.outbox);
-        let hearing = Hearing { news: Arc::clone(&news), gate: writes.gate.clone(), clock };
+        let gate = writes.gate.clone();
+        let hearing = Hearing { news: Arc::clone(&news), gate: gate.clone(), clock: clock.clone() };
+        let tracker = pool.tracker(Arc::new(hearing), conditions);
+        let loss = Loss { tracker: tracker.clone(), gate };
+        let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
         Self {
-            tracker: pool.tracker(Arc::new(hearing), conditions),
+            tracker,
             pool,
             flights: Arc::new(flights),
             news,

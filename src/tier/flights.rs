@@ -8,6 +8,7 @@ use std::time::Duration;
 use redis::Value;
 use seawall_actors::cache::store::Ticket;
 use seawall_actors::clock::Clock;
+use seawall_actors::redis::outbox::Gate;
 use seawall_actors::redis::{Once, Pool, Request};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -27,6 +28,7 @@ pub(super) struct Flights {
     pool: Pool,
     clock: Clock,
     news: Arc<News>,
+    loss: Loss,
     under_way: Mutex<HashMap<Box<[u8]>, Flight>>,
 }
 
@@ -55,9 +57,25 @@ pub(super) struct Patience {
     pub soft: Duration,
 }
 
+/// Whether Redis may have lost what it was given: one that comes back from a restart, or another
+/// in its place, may know less than memory does, until the outbox has found out and made it good.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub tracker: Pool,
+    pub gate: Gate,
+}
+
+impl Loss {
+    /// The connection over which it is known to have everything.
+    fn ruled_out(&self) -> Option<u64> {
+        let epoch = self.tracker.epoch();
+        (epoch != 0 && epoch == self.gate.met()).then_some(epoch)
+    }
+}
+
 impl Flights {
-    pub fn new(pool: Pool, clock: Clock, news: Arc<News>) -> Self {
-        Self { pool, clock, news, under_way: Mutex::default() }
+    pub fn new(pool: Pool, clock: Clock, news: Arc<News>, loss: Loss) -> Self {
+        Self { pool, clock, news, loss, under_way: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Flight>> {
@@ -137,11 +155,13 @@ impl Flights {
         let mut acknowledged = self.news.follow();
         let ready = timeout_at(deadline, acknowledged.wait_for(|lsn| *lsn >= after));
         let ready = matches!(ready.await, Ok(Ok(_)));
+        let before = self.loss.ruled_out();
         let found = if ready {
             self.look_up(batch.iter().map(|p| &*p.want.key), deadline).await
         } else {
             Err("it lacks writes that wait in the log".into())
         };
+        let whole = before.is_some() && before == self.loss.ruled_out();
         let mut found = found.map(Vec::into_iter);
         let mut lingering = Vec::new();
         for Passenger { want, landed, behind } in batch {
@@ -150,6 +170,11 @@ impl Flights {
                     .next()
                     .unwrap_or_else(|| Found::Unknown("it did not answer every question".into())),
                 Err(why) => Found::Unknown(Arc::clone(why)),
+            };
+            // Against what is in memory only one counts that has what it was given.
+            let found = match want.stale && !whole {
+                true => Found::Unknown("it may lack what it had".into()),
+                false => found,
             };
             let stays = matches!(found, Found::Value { .. });
             if !stays {

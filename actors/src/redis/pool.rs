@@ -398,6 +398,13 @@ impl Pool {
         self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of the first link's connection, which grows with each; 0 while it has none.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        let slots = self.inner.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.first().map_or(0, |slot| slot.live_epoch())
+    }
+
     /// What the link that tracks has heard; `None` for links that do not.
     #[must_use]
     pub fn tracked(&self) -> Option<TrackerStats> {

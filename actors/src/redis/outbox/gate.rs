@@ -125,6 +125,7 @@ struct Inner {
     through: AtomicBool,
     state: Mutex<OutboxState>,
     heard: Mutex<Heard>,
+    met: AtomicU64,
     counts: Counts,
 }
 
@@ -181,6 +182,17 @@ impl Gate {
         let news = *held != state;
         *held = state;
         news
+    }
+
+    /// Over this connection ([`Pool::epoch`](crate::redis::Pool::epoch)) Redis was found to have
+    /// everything that it ever acknowledged; 0: over none yet. Over a later one it may have lost some.
+    #[must_use]
+    pub fn met(&self) -> u64 {
+        self.inner.met.load(Relaxed)
+    }
+
+    pub(super) fn meet(&self, epoch: u64) {
+        self.inner.met.store(epoch, Relaxed);
     }
 
     /// Somebody else has changed these keys in Redis at this time, Unix milliseconds.

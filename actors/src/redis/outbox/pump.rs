@@ -64,6 +64,8 @@ pub(super) struct Pump {
     portion: Portion,
     lapsed: Lapsed,
     failures: u32,
+    /// The connection over which Redis was asked what it has.
+    epoch: u64,
     pub marker: String,
 }
 
@@ -83,6 +85,7 @@ impl Pump {
             portion: Portion { records: RECORDS.0, bytes: BYTES.0 },
             lapsed: Lapsed::default(),
             failures: 0,
+            epoch: 0,
             marker,
         }
     }
@@ -176,6 +179,7 @@ impl Pump {
     /// Asks Redis what it has.
     async fn meet(&mut self) -> Result<Start, Trouble> {
         self.live.borrow_and_update();
+        self.epoch = self.args.pool.epoch();
         let command = redis::cmd("MGET").arg(&self.marker).to_owned();
         let answer = self.args.pool.run(&command, self.request(0)).await;
         let marker = match answer.map_err(|failure| trouble(&failure.kind, failure.text))? {
@@ -198,6 +202,8 @@ impl Pump {
                 "Redis has lost writes that it had acknowledged; they are sent again"
             );
         }
+        // What Redis had once, it has again from there on.
+        let had = self.args.gate.reached().max(from);
         self.marked = from;
         acknowledge(&self.args, from);
         let mut follower = match self.follower.take() {
@@ -208,6 +214,9 @@ impl Pump {
             if self.live.has_changed().unwrap_or(true) {
                 self.follower = Some(follower);
                 return Ok(Turn::Meet);
+            }
+            if follower.position() >= had {
+                self.args.gate.meet(self.epoch);
             }
             let settled = self.reached.borrow_and_update().settled;
             if follower.position() >= settled {

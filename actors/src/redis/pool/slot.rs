@@ -106,6 +106,11 @@ impl Slot {
         self.epoch.load(Relaxed) == epoch
     }
 
+    /// The connection's number; 0 without one.
+    pub fn live_epoch(&self) -> u64 {
+        self.current().map_or(0, |live| live.epoch)
+    }
+
     /// The number that the next connection will have.
     pub fn next_epoch(&self) -> u64 {
         self.epoch.load(Relaxed) + 1
