@@ -20,7 +20,7 @@ use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::breaker::WindowKind;
 use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
-use seawall_actors::redis::{Link, Pool, PoolState};
+use seawall_actors::redis::{Link, Passage, Pool, PoolState};
 use seawall_actors::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec};
 
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ pub const LINKS: &str = "links";
 pub struct Tier {
     /// The connections.
     pub pool: Pool,
+    /// The way of the commands that Redis runs.
+    pub passage: Passage,
     flights: Arc<Flights>,
     /// What the shards are told.
     pub news: Arc<News>,
@@ -71,6 +73,7 @@ impl Tier {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news));
         Self {
+            passage: Passage::new(pool.clone(), settings.passage),
             pool,
             flights: Arc::new(flights),
             news,

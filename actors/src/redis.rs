@@ -12,6 +12,7 @@
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
 //! | `near` | what the cache hears of the tier |
+//! | `passage` | connections for commands that nobody looks into |
 //! | `pool` | the slots, one attempt, and a command with its retries |
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
@@ -20,6 +21,7 @@ mod dial;
 mod failure;
 mod link;
 mod near;
+mod passage;
 mod pool;
 mod retry;
 mod settings;
@@ -27,5 +29,8 @@ mod settings;
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
+pub use passage::{
+    Dialect, Load, Passage, PassageLimits, Replies, Reserved, Unblock, Wait, error_of,
+};
 pub use pool::{LinkStats, Once, Pool, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};

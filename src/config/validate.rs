@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
-use seawall_actors::redis::{LinkSettings, Password, TlsFiles};
+use seawall_actors::redis::{LinkSettings, PassageLimits, Password, TlsFiles};
 
 use super::events::EventClasses;
 use super::files::NamedFiles;
@@ -410,6 +410,10 @@ fn redis(v: &Values) -> Option<Redis> {
         stale_if_error: duration(v, "redis.stale_if_error"),
         revalidate_after: duration(v, "redis.revalidate_after"),
         links: to_usize(int(v, "redis.links")),
+        passage: PassageLimits {
+            shared: to_usize(int(v, "redis.pass_links")),
+            blocking: to_usize(int(v, "redis.blocking_links")),
+        },
         breaker_failures: u32::try_from(int(v, "redis.breaker_failures")).unwrap_or(1),
         breaker_cool_down: duration(v, "redis.breaker_cool_down"),
         breaker_max_cool_down: duration(v, "redis.breaker_max_cool_down"),
