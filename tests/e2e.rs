@@ -39,6 +39,7 @@ mod tier_faults;
 mod tier_links;
 mod tier_passage;
 mod tier_reads;
+mod tier_topologies;
 mod transactions;
 mod users;
 mod wal_tools;

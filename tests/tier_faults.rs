@@ -6,55 +6,88 @@ use std::time::{Duration, Instant};
 use crate::support::certificates::{Authority, Pair};
 use crate::support::proxy::{Cut, Door, Flow, To};
 use crate::support::redis::RedisServer;
-use crate::support::tier::{LEAD, Tier};
+use crate::support::tier::traffic::{Summary, Traffic};
+use crate::support::tier::{LEAD, TIMEOUT, Tier};
 use crate::support::{Raw, Reply, wait_until};
 
 /// By then the breaker is open.
 const OPENS_WITHIN: Duration = Duration::from_secs(1);
 
-/// Writes and reads in memory go on.
-#[track_caller]
-fn serves(client: &mut Raw, n: usize) {
-    assert_eq!(client.run(&format!("SET own {n}")), Reply::ok());
-    assert_eq!(client.run("GET own"), Reply::bulk(n.to_string()));
-}
+/// What an answer from memory may take, where nothing is in its way but other tests.
+const USUAL: Duration = Duration::from_millis(20);
 
-/// Trouble that no link lives through: the breaker opens in time, lets Redis see one trial at a
-/// time while it lasts, and closes when it is over. The test's own connection to Redis goes past
-/// the proxy.
+/// Trouble that no link lives through, under load: the breaker opens in time, lets Redis see one
+/// trial at a time while it lasts, and closes when it is over. Nobody is told anything wrong, or
+/// waits for longer than he may, and what is in memory is served as if nothing was the matter.
+/// The test's own connection to Redis goes past the proxy.
 #[track_caller]
 fn trouble(
     mut tier: Tier,
     begin: impl FnOnce(&mut Tier, &mut Raw),
     end: impl FnOnce(&mut Tier, &mut Raw),
-) {
+) -> Aftermath {
     let mut redis = tier.redis.connect();
-    let mut client = tier.daemon.connect();
-    serves(&mut client, 0);
-    let before = tier.daemon.events(LEAD, "held");
+    let address = tier.daemon.resp();
+    Traffic::prepare(address, &mut redis);
+    let traffic = Traffic::start(address);
+    traffic.wait_for(200);
+    let before = traffic.finish();
+    assert_eq!(before.nils, 0, "Redis was well");
+    let held = tier.daemon.events(LEAD, "held");
     let recovered = tier.daemon.events(LEAD, "recovered");
+
+    let traffic = Traffic::start(address);
+    traffic.wait_for(50);
     let begun = Instant::now();
     begin(&mut tier, &mut redis);
-    wait_until("the breaker opens", || tier.daemon.events(LEAD, "held") > before);
+    wait_until("the breaker opens", || tier.daemon.events(LEAD, "held") > held);
     assert!(begun.elapsed() < OPENS_WITHIN, "after {:?}", begun.elapsed());
     wait_until("only trials are connected", || tier.proxy.counts().open <= 1);
     tier.proxy.forget();
     let trials = tier.daemon.events(LEAD, "trial");
     wait_until("trials go on", || tier.daemon.events(LEAD, "trial") >= trials + 2);
-    serves(&mut client, 1);
+    traffic.wait_for(200);
     let counts = tier.proxy.counts();
     assert!(counts.peak_open <= 1, "more than one trial at a time: {counts:?}");
     end(&mut tier, &mut redis);
     wait_until("the breaker closes", || tier.daemon.events(LEAD, "recovered") > recovered);
     tier.wait_linked();
-    serves(&mut client, 2);
+    let during = traffic.finish();
+    nobody_waited(&before, &during);
+    during.check_written(&mut tier.daemon.connect());
+    Aftermath { tier, during }
+}
+
+/// After trouble.
+struct Aftermath {
+    tier: Tier,
+    during: Summary,
+}
+
+impl Aftermath {
+    /// What Redis alone had is found, and what was written is there.
+    #[track_caller]
+    fn nothing_is_lost(self) {
+        self.during.check_cold(self.tier.daemon.resp());
+    }
+}
+
+/// Requests that may have to ask Redis took no longer than `redis.timeout` and a tenth of it, and
+/// what the machine adds; hits took as long as before.
+#[track_caller]
+fn nobody_waited(before: &Summary, during: &Summary) {
+    let noise = during.hot.longest().max(USUAL);
+    let longest = during.cold.longest().max(during.writes.longest());
+    assert!(longest < TIMEOUT.mul_f64(1.1) + noise, "{longest:?} beside {noise:?} of noise");
+    let (was, is) = (before.hot.percentile(90), during.hot.percentile(90));
+    assert!(is < (was * 2).max(USUAL), "nine of ten hits: {is:?}, before {was:?}");
 }
 
 /// The same, done by the proxy alone.
 #[track_caller]
 fn trouble_on_the_way(begin: impl FnOnce(&Tier)) {
     let Some(tier) = Tier::start(&[]) else { return };
-    trouble(tier, |tier, _| begin(tier), |tier, _| tier.proxy.heal());
+    trouble(tier, |tier, _| begin(tier), |tier, _| tier.proxy.heal()).nothing_is_lost();
 }
 
 #[test]
@@ -85,7 +118,7 @@ fn cut_off_by_the_network() {
 #[test]
 fn hanging() {
     let Some(tier) = Tier::start(&[]) else { return };
-    trouble(tier, |tier, _| tier.redis.pause(), |tier, _| tier.redis.resume());
+    trouble(tier, |tier, _| tier.redis.pause(), |tier, _| tier.redis.resume()).nothing_is_lost();
 }
 
 #[test]
@@ -162,7 +195,8 @@ fn a_wrong_password() {
             tier.proxy.cut(Cut::Close);
         },
         |_, redis| password(redis, ""),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]
@@ -196,7 +230,8 @@ fn a_password_that_is_rotated() {
             tier.proxy.cut(Cut::Close);
         },
         |_, _| std::fs::write(file.path(), "newest\n").expect("written"),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]
@@ -212,12 +247,21 @@ fn too_many_clients() {
             tier.proxy.cut(Cut::Close);
         },
         |_, redis| most(redis, 100),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]
 fn killed_and_started_again() {
+    let settings = ["--appendonly", "yes", "--appendfsync", "always"];
+    let Some(tier) = Tier::start(&settings) else { return };
+    trouble(tier, |tier, _| tier.redis.kill(), |tier, _| tier.redis.restart()).nothing_is_lost();
+}
+
+#[test]
+fn killed_and_started_with_an_empty_data_set() {
     let Some(tier) = Tier::start(&[]) else { return };
+    // What Redis alone had is lost.
     trouble(tier, |tier, _| tier.redis.kill(), |tier, _| tier.redis.restart());
 }
 
@@ -251,7 +295,8 @@ fn bad_certificate(bad: impl FnOnce(&Authority) -> Pair) {
             tier.proxy.cut(Cut::Close);
         },
         |_, redis| show(redis, &good),
-    );
+    )
+    .nothing_is_lost();
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `settings` | where Redis is and how patient one is |
+//! | `connection` | one server, or a Cluster |
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
 //! | `near` | what the cache hears of the tier |
@@ -17,6 +18,7 @@
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
 
+mod connection;
 mod dial;
 mod failure;
 mod link;

@@ -373,6 +373,13 @@ fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
             "a certificate needs its key: set both cert_file and key_file, or neither",
         );
     }
+    let sentinels = matches!(v.get("redis.sentinels"), Some(Value::List(all)) if !all.is_empty());
+    if flag(v, "redis.cluster") && sentinels {
+        broken(
+            &["redis.cluster", "redis.sentinels"],
+            "a Cluster looks after itself: set redis.cluster or redis.sentinels, not both",
+        );
+    }
     if duration(v, "redis.breaker_cool_down") > duration(v, "redis.breaker_max_cool_down") {
         broken(
             &["redis.breaker_max_cool_down", "redis.breaker_cool_down"],
@@ -390,8 +397,18 @@ fn redis(v: &Values) -> Option<Redis> {
         .map(Password::File)
         .or_else(|| secret(v, "redis.password").map(|s| Password::Text(s.expose().to_owned())));
     let client = path(v, "redis.cert_file").zip(path(v, "redis.key_file"));
+    let sentinels = match v.get("redis.sentinels") {
+        Some(Value::List(items)) => items
+            .iter()
+            .filter_map(|text| text.parse::<super::address::Address>().ok())
+            .map(|address| (address.host().to_owned(), address.port()))
+            .collect(),
+        _ => Vec::new(),
+    };
     let link = LinkSettings {
         url,
+        sentinels,
+        cluster: flag(v, "redis.cluster"),
         username: Some(text(v, "redis.username").to_owned()).filter(|name| !name.is_empty()),
         password,
         client_name: text(v, "redis.client_name").to_owned(),

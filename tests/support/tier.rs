@@ -1,11 +1,18 @@
 //! A daemon with a Redis behind it, and a proxy between the two.
 
+pub mod traffic;
+
+use std::time::Duration;
+
 use super::proxy::Proxy;
 use super::redis::RedisServer;
 use super::{Daemon, Setup, wait_until};
 
 /// How many links it has.
 pub const LINKS: u64 = 2;
+
+/// `redis.timeout`.
+pub const TIMEOUT: Duration = Duration::from_millis(150);
 
 /// The link that tries alone while there is none.
 pub const LEAD: &str = "links/redis-link-0";
@@ -32,7 +39,7 @@ impl Tier {
         redis.connect();
         let proxy = Proxy::before(redis.address());
         let setup = Setup::new()
-            .with("redis.timeout", r#""150ms""#)
+            .with("redis.timeout", &format!(r#""{TIMEOUT:?}""#))
             .with("redis.connect_timeout", r#""150ms""#)
             .with("redis.ping_every", r#""50ms""#)
             .with("redis.breaker_cool_down", r#""100ms""#)

@@ -4,10 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, TlsCertificates};
+use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo,
+    ProtocolVersion, RedisResult, TlsCertificates, TlsMode, Value,
+};
 use tokio::time::timeout;
 
+use super::connection::Connection;
 use super::failure::{Failure, FailureKind};
 use super::settings::LinkSettings;
 
@@ -15,12 +20,16 @@ use super::settings::LinkSettings;
 const PIPELINE_BUFFER: usize = 1024;
 /// Bytes that are collected before they go to the socket.
 const WRITE_BUFFER: usize = 64 << 10;
+/// Tries within a Cluster, which follow a slot to where it has gone, and the least and most wait
+/// between two of them in milliseconds. The command's own deadline is around them.
+const CLUSTER_RETRIES: u32 = 8;
+const CLUSTER_WAIT: (u64, u64) = (5, 200);
 
 /// Connects, logs in, and sees that whoever is there answers.
 ///
 /// # Errors
 /// What is in the way, within `connect_timeout`. Nothing of the attempt is left.
-pub(super) async fn dial(settings: &Arc<LinkSettings>) -> Result<MultiplexedConnection, Failure> {
+pub(super) async fn dial(settings: &Arc<LinkSettings>) -> Result<Connection, Failure> {
     let at = settings.shown();
     let within = settings.connect_timeout;
     match timeout(within, connect(settings)).await {
@@ -33,42 +42,60 @@ pub(super) async fn dial(settings: &Arc<LinkSettings>) -> Result<MultiplexedConn
     }
 }
 
-async fn connect(settings: &Arc<LinkSettings>) -> Result<MultiplexedConnection, Failure> {
+async fn connect(settings: &Arc<LinkSettings>) -> Result<Connection, Failure> {
     let wrong = |text: String| Failure::before(FailureKind::Auth, text);
     let own = Arc::clone(settings);
     // Files: not on the runtime's threads.
-    let client = tokio::task::spawn_blocking(move || client(&own))
+    let prepared = tokio::task::spawn_blocking(move || Prepared::read(&own))
         .await
         .map_err(|died| wrong(died.to_string()))?
         .map_err(wrong)?;
-    let config = AsyncConnectionConfig::new()
-        // Whoever calls has a deadline; connecting has one around all of this.
-        .set_response_timeout(None)
-        .set_connection_timeout(None)
-        .set_pipeline_buffer_size(PIPELINE_BUFFER)
-        .set_write_backpressure_boundary(WRITE_BUFFER);
-    let mut connection = client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
-        .map_err(|error| Failure::of(&error))?;
+    let failed = |error: redis::RedisError| Failure::of(&error);
+    let mut connection = if settings.cluster {
+        let cluster = prepared.cluster(settings).map_err(failed)?;
+        Connection::Cluster(cluster.get_async_connection().await.map_err(failed)?)
+    } else {
+        let client = if settings.sentinels.is_empty() {
+            prepared.client().map_err(failed)?
+        } else {
+            // Sentinel's word is not enough: whoever it names is asked for its role, too.
+            prepared.sentinel(settings).map_err(failed)?.async_get_client().await.map_err(failed)?
+        };
+        let config = AsyncConnectionConfig::new()
+            // Whoever calls has a deadline; connecting has one around all of this.
+            .set_response_timeout(None)
+            .set_connection_timeout(None)
+            .set_pipeline_buffer_size(PIPELINE_BUFFER)
+            .set_write_backpressure_boundary(WRITE_BUFFER);
+        let server = client.get_multiplexed_async_connection_with_config(&config);
+        let mut server = Connection::Server(server.await.map_err(failed)?);
+        let mut name = redis::cmd("CLIENT");
+        name.arg("SETNAME").arg(&settings.client_name);
+        server.command(&name).await.map_err(failed)?;
+        server
+    };
     // One that is loading accepts connections and logins; only a command finds out.
-    let mut hello = redis::pipe();
-    hello.cmd("CLIENT").arg("SETNAME").arg(&settings.client_name).cmd("PING");
-    let answers =
-        connection.send_packed_commands(&hello, 0, 2).await.map_err(|error| Failure::of(&error))?;
-    match answers.last() {
-        Some(redis::Value::ServerError(error)) => Err(Failure::of_reply(error)
+    match connection.command(&redis::cmd("PING")).await.map_err(failed)? {
+        Value::ServerError(error) => Err(Failure::of_reply(&error)
             .unwrap_or_else(|| Failure::before(FailureKind::Auth, format!("PING: {error:?}")))),
-        Some(_) => Ok(connection),
-        None => Err(Failure::after(FailureKind::Garbage, "PING was not answered")),
+        _ => Ok(connection),
     }
 }
 
-/// Reads what is in files. Blocks.
-fn client(settings: &LinkSettings) -> Result<Client, String> {
-    let info = settings.info()?;
-    let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-    let client = if tls && settings.tls != super::TlsFiles::default() {
+/// What connecting needs, files included.
+struct Prepared {
+    info: ConnectionInfo,
+    certificates: Option<TlsCertificates>,
+}
+
+impl Prepared {
+    /// Blocks on files.
+    fn read(settings: &LinkSettings) -> Result<Self, String> {
+        let info = settings.info()?;
+        let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        if !tls || settings.tls == super::TlsFiles::default() {
+            return Ok(Self { info, certificates: None });
+        }
         let root_cert = settings.tls.ca.as_deref().map(read).transpose()?;
         let client_tls = match &settings.tls.client {
             Some((cert, key)) => {
@@ -76,11 +103,71 @@ fn client(settings: &LinkSettings) -> Result<Client, String> {
             }
             None => None,
         };
-        Client::build_with_tls(info, TlsCertificates { client_tls, root_cert })
-    } else {
-        Client::open(info)
-    };
-    client.map_err(|error| error.to_string())
+        Ok(Self { info, certificates: Some(TlsCertificates { client_tls, root_cert }) })
+    }
+
+    fn client(self) -> RedisResult<Client> {
+        match self.certificates {
+            Some(certificates) => Client::build_with_tls(self.info, certificates),
+            None => Client::open(self.info),
+        }
+    }
+
+    /// The host of the URL is the name that Sentinels know the master by.
+    fn sentinel(self, settings: &LinkSettings) -> RedisResult<SentinelClient> {
+        let tls = matches!(self.info.addr(), ConnectionAddr::TcpTls { .. });
+        let sentinels = settings.sentinels.iter().map(|(host, port)| match tls {
+            true => ConnectionAddr::TcpTls {
+                host: host.clone(),
+                port: *port,
+                insecure: false,
+                tls_params: None,
+            },
+            false => ConnectionAddr::Tcp(host.clone(), *port),
+        });
+        let who = self.info.redis_settings();
+        let name = host(&self.info);
+        let mut builder = SentinelClientBuilder::new(sentinels, name, SentinelServerType::Master)?
+            .set_client_to_redis_db(who.db())
+            .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+        if let Some(username) = who.username() {
+            builder = builder.set_client_to_redis_username(username);
+        }
+        if let Some(password) = who.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
+        if tls {
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+        }
+        if let Some(certificates) = self.certificates {
+            builder = builder
+                .set_client_to_redis_certificates(certificates.clone())
+                .set_client_to_sentinel_certificates(certificates);
+        }
+        builder.build()
+    }
+
+    /// The URL's host is where the other nodes are learnt from.
+    fn cluster(self, settings: &LinkSettings) -> RedisResult<ClusterClient> {
+        let mut builder = ClusterClientBuilder::new([self.info])
+            .use_protocol(ProtocolVersion::RESP3)
+            .connection_timeout(settings.connect_timeout)
+            .response_timeout(settings.timeout)
+            .retries(CLUSTER_RETRIES)
+            .min_retry_wait(CLUSTER_WAIT.0)
+            .max_retry_wait(CLUSTER_WAIT.1);
+        if let Some(certificates) = self.certificates {
+            builder = builder.certs(certificates);
+        }
+        builder.build()
+    }
+}
+
+fn host(info: &ConnectionInfo) -> String {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -88,12 +175,9 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Asks for a sign of life.
-pub(super) async fn ping(
-    mut connection: MultiplexedConnection,
-    within: Duration,
-) -> Result<(), Failure> {
-    match timeout(within, connection.send_packed_command(&redis::cmd("PING"))).await {
-        Ok(Ok(redis::Value::ServerError(error))) => Failure::of_reply(&error).map_or(Ok(()), Err),
+pub(super) async fn ping(mut connection: Connection, within: Duration) -> Result<(), Failure> {
+    match timeout(within, connection.command(&redis::cmd("PING"))).await {
+        Ok(Ok(Value::ServerError(error))) => Failure::of_reply(&error).map_or(Ok(()), Err),
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Failure::of(&error)),
         Err(_) => {

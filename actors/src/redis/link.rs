@@ -15,6 +15,7 @@ use rand::Rng as _;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use super::connection::Connection;
 use super::dial::{dial, ping};
 use super::pool::Slot;
 use super::settings::LinkSettings;
@@ -142,11 +143,7 @@ impl LinkState {
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        connection: redis::aio::MultiplexedConnection,
-        settings: &Arc<LinkSettings>,
-    ) {
+    fn take(&mut self, connection: Connection, settings: &Arc<LinkSettings>) {
         self.slot.publish(connection, settings);
         self.made_with = Some(Arc::clone(settings));
         // Spread, so that links made together are not replaced together.

@@ -58,12 +58,12 @@ impl Work<'_> {
     async fn once(self, lease: &mut Lease, deadline: Instant) -> Result<Vec<Value>, Failure> {
         let answers = match self {
             Self::One(command) => {
-                let sent = lease.connection().send_packed_command(command);
+                let sent = lease.connection().command(command);
                 let answer = timeout_at(deadline, sent).await;
                 vec![lease.settle(answer)?]
             }
             Self::Many(commands) => {
-                let sent = lease.connection().send_packed_commands(commands, 0, commands.len());
+                let sent = lease.connection().pipeline(commands);
                 let answers = timeout_at(deadline, sent).await;
                 lease.settle(answers)?
             }

@@ -11,6 +11,11 @@ use redis::{ConnectionInfo, IntoConnectionInfo as _};
 pub struct LinkSettings {
     /// `redis://[user:password@]host[:port][/db]`, `rediss://` for TLS, or `unix:///path`.
     pub url: String,
+    /// With Sentinels, hosts and ports: the host of `url` is the master's name, and its port counts
+    /// for nothing.
+    pub sentinels: Vec<(String, u16)>,
+    /// `url` is a node of a Cluster.
+    pub cluster: bool,
     /// Overrides the user in `url`.
     pub username: Option<String>,
     /// Overrides the password in `url`.
@@ -71,7 +76,12 @@ impl LinkSettings {
     #[must_use]
     pub fn shown(&self) -> String {
         match self.url.as_str().into_connection_info() {
-            Ok(info) => info.addr().to_string(),
+            Ok(info) if self.sentinels.is_empty() => info.addr().to_string(),
+            Ok(info) => {
+                let name = info.addr().to_string();
+                let name = name.rsplit_once(':').map_or(&*name, |(name, _)| name).to_owned();
+                format!("{name} (by Sentinel)")
+            }
             Err(_) => "nowhere".to_owned(),
         }
     }
@@ -120,6 +130,8 @@ mod tests {
     fn settings(url: &str) -> LinkSettings {
         LinkSettings {
             url: url.to_owned(),
+            sentinels: Vec::new(),
+            cluster: false,
             username: None,
             password: None,
             client_name: "seawall".to_owned(),

@@ -364,13 +364,8 @@ fn check_while_listening(command: &Command, args: &Args<'_>) -> Result<(), Refus
         let sub = subcommand::find(command.name, command.subcommands, args)?;
         name = format!("{name}|{}", sub.name);
     }
-    // As in Redis, an EXEC that cannot run says so in its own way, MULTI or not.
-    let code = match command.run {
-        Run::Transaction(TransactionStep::Exec) => "EXECABORT Transaction discarded because of:",
-        _ => "ERR",
-    };
     Err(Refusal::other(format!(
-        "{code} Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
          RESET are allowed in this context"
     )))
 }

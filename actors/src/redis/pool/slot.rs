@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::RedisResult;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::super::connection::Connection;
 use super::super::failure::{Failure, FailureKind};
 use super::super::link::LinkMsg;
 use super::super::settings::LinkSettings;
@@ -41,7 +41,7 @@ pub(in super::super) struct Slot {
 
 /// A connection in service.
 struct Live {
-    connection: MultiplexedConnection,
+    connection: Connection,
     epoch: u64,
     since: Instant,
     timeout: Duration,
@@ -104,13 +104,13 @@ impl Slot {
     }
 
     /// The connection, and how many answers it has brought.
-    pub fn connection(&self) -> Option<(MultiplexedConnection, u64)> {
+    pub fn connection(&self) -> Option<(Connection, u64)> {
         self.current().map(|live| (live.connection.clone(), live.heard.load(Relaxed)))
     }
 
     /// Puts a connection into service, in the place of the one before, which ends when the last
     /// of its callers is done.
-    pub fn publish(&self, connection: MultiplexedConnection, settings: &LinkSettings) {
+    pub fn publish(&self, connection: Connection, settings: &LinkSettings) {
         let epoch = self.epoch.fetch_add(1, Relaxed) + 1;
         let live = Live {
             connection,
@@ -216,13 +216,13 @@ impl Slot {
 pub(in super::super) struct Lease {
     slot: Arc<Slot>,
     live: Arc<Live>,
-    connection: MultiplexedConnection,
+    connection: Connection,
     sent: Instant,
     _room: OwnedSemaphorePermit,
 }
 
 impl Lease {
-    pub fn connection(&mut self) -> &mut MultiplexedConnection {
+    pub fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
 

@@ -123,6 +123,8 @@ const MS: Duration = Duration::from_millis(1);
 fn settings(url: &str) -> LinkSettings {
     LinkSettings {
         url: url.to_owned(),
+        sentinels: Vec::new(),
+        cluster: false,
         username: None,
         password: None,
         client_name: "test".to_owned(),

@@ -1,0 +1,71 @@
+//! Redis by Sentinel and as a Cluster: who is asked changes, clients do not notice.
+
+use std::time::Duration;
+
+use super::support::redis::cluster::Cluster;
+use super::support::redis::sentinel::{NAME, Sentinels};
+use super::support::{Daemon, Reply, Setup, wait_until};
+
+fn daemon(url: &str, more: &[(&str, &str)]) -> Daemon {
+    let setup = Setup::new()
+        .with("redis.url", &format!("{url:?}"))
+        .with("redis.timeout", r#""2s""#)
+        .with("redis.connect_timeout", r#""1s""#)
+        .with("redis.breaker_cool_down", r#""100ms""#)
+        .with("redis.breaker_max_cool_down", r#""200ms""#);
+    more.iter().fold(setup, |setup, (key, value)| setup.with(key, value)).start()
+}
+
+#[test]
+fn sentinels_are_asked_for_the_master_and_again_after_a_failover() {
+    let Some(redis) = Sentinels::start(1, Duration::from_secs(1)) else { return };
+    let addresses: Vec<String> =
+        redis.addresses().iter().map(|address| format!("{:?}", address.to_string())).collect();
+    let sentinels = format!("[{}]", addresses.join(", "));
+    let daemon = daemon(&format!("redis://{NAME}/0"), &[("redis.sentinels", &sentinels)]);
+    let mut client = daemon.connect();
+    redis.nodes[0].server.connect().run("SET before v");
+    redis.nodes[0].server.connect().run("WAIT 1 5000");
+    wait_until("the master is asked", || client.run("GET before") == Reply::bulk("v"));
+    redis.fail_over();
+    redis.nodes[1].server.connect().run("SET after w");
+    wait_until("the new master is asked", || client.run("GET after") == Reply::bulk("w"));
+    // One that dies without an order.
+    redis.wait_for_replica(0);
+    redis.nodes[1].server.connect().run("SET last x");
+    redis.nodes[1].server.connect().run("WAIT 1 5000");
+    redis.nodes[1].server.pause();
+    wait_until("the old master is asked again", || client.run("GET last") == Reply::bulk("x"));
+    redis.nodes[1].server.resume();
+}
+
+#[test]
+fn a_cluster_is_one_tier_whatever_node_has_a_key_and_wherever_its_slot_goes() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let url = format!("redis://{}", cluster.nodes[0].proxy.address());
+    let daemon = daemon(&url, &[("redis.cluster", "true")]);
+    let mut client = daemon.connect();
+    let mut owners = [0; 3];
+    for n in 0..60 {
+        let key = format!("key{n}");
+        let (_, owner) = cluster.place(&key);
+        owners[owner] += 1;
+        assert_eq!(cluster.control(owner).run(&format!("SET {key} {n}")), Reply::ok());
+    }
+    assert!(owners.iter().all(|keys| *keys > 0), "every node has some: {owners:?}");
+    // One question over all nodes.
+    let keys: Vec<String> = (0..30).map(|n| format!("key{n}")).collect();
+    let all = client.run(&format!("MGET {}", keys.join(" ")));
+    let wanted: Vec<Reply> = (0..30).map(|n| Reply::bulk(n.to_string())).collect();
+    assert_eq!(all, Reply::Array(wanted));
+    // A slot that is on its way, and one that has arrived elsewhere.
+    let (slot, from) = cluster.place("key40");
+    let to = (from + 1) % 3;
+    cluster.begin_move(slot, from, to);
+    cluster.move_keys(slot, from, to);
+    assert_eq!(client.run("GET key40"), Reply::bulk("40"), "by ASK");
+    cluster.end_move(slot, to);
+    let (slot, from) = cluster.place("key41");
+    cluster.move_slot(slot, from, (from + 1) % 3);
+    assert_eq!(client.run("GET key41"), Reply::bulk("41"), "by MOVED");
+}
