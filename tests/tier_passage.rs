@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::proxy::{Door, Flow};
 use crate::support::redis::RedisServer;
-use crate::support::tier::{LINKS, Tier};
+use crate::support::tier::Tier;
 use crate::support::{Raw, Reply, wait_until};
 
 /// Every such command that a server of version 7.0 has, in every form whose reply differs between
@@ -74,8 +74,8 @@ fn commands_of_both_kinds_keep_their_order_in_a_pipeline() {
     for line in ["HSET h f 1", "DEL h", "HSET h f 2", "EXISTS h", "HGET h f", "TYPE h", "DEL h"] {
         client.send(&line.split(' ').collect::<Vec<_>>());
     }
-    let replies: Vec<String> = (0..7).map(|_| client.receive().text()).collect();
-    assert_eq!(replies, ["1", "1", "1", "1", "2", "hash", "1"]);
+    let replies: Vec<String> = (0..7).map(|_| format!("{:?}", client.receive())).collect();
+    assert_eq!(replies, [":1", ":1", ":1", ":1", "\"2\"", "+hash", ":1"]);
 }
 
 #[test]
@@ -245,7 +245,6 @@ fn commands_that_block_are_bounded_and_end_with_redis_and_with_the_daemon() {
     wait_until("the links are back", || other.run("LLEN l") == Reply::Int(0));
     client.send(&["BLPOP", "l", "0"]);
     wait_until("it waits in Redis", || waiting(&mut redis) == 1);
-    assert!(tier.proxy.counts().open > LINKS);
     tier.daemon.stop();
     assert_eq!(client.receive(), Reply::Nil);
 }

@@ -8,19 +8,24 @@
 //! while no link is up, nothing is tried here.
 
 mod frames;
+mod nodes;
 mod tls;
 mod wire;
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use self::nodes::{Node, Nodes, Redirect, slot_of};
 use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
 use super::pool::{Once, Pool, Request};
 use super::retry::Next;
+
+/// How often a Cluster may send on a request.
+const HOPS: usize = 5;
 
 /// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +52,8 @@ pub struct Load<'a> {
     pub bytes: &'a [u8],
     /// How many they are.
     pub count: usize,
+    /// One of their keys, if they have any: it says which node of a Cluster they are for.
+    pub key: Option<&'a [u8]>,
     /// The protocol to be answered in.
     pub dialect: Dialect,
     /// Bytes of replies that are taken.
@@ -61,6 +68,16 @@ pub struct Replies {
 }
 
 impl Replies {
+    /// Without the first.
+    fn rest(mut self) -> Self {
+        if !self.ends.is_empty() {
+            let first = self.ends.remove(0);
+            self.bytes.drain(..first);
+            self.ends.iter_mut().for_each(|end| *end -= first);
+        }
+        self
+    }
+
     /// One after the other.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
@@ -86,6 +103,7 @@ struct Inner {
     limits: PassageLimits,
     /// Connections that nobody uses; the newest last.
     idle: Mutex<Vec<Wire>>,
+    nodes: Mutex<Nodes>,
     shared: Arc<Semaphore>,
     blocking: Arc<Semaphore>,
 }
@@ -96,12 +114,23 @@ impl Passage {
     pub fn new(pool: Pool, limits: PassageLimits) -> Self {
         let shared = Arc::new(Semaphore::new(limits.shared));
         let blocking = Arc::new(Semaphore::new(limits.blocking));
-        let inner = Inner { pool, limits, idle: Mutex::default(), shared, blocking };
+        let inner = Inner {
+            pool,
+            limits,
+            idle: Mutex::default(),
+            nodes: Mutex::default(),
+            shared,
+            blocking,
+        };
         Self { inner: Arc::new(inner) }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Wire>> {
         self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.inner.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many commands wait in Redis now.
@@ -137,7 +166,18 @@ impl Passage {
         Ok(Reserved { passage: self.clone(), _room: room })
     }
 
-    async fn with_retries(
+    /// On the heap, and of a type that tells nothing: a connection's task is no larger for a
+    /// command that it may never run.
+    fn with_retries<'a>(
+        &'a self,
+        load: Load<'a>,
+        request: Request,
+        wait: Wait,
+    ) -> Pin<Box<dyn Future<Output = Result<Replies, Failure>> + Send + 'a>> {
+        Box::pin(self.try_until_it_goes(load, request, wait))
+    }
+
+    async fn try_until_it_goes(
         &self,
         load: Load<'_>,
         request: Request,
@@ -167,29 +207,97 @@ impl Passage {
         wait: &mut Wait,
     ) -> Result<Replies, Failure> {
         self.inner.pool.ready(deadline).await?;
-        let mut wire = match self.take(load.dialect) {
-            Some(wire) => wire,
-            None => {
-                let settings = self.inner.pool.settings();
-                let dialed = timeout_at(deadline, Wire::dial(&settings, load.dialect)).await;
-                dialed.unwrap_or_else(|_| {
-                    let text = "no further connection to Redis came up in time";
-                    Err(Failure::before(FailureKind::NoLink, text))
-                })?
+        let settings = self.inner.pool.settings();
+        let slot = load.key.filter(|_| settings.cluster).map(slot_of);
+        let mut node = slot.and_then(|slot| self.nodes().of_slot(slot));
+        let mut asking = false;
+        for _ in 0..HOPS {
+            let mut wire = self.connect(load.dialect, node.take(), deadline).await?;
+            let replies = self.answered(&mut wire, load, asking, wait).await?;
+            let home = settings.host();
+            let error = replies.iter().find_map(error_of);
+            let redirect = error.and_then(|(code, text)| Redirect::of(code, text, &home));
+            match redirect.filter(|_| settings.cluster) {
+                // ASKING is for one command: a transaction waits until the slot has arrived.
+                Some(redirect) if redirect.asking && load.count > 1 => {
+                    self.put_back(wire);
+                    let text = "a slot of the Cluster is on its way to another node";
+                    return Err(Failure::before(FailureKind::Resharding, text));
+                }
+                Some(Redirect { slot, node: there, asking: once }) => {
+                    self.put_back(wire);
+                    if !once {
+                        self.nodes().learn(slot, there.clone());
+                    }
+                    (node, asking) = (Some(there), once);
+                }
+                None => return self.judge(wire, replies),
             }
-        };
-        let replies = self.answered(&mut wire, load, wait).await?;
+        }
+        Err(Failure::before(FailureKind::Resharding, "the Cluster's nodes send in circles"))
+    }
+
+    /// Whether the replies are those of a Redis that can.
+    fn judge(&self, wire: Wire, replies: Replies) -> Result<Replies, Failure> {
         let says_no = |reply| error_of(reply).and_then(|(code, text)| Failure::of_code(code, text));
-        match replies.iter().find_map(says_no) {
+        let failure = replies.iter().find_map(says_no);
+        match failure {
             // Nothing of a transaction is executed if a part of it is refused.
-            Some(failure) if failure.kind.breaks_the_link() => return Err(failure),
+            Some(failure) if failure.kind.breaks_the_link() => Err(failure),
             Some(failure) => {
                 self.put_back(wire);
-                return Err(failure);
+                Err(failure)
             }
-            None => self.put_back(wire),
+            None => {
+                self.put_back(wire);
+                Ok(replies)
+            }
         }
-        Ok(replies)
+    }
+
+    /// A connection to this node, or to another that may know better if it is not there.
+    async fn connect(
+        &self,
+        dialect: Dialect,
+        node: Option<Node>,
+        deadline: Instant,
+    ) -> Result<Wire, Failure> {
+        let Some(gone) = node.clone() else {
+            let failure = match self.reach(dialect, None, deadline).await {
+                Ok(wire) => return Ok(wire),
+                Err(failure) => failure,
+            };
+            let other = self.nodes().any();
+            return match other {
+                Some(other) => self.reach(dialect, Some(other), deadline).await,
+                None => Err(failure),
+            };
+        };
+        match self.reach(dialect, node, deadline).await {
+            Ok(wire) => Ok(wire),
+            Err(_) => {
+                self.nodes().forget(&gone);
+                self.reach(dialect, None, deadline).await
+            }
+        }
+    }
+
+    /// A connection to this node.
+    async fn reach(
+        &self,
+        dialect: Dialect,
+        node: Option<Node>,
+        deadline: Instant,
+    ) -> Result<Wire, Failure> {
+        if let Some(wire) = self.take(dialect, node.as_ref()) {
+            return Ok(wire);
+        }
+        let settings = self.inner.pool.settings();
+        let dialed = timeout_at(deadline, Wire::dial(&settings, dialect, node)).await;
+        dialed.unwrap_or_else(|_| {
+            let text = "no further connection to Redis came up in time";
+            Err(Failure::before(FailureKind::NoLink, text))
+        })
     }
 
     /// Sends the requests and waits for their replies.
@@ -197,16 +305,22 @@ impl Passage {
         &self,
         wire: &mut Wire,
         load: Load<'_>,
+        asking: bool,
         wait: &mut Wait,
     ) -> Result<Replies, Failure> {
+        const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+        let asked = asking.then(|| [ASKING, load.bytes].concat());
+        let bytes = asked.as_deref().unwrap_or(load.bytes);
         let sent = Instant::now();
         let (id, pool) = (wire.id, &self.inner.pool);
         let mut live = pool.live();
-        let mut exchange = pin!(wire.exchange(load.bytes, load.count, load.most));
+        let mut exchange = pin!(wire.exchange(bytes, load.count + usize::from(asking), load.most));
         loop {
             tokio::select! {
                 biased;
-                answered = &mut exchange => return answered,
+                answered = &mut exchange => {
+                    return answered.map(|all| if asking { all.rest() } else { all });
+                }
                 () = expired(wait.until) => {
                     let text = format!("Redis did not answer within {:.0?}", sent.elapsed());
                     return Err(Failure::after(FailureKind::Deadline, text));
@@ -230,7 +344,7 @@ impl Passage {
     }
 
     /// A connection that nobody uses.
-    fn take(&self, dialect: Dialect) -> Option<Wire> {
+    fn take(&self, dialect: Dialect, node: Option<&Node>) -> Option<Wire> {
         let settings = self.inner.pool.settings();
         let mut idle = self.idle();
         let old = |wire: &Wire| settings.max_age.is_some_and(|age| wire.since.elapsed() > age);
@@ -238,7 +352,8 @@ impl Passage {
         idle.retain_mut(|wire| {
             Arc::ptr_eq(&wire.settings, &settings) && !old(wire) && wire.is_quiet()
         });
-        let at = idle.iter().rposition(|wire| wire.dialect == dialect)?;
+        let fits = |wire: &Wire| wire.dialect == dialect && wire.node.as_ref() == node;
+        let at = idle.iter().rposition(fits)?;
         Some(idle.remove(at))
     }
 

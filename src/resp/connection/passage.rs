@@ -45,6 +45,8 @@ pub(super) struct Passing<'d> {
 struct Ready<'d> {
     tier: &'d Tier,
     bytes: Vec<u8>,
+    /// One of the keys.
+    key: Option<Box<[u8]>>,
     request: Request,
     changes: Changes<'d>,
     reads_only: bool,
@@ -71,7 +73,7 @@ impl<'d> Passing<'d> {
     /// Why there is no reply, and whether the command may have been executed.
     pub async fn one(&self, item: Item<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
         let mut ready = self.prepare(&[item], b"", b"").await?;
-        let load = self.load(&ready.bytes, 1);
+        let load = self.load(&ready, 1);
         let replies = ready.tier.passage.pass(load, ready.request).await;
         reply.raw(self.last(item.0, ready.take(replies)?.iter()));
         Ok(())
@@ -87,7 +89,7 @@ impl<'d> Passing<'d> {
             Ok(room) => room,
             Err(failure) => return Err(ready.refuse(&failure)),
         };
-        let replies = room.wait(self.load(&ready.bytes, 1), ready.request, wait).await;
+        let replies = room.wait(self.load(&ready, 1), ready.request, wait).await;
         Ok(self.last(item.0, ready.take(replies)?.iter()).to_vec())
     }
 
@@ -103,7 +105,7 @@ impl<'d> Passing<'d> {
         const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
         const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
         let mut ready = self.prepare(items, MULTI, EXEC).await?;
-        let load = self.load(&ready.bytes, items.len() + 2);
+        let load = self.load(&ready, items.len() + 2);
         let replies = ready.tier.passage.pass(load, ready.request).await;
         let replies = ready.take(replies)?;
         let refused = replies.iter().take(items.len() + 1).find_map(error_of);
@@ -119,12 +121,13 @@ impl<'d> Passing<'d> {
         }
     }
 
-    const fn load<'a>(&self, bytes: &'a [u8], count: usize) -> Load<'a> {
+    fn load<'a>(&self, ready: &'a Ready<'_>, count: usize) -> Load<'a> {
         let dialect = match self.proto {
             Proto::V2 => Dialect::Resp2,
             Proto::V3 => Dialect::Resp3,
         };
-        Load { bytes, count, dialect, most: self.most }
+        let (bytes, key) = (&ready.bytes, ready.key.as_deref());
+        Load { bytes, count, key, dialect, most: self.most }
     }
 
     /// The last reply; an error is counted.
@@ -163,7 +166,9 @@ impl<'d> Passing<'d> {
         let once = if reads_only { Once::OrMore } else { Once::AtMost };
         self.in_step(tier, &keys, deadline).await?;
         let changes = Changes { news: &tier.news, keys: changed };
-        Ok(Ready { tier, bytes, request: Request { deadline, once }, changes, reads_only })
+        let key = keys.first().map(|key| Box::from(*key));
+        let request = Request { deadline, once };
+        Ok(Ready { tier, bytes, key, request, changes, reads_only })
     }
 
     /// Waits until Redis has what was written to these keys.
@@ -291,6 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         };
         let (speak, word) = watch::channel(None);
         client.note_blocked(Some(speak));
+        self.session.note_round(item.0, self.daemon.life.steady_ms());
         self.note_buffers();
         let draining = self.draining.clone();
         let answered = {

@@ -15,9 +15,11 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::super::dial::whereabouts;
 use super::super::failure::{Failure, FailureKind};
 use super::super::settings::LinkSettings;
 use super::frames::{Scanner, error};
+use super::nodes::Node;
 use super::tls;
 use super::{Dialect, Replies};
 
@@ -36,6 +38,8 @@ pub(super) struct Wire {
     pub settings: Arc<LinkSettings>,
     pub dialect: Dialect,
     pub since: Instant,
+    /// The node of a Cluster; `None`: where redis.url leads.
+    pub node: Option<Node>,
     /// What Redis calls it: CLIENT ID.
     pub id: i64,
 }
@@ -51,9 +55,19 @@ impl Wire {
     ///
     /// # Errors
     /// What is in the way, within `connect_timeout`.
-    pub async fn dial(settings: &Arc<LinkSettings>, dialect: Dialect) -> Result<Self, Failure> {
-        let (at, within) = (settings.shown(), settings.connect_timeout);
-        match timeout(within, connect(settings, dialect)).await {
+    pub async fn dial(
+        settings: &Arc<LinkSettings>,
+        dialect: Dialect,
+        node: Option<Node>,
+    ) -> Result<Self, Failure> {
+        let within = settings.connect_timeout;
+        let at = match &node {
+            Some(Node { host, port }) => format!("{host}:{port}"),
+            None => settings.shown(),
+        };
+        let connecting: Pin<Box<dyn Future<Output = Result<Self, Failure>> + Send + '_>> =
+            Box::pin(connect(settings, dialect, node));
+        match timeout(within, connecting).await {
             Ok(Ok(wire)) => Ok(wire),
             Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),
             Err(_) => Err(Failure::before(
@@ -119,22 +133,37 @@ impl Wire {
     }
 }
 
-async fn connect(settings: &Arc<LinkSettings>, dialect: Dialect) -> Result<Wire, Failure> {
-    let wrong = |text: String| Failure::before(FailureKind::Auth, text);
-    let own = Arc::clone(settings);
-    // Files: not on the runtime's threads.
-    let (info, tls) = tokio::task::spawn_blocking(move || {
-        let info = own.info()?;
-        let is_tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-        let tls = is_tls.then(|| tls::config(&own.tls)).transpose()?;
-        Ok::<_, String>((info, tls))
-    })
-    .await
-    .map_err(|died| wrong(died.to_string()))?
-    .map_err(wrong)?;
-    let stream = open(info.addr(), tls).await?;
-    let settings = Arc::clone(settings);
-    let mut wire = Wire { stream, settings, dialect, since: Instant::now(), id: 0 };
+async fn connect(
+    settings: &Arc<LinkSettings>,
+    dialect: Dialect,
+    node: Option<Node>,
+) -> Result<Wire, Failure> {
+    let info = whereabouts(settings).await?;
+    let tls = match info.addr() {
+        ConnectionAddr::TcpTls { .. } => {
+            let files = settings.tls.clone();
+            let wrong = |text: String| Failure::before(FailureKind::Auth, text);
+            // Files: not on the runtime's threads.
+            let config = tokio::task::spawn_blocking(move || tls::config(&files)).await;
+            Some(config.map_err(|died| wrong(died.to_string()))?.map_err(wrong)?)
+        }
+        _ => None,
+    };
+    let stream = match (&node, info.addr()) {
+        (Some(node), _) => over_tcp(&node.host, node.port, tls).await?,
+        (None, ConnectionAddr::Unix(path)) => {
+            Box::new(UnixStream::connect(path).await.map_err(|e| unreachable(&e))?)
+        }
+        (None, ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) => {
+            over_tcp(host, *port, tls).await?
+        }
+        (None, _) => {
+            let text = "no such kind of address is known";
+            return Err(Failure::before(FailureKind::NoLink, text));
+        }
+    };
+    let (settings, since) = (Arc::clone(settings), Instant::now());
+    let mut wire = Wire { stream, settings, dialect, since, node, id: 0 };
     wire.log_in(&info).await.map_err(|f| Failure::before(f.kind, f.text))?;
     Ok(wire)
 }
@@ -167,26 +196,21 @@ impl Wire {
     }
 }
 
-async fn open(
-    address: &ConnectionAddr,
+fn unreachable(error: &std::io::Error) -> Failure {
+    Failure::before(FailureKind::NoLink, error.to_string())
+}
+
+async fn over_tcp(
+    host: &str,
+    port: u16,
     tls: Option<ClientConfig>,
 ) -> Result<Box<dyn Stream>, Failure> {
-    let failed = |e: std::io::Error| Failure::before(FailureKind::NoLink, e.to_string());
-    match address {
-        ConnectionAddr::Unix(path) => {
-            Ok(Box::new(UnixStream::connect(path).await.map_err(failed)?))
-        }
-        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-            let stream = tcp(host, *port).await.map_err(failed)?;
-            let Some(config) = tls else { return Ok(Box::new(stream)) };
-            let name = ServerName::try_from(host.clone()).map_err(|_| {
-                Failure::before(FailureKind::Auth, format!("{host} is no name for TLS"))
-            })?;
-            let connector = TlsConnector::from(Arc::new(config));
-            Ok(Box::new(connector.connect(name, stream).await.map_err(failed)?))
-        }
-        _ => Err(Failure::before(FailureKind::NoLink, "no such kind of address is known")),
-    }
+    let stream = tcp(host, port).await.map_err(|e| unreachable(&e))?;
+    let Some(config) = tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Failure::before(FailureKind::Auth, format!("{host} is no name for TLS")))?;
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok(Box::new(connector.connect(name, stream).await.map_err(|e| unreachable(&e))?))
 }
 
 async fn tcp(host: &str, port: u16) -> std::io::Result<TcpStream> {
