@@ -42,6 +42,8 @@ pub struct User {
     nopass: bool,
     passwords: Vec<PasswordHash>,
     permissions: Permissions,
+    /// Whether that is everything, which is asked at each connection.
+    everything: bool,
 }
 
 impl User {
@@ -54,7 +56,8 @@ impl User {
         passwords: Vec<PasswordHash>,
         permissions: Permissions,
     ) -> Self {
-        Self { name: name.into(), enabled, nopass, passwords, permissions }
+        let everything = permissions.is_everything();
+        Self { name: name.into(), enabled, nopass, passwords, permissions, everything }
     }
 
     /// Its name.
@@ -79,6 +82,12 @@ impl User {
     #[must_use]
     pub const fn passwords(&self) -> usize {
         self.passwords.len()
+    }
+
+    /// Whether it may do everything, so that no command needs to be checked.
+    #[must_use]
+    pub const fn may_do_everything(&self) -> bool {
+        self.everything
     }
 
     /// What it may do.

@@ -133,7 +133,9 @@ async fn live(config: Arc<ConfigControl>, telemetry: Arc<Telemetry>, small_pages
     }
     let settings = config.settings();
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "seawall starts");
-    for warning in settings.warnings() {
+    let now = Clock::System.unix_ms() / 1000;
+    let certificate = settings.tls.identity.as_ref().and_then(|tls| tls.warning(now));
+    for warning in settings.warnings().into_iter().chain(certificate) {
         warn!("{warning}");
     }
     let started = tokio::select! {
@@ -229,6 +231,7 @@ async fn start(
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),
         gate: Gate::default(),
+        handshakes: Arc::default(),
         slow: Slow::default(),
         loading,
         log: Arc::clone(&recovery.log),
@@ -258,6 +261,7 @@ async fn start(
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
     apply::follow_users(&daemon);
+    apply::follow_tier(&daemon, &tree).map_err(internal)?;
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }
@@ -363,11 +367,16 @@ impl Running {
 
     /// Says where it listens and what to try next.
     fn announce(&self) {
-        let resp: Vec<String> = self.wiring.sockets.current().iter().map(|s| s.bound()).collect();
+        let sockets = self.wiring.sockets.current();
+        let bound = |tls: bool| -> Vec<String> {
+            sockets.iter().filter(|s| s.is_tls() == tls).map(|s| s.bound()).collect()
+        };
+        let (resp, resp_tls) = (bound(false), bound(true));
         let admin = *self.wiring.admin_bound.borrow();
         let ms = self.daemon.life.started.elapsed().as_millis();
         info!(
             resp = resp.join(", "),
+            resp_tls = (!resp_tls.is_empty()).then(|| resp_tls.join(", ")),
             admin = admin.map(|a| a.to_string()),
             ready_in_ms = u64::try_from(ms).unwrap_or(u64::MAX),
             "ready"
@@ -384,8 +393,13 @@ impl Running {
             hints += &format!("  try         redis-cli {target} set hello world ex 60\n");
             hints += &format!("              redis-cli {target} info seawall\n");
         }
+        if !resp_tls.is_empty() {
+            hints += &format!("  with TLS    {}\n", resp_tls.join(", "));
+        }
         if let Some(admin) = admin {
-            hints += &format!("  admin HTTP  http://{admin}/  (healthz, readyz, metrics, tree)\n");
+            let scheme = if self.daemon.config.settings().admin.tls { "https" } else { "http" };
+            hints +=
+                &format!("  admin HTTP  {scheme}://{admin}/  (healthz, readyz, metrics, tree)\n");
         }
         eprint!("{hints}");
         // Only systemd listens, and it does without.

@@ -35,6 +35,7 @@ use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
 use crate::tier::Tier;
+use crate::tls::Handshakes;
 
 /// The address of one shard actor.
 pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
@@ -59,6 +60,8 @@ pub struct Daemon {
     pub stats: Arc<Stats>,
     /// What came of logins and checks.
     pub gate: Gate,
+    /// What came of TLS handshakes.
+    pub handshakes: Arc<Handshakes>,
     /// What was slow.
     pub slow: Slow,
     /// How far the dataset is loaded.

@@ -16,7 +16,7 @@ mod routes;
 mod server;
 mod view;
 
-pub use server::{AdminHttp, Args, Limits, Listen, Msg};
+pub use server::{AdminHttp, Args, Limits, Listen, Msg, Tls};
 pub use view::{Degraded, Node, TreeView, View};
 
 #[cfg(test)]

@@ -18,3 +18,4 @@ pub mod slow;
 pub mod stats;
 pub mod telemetry;
 pub mod tier;
+pub mod tls;

@@ -4,11 +4,15 @@
 //! |---|---|
 //! | `question` | what is asked of the tier about a key, and what it answers |
 //! | `flights` | questions under way: one per key, however many ask |
+//! | `links` | the links in the tree, and their number |
 //! | `news` | what the tier tells the shards |
+//! | `reach` | whether Redis is within reach, as a condition |
 
 mod flights;
+pub mod links;
 mod news;
 mod question;
+pub mod reach;
 #[cfg(test)]
 mod tests;
 
@@ -18,20 +22,14 @@ use std::time::Duration;
 use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
-use seawall_actors::policy::breaker::WindowKind;
-use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
-use seawall_actors::redis::{Link, Passage, Pool, PoolState};
-use seawall_actors::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec};
-
+use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats};
+use seawall_actors::supervise::SupervisorSpec;
 use tokio::sync::watch;
 
 use self::flights::{Flights, Patience};
 pub use self::news::News;
 pub use self::question::{Answer, Found, TierView, Want};
 use crate::config::settings::Redis;
-
-/// Where the links stand in the tree.
-pub const LINKS: &str = "links";
 
 /// What the daemon has of its second tier. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,6 +43,20 @@ pub struct Tier {
     pub news: Arc<News>,
     reading: Arc<watch::Sender<Reading>>,
     revalidate_after: Arc<watch::Sender<Duration>>,
+    size: Arc<watch::Sender<usize>>,
+}
+
+/// How the links stand, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierFigures {
+    /// Where Redis is, without credentials.
+    pub at: String,
+    /// Whether a link is up.
+    pub state: PoolState,
+    /// What the last connection that failed died of.
+    pub trouble: Option<Arc<str>>,
+    /// What the links have done.
+    pub stats: PoolStats,
 }
 
 /// How reads deal with a tier that is slow, or gone.
@@ -79,6 +91,7 @@ impl Tier {
             news,
             reading: Arc::new(watch::Sender::new(Reading::of(settings))),
             revalidate_after: Arc::new(watch::Sender::new(settings.revalidate_after)),
+            size: Arc::new(watch::Sender::new(settings.links)),
         }
     }
 
@@ -87,6 +100,24 @@ impl Tier {
         self.pool.configure(settings.link.clone());
         self.reading.send_replace(Reading::of(settings));
         self.revalidate_after.send_replace(settings.revalidate_after);
+        self.size.send_replace(settings.links);
+    }
+
+    /// Follows how many links there are to be.
+    #[must_use]
+    pub fn size(&self) -> watch::Receiver<usize> {
+        self.size.subscribe()
+    }
+
+    /// How the links stand.
+    #[must_use]
+    pub fn figures(&self) -> TierFigures {
+        TierFigures {
+            at: self.pool.settings().shown(),
+            state: self.pool.state(),
+            trouble: self.pool.trouble(),
+            stats: self.pool.stats(),
+        }
     }
 
     /// What a shard follows of the tier.
@@ -127,32 +158,6 @@ impl Tier {
     /// # Errors
     /// The settings make no breaker; a rule of the configuration has missed it.
     pub fn links(&self, settings: &Redis) -> Result<SupervisorSpec, String> {
-        let restart = restart(settings)?;
-        let mut links = SupervisorSpec::new(LINKS, Strategy::OneForOne);
-        for _ in 0..settings.links {
-            let (id, handle, args) = self.pool.add();
-            let make = move || (Link, args.clone());
-            links = links.child(ChildSpec::worker(id, handle, restart.clone(), make));
-        }
-        Ok(links)
+        links::supervisor(&self.pool, settings)
     }
-}
-
-/// Backoff with full jitter, then the breaker: so many lives in a row that ended too early.
-fn restart(settings: &Redis) -> Result<Restart, String> {
-    let link = &settings.link;
-    let hold = BreakerSettings::try_new(BreakerOptions {
-        window: WindowKind::Count(settings.breaker_failures),
-        minimum_calls: settings.breaker_failures,
-        failure_rate: 1.0,
-        slow_calls: None,
-        cool_down: settings.breaker_cool_down,
-        cool_down_factor: 2.0,
-        max_cool_down: settings.breaker_max_cool_down,
-        permits: 1,
-        // A link that hangs is found out by half of this: by then its life is a success.
-        half_open_for: (link.connect_timeout + link.timeout + link.ping_every) * 2,
-    })
-    .map_err(|why| why.to_string())?;
-    Ok(Restart { hold: Some(hold), delay: Backoff::default(), ..Restart::default() })
 }

@@ -1,4 +1,4 @@
-//! What the surroundings do to a running daemon: no space, no descriptors, a directory that is gone.
+//! What the surroundings do to a running daemon: no space, no descriptors, another time.
 //! The table in `docs/operations.md` names these tests.
 
 use std::collections::VecDeque;
@@ -10,17 +10,15 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::support::{Daemon, Raw, Reply, Setup, http, wait_until};
+use crate::support::{Raw, Reply, Setup, http, wait_until};
 
 /// A value that fills segments of [`SEGMENT`] quickly.
 const VALUE: usize = 8 << 10;
-const SEGMENT: &str = r#""64KiB""#;
+pub const SEGMENT: &str = r#""64KiB""#;
 /// By then the daemon takes writes again; it tries every half second.
 const HEALS_WITHIN: Duration = Duration::from_secs(2);
-/// The log looks for its files every second.
-const NOTICED_WITHIN: Duration = Duration::from_secs(4);
 
-fn value(n: usize) -> String {
+pub fn value(n: usize) -> String {
     format!("{n:0>VALUE$}")
 }
 
@@ -36,7 +34,7 @@ fn fill(client: &mut Raw, at_most: usize) -> (usize, String) {
     panic!("{at_most} writes went well");
 }
 
-fn check(client: &mut Raw, count: usize) {
+pub fn check(client: &mut Raw, count: usize) {
     for n in 0..count {
         let reply = client.call(&["GET", &format!("key:{n}")]);
         assert!(reply == Reply::bulk(value(n)), "key:{n} of {count}");
@@ -44,7 +42,7 @@ fn check(client: &mut Raw, count: usize) {
 }
 
 #[track_caller]
-fn heals(client: &mut Raw) {
+pub fn heals(client: &mut Raw) {
     let begun = Instant::now();
     wait_until("writes are taken again", || client.run("SET healed yes") == Reply::ok());
     assert!(begun.elapsed() < HEALS_WITHIN, "{:?}", begun.elapsed());
@@ -194,147 +192,6 @@ fn without_descriptors_the_connected_are_served_and_the_others_wait() {
     assert_eq!(daemon.connect().run("PING"), Reply::Simple("PONG".into()));
     assert_eq!(daemon.log_text().matches(complaint).count(), 1, "{}", daemon.log_text());
     daemon.stop();
-}
-
-/// Waits for a refusal of the log, without writing: it looks around by itself.
-fn is_noticed(daemon: &mut Daemon) {
-    let begun = Instant::now();
-    daemon.wait_log("a log that was removed", |line| line["event"] == "blocked");
-    assert!(begun.elapsed() < NOTICED_WITHIN, "{:?}", begun.elapsed());
-}
-
-/// Waits until the log takes writes again, in new files.
-fn begins_anew(daemon: &mut Daemon, client: &mut Raw) {
-    daemon.wait_log("a new segment", |line| line["event"] == "begun_anew");
-    wait_until("writes are taken again", || client.run("SET healed yes") == Reply::ok());
-}
-
-#[test]
-fn a_log_that_was_removed_goes_on_in_new_files_and_loses_nothing() {
-    // The log alone; what is in the data directory; the directory itself.
-    for what in ["data/wal", "data/*", "data"] {
-        let mut daemon = Setup::new()
-            .with("cache.shards", "2")
-            .with("wal.segment_size", SEGMENT)
-            .with("wal.compress_above", r#""0""#)
-            .start();
-        let mut client = daemon.connect();
-        fill_all(&mut client, 30);
-        assert_eq!(client.run("SAVE"), Reply::ok());
-        assert_eq!(client.run("SET early v"), Reply::ok());
-        let removal = format!("rm -rf {what}");
-        let removed = Command::new("sh").args(["-c", &removal]).current_dir(daemon.dir()).status();
-        assert!(removed.expect("a shell").success());
-        assert_eq!(client.run("SET meanwhile v"), Reply::ok());
-        is_noticed(&mut daemon);
-        assert_eq!(client.run("GET early"), Reply::bulk("v"));
-        begins_anew(&mut daemon, &mut client);
-        assert_eq!(client.run("SET late v"), Reply::ok());
-        // The directory is the daemon's again.
-        let (code, log) = second_daemon(&daemon);
-        assert_eq!(code, 75, "{log}");
-        daemon.kill();
-        daemon.restart();
-        let mut client = daemon.connect();
-        check(&mut client, 30);
-        let values = client.run("MGET early meanwhile late healed");
-        let v = || Reply::bulk("v");
-        assert_eq!(values.items(), [v(), v(), v(), Reply::bulk("yes")], "{what}");
-        // It is a log like any other.
-        assert_eq!(client.run("SAVE"), Reply::ok());
-        daemon.stop();
-        daemon.restart();
-        check(&mut daemon.connect(), 30);
-    }
-}
-
-fn fill_all(client: &mut Raw, count: usize) {
-    for n in 0..count {
-        assert_eq!(client.call(&["SET", &format!("key:{n}"), &value(n)]), Reply::ok());
-    }
-}
-
-/// How a second daemon on the same data directory ends.
-fn second_daemon(daemon: &Daemon) -> (i32, String) {
-    let data = format!("{:?}", daemon.dir().join("data"));
-    Setup::new().with("data.dir", &data).fails()
-}
-
-/// A daemon whose log is removed and cannot begin anew: no file can be made.
-fn removed_for_good() -> (Daemon, Raw) {
-    let mut daemon = Setup::new().with("debug.drills", "true").with("cache.shards", "2").start();
-    let mut client = daemon.connect();
-    assert_eq!(client.run("SET early v"), Reply::ok());
-    client.run("SW.DRILL POINT fs.create return(EACCES)");
-    fs::remove_dir_all(daemon.dir().join("data/wal")).expect("the log's folder");
-    is_noticed(&mut daemon);
-    // Everybody who looks after it is told, and reads go on.
-    wait_until("the log to be called impaired", || {
-        let (status, body) = http::get(daemon.admin(), "/readyz");
-        status == 200 && body.contains("writes_refused")
-    });
-    let info = client.run("INFO seawall").text();
-    assert!(info.contains("degraded:1") && info.contains(":wal: "), "{info}");
-    assert!(client.run("SW.TREE").text().contains("writes_refused: "));
-    (daemon, client)
-}
-
-/// What was in it is nowhere else: the next start does not pass over it.
-#[test]
-fn a_log_that_was_removed_and_not_begun_anew_refuses_writes_and_the_next_start() {
-    let (mut daemon, mut client) = removed_for_good();
-    let refused = client.run("SET late v").text();
-    assert!(refused.starts_with("MISCONF") && refused.contains("was not applied"), "{refused}");
-    assert!(refused.contains("was removed or replaced"), "{refused}");
-    assert_eq!(client.run("GET early"), Reply::bulk("v"));
-    assert_eq!(client.run("WAITAOF 1 0 10").items()[0], Reply::Int(0), "it was on disk");
-    daemon.kill();
-    daemon.relaunch();
-    assert_eq!(daemon.wait_exit().code(), Some(83), "{}", daemon.log_text());
-}
-
-/// Whoever would write next finds nothing to go on from.
-#[test]
-fn a_log_that_was_removed_is_begun_anew_by_its_restarted_actor() {
-    let mut daemon = Setup::new().with("debug.drills", "true").with("cache.shards", "2").start();
-    let mut client = daemon.connect();
-    assert_eq!(client.run("SET early v"), Reply::ok());
-    fs::remove_dir_all(daemon.dir().join("data/wal")).expect("the log's folder");
-    assert_eq!(client.run("SET meanwhile v"), Reply::ok());
-    assert_eq!(client.run("SW.DRILL panic wal"), Reply::ok());
-    begins_anew(&mut daemon, &mut client);
-    daemon.kill();
-    daemon.restart();
-    let values = daemon.connect().run("MGET early meanwhile healed");
-    assert_eq!(values.items(), [Reply::bulk("v"), Reply::bulk("v"), Reply::bulk("yes")]);
-}
-
-#[test]
-fn a_log_that_was_moved_away_and_back_at_once_goes_on() {
-    let mut daemon = Setup::new().with("debug.drills", "true").start();
-    let (wal, away) = (daemon.dir().join("data/wal"), daemon.dir().join("data/away"));
-    let mut client = daemon.connect();
-    assert_eq!(client.run("SET early v"), Reply::ok());
-    client.run("SW.DRILL POINT fs.create return(EACCES)");
-    fs::rename(&wal, &away).expect("the log's folder");
-    assert_eq!(client.run("SET meanwhile v"), Reply::ok());
-    is_noticed(&mut daemon);
-    // The directory was made again, but no segment in it.
-    wait_until("it tries to begin anew", || wal.exists());
-    fs::remove_dir(&wal).expect("it is empty");
-    if let Err(raced) = fs::rename(&away, &wal) {
-        fs::remove_dir(&wal).expect("it is empty");
-        fs::rename(&away, &wal).unwrap_or_else(|again| panic!("{raced}, {again}"));
-    }
-    heals(&mut client);
-    wait_until("the log to be called well", || {
-        !http::get(daemon.admin(), "/readyz").1.contains("writes_refused")
-    });
-    client.run("SW.DRILL POINT fs.create");
-    daemon.kill();
-    daemon.restart();
-    let values = daemon.connect().run("MGET early meanwhile healed");
-    assert_eq!(values.items(), [Reply::bulk("v"), Reply::bulk("v"), Reply::bulk("yes")]);
 }
 
 #[test]

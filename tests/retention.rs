@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -148,7 +149,7 @@ fn what_another_process_reads_stays_and_exports_never_find_a_file_gone() {
     flock(&wal, FlockOperation::LockShared).expect("nobody deletes for long");
     for round in 1..=4 {
         fill(&mut client, round, 600);
-        std::thread::sleep(std::time::Duration::from_millis(1000));
+        std::thread::sleep(Duration::from_secs(1));
     }
     assert_eq!(segments(&daemon)[0], 1, "it is being read");
     flock(&wal, FlockOperation::Unlock).expect("it is ours");
@@ -174,24 +175,95 @@ fn what_another_process_reads_stays_and_exports_never_find_a_file_gone() {
     assert!(!daemon.log_text().contains("cannot be deleted"), "{}", daemon.log_text());
 }
 
+/// A number of INFO's.
+fn info(client: &mut Raw, field: &str) -> u64 {
+    let text = client.run("INFO persistence").text();
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no {field} in {text}"))
+}
+
 #[test]
 fn the_schedule_is_followed_live_and_an_idle_cache_is_left_alone() {
     let mut daemon = setup().with("snapshot.every", r#""0s""#).start();
     let mut client = daemon.connect();
     client.run("SET a 1");
-    let saves = |client: &mut Raw| {
-        let info = client.run("INFO persistence").text();
-        let saves = info.lines().find_map(|line| line.strip_prefix("rdb_saves:"));
-        saves.and_then(|n| n.parse::<u32>().ok()).expect("a number")
-    };
     assert_eq!(client.run("CONFIG SET snapshot.every 1s"), Reply::ok());
-    wait_until("a snapshot", || saves(&mut client) == 1);
+    wait_until("a snapshot", || info(&mut client, "rdb_saves") == 1);
     client.run("SET a 2");
-    wait_until("another", || saves(&mut client) == 2);
+    wait_until("another", || info(&mut client, "rdb_saves") == 2);
     daemon.stop();
     daemon.configure("snapshot.every", r#""1s""#);
     daemon.restart();
     let mut client = daemon.connect();
     client.run("SET a 3");
-    wait_until("one of the new run", || saves(&mut client) == 1);
+    wait_until("one of the new run", || info(&mut client, "rdb_saves") == 1);
+}
+
+/// How old something is goes by the wall clock; how long something lasts does not.
+#[test]
+fn a_clock_that_jumps_an_hour_moves_what_is_kept_and_no_schedule() {
+    let mut daemon =
+        setup().with("wal.retention", r#""30m""#).with("snapshot.every", r#""30m""#).start();
+    let mut client = daemon.connect();
+    let synced = |client: &mut Raw| {
+        let begun = Instant::now();
+        wait_until("a sync", || info(client, "aof_pending_bio_fsync") == 0);
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    };
+    // Sets the key, in a segment that was begun after the jump, and tells when that was.
+    let mut round = 0;
+    let mut step = |client: &mut Raw, value: &str| {
+        for _ in 0..2 {
+            round += 1;
+            fill(client, round, 600);
+        }
+        client.call(&["SET", "k", value]);
+        synced(client);
+        let history = client.run("SW.HISTORY k COUNT 1");
+        let event = history.items()[5].items()[0].items();
+        assert_eq!((event[2].text().as_str(), event[4].text().as_str()), ("time", "operation"));
+        event[3].int()
+    };
+    let restored = |client: &mut Raw, time: i64| {
+        let reply = client.run(&format!("SW.RESTORE k TIME {time}"));
+        assert!(!reply.is_error(), "{reply:?}");
+        client.run("GET k").text()
+    };
+    let first = step(&mut client, "first");
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    assert_eq!(client.run("SAVE"), Reply::ok());
+    let saves = info(&mut client, "rdb_saves");
+
+    client.run("SW.DRILL POINT clock.wall return(-3600000)");
+    let back = step(&mut client, "back");
+    assert!(back < first - 3_000_000, "{back} {first}");
+    assert_eq!(restored(&mut client, back), "back");
+    assert_eq!(info(&mut client, "rdb_saves"), saves, "none is due");
+    assert_eq!(client.run("CONFIG SET snapshot.every 1s"), Reply::ok());
+    wait_until("one that is due", || info(&mut client, "rdb_saves") > saves);
+    assert_eq!(client.run("CONFIG SET snapshot.every 30m"), Reply::ok());
+    assert_eq!(segments(&daemon)[0], 1, "nothing is older than half an hour");
+
+    client.run("SW.DRILL POINT clock.wall");
+    let again = step(&mut client, "again");
+    assert_eq!(restored(&mut client, again), "again");
+    assert_eq!(restored(&mut client, back), "back");
+    assert_eq!(segments(&daemon)[0], 1);
+
+    let saves = info(&mut client, "rdb_saves");
+    client.run("SW.DRILL POINT clock.wall return(3600000)");
+    let ahead = step(&mut client, "ahead");
+    assert!(ahead > again + 3_000_000, "{ahead} {again}");
+    assert_eq!(restored(&mut client, ahead), "ahead");
+    wait_until("what is an hour old to go", || segments(&daemon)[0] > 1);
+    assert_eq!(info(&mut client, "rdb_saves"), saves, "none is due");
+
+    daemon.kill();
+    daemon.restart();
+    let mut client = daemon.connect();
+    check(&mut client, round, 600);
+    assert_eq!(client.run("GET k").text(), "ahead");
+    daemon.stop();
+    let (code, text) = verified(&daemon);
+    assert_eq!(code, 0, "{text}");
 }

@@ -57,7 +57,10 @@ const RULES: [&str; 46] = [
     "nocommands",
 ];
 
-const COMMANDS: [&str; 58] = [
+const COMMANDS: [&str; 61] = [
+    "PUBLISH news:1 x",
+    "PUBLISH x y",
+    "SPUBLISH news:2 x",
     "GET",
     "GET a",
     "GET b1",

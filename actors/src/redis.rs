@@ -34,5 +34,5 @@ pub use near::Near;
 pub use passage::{
     Dialect, Load, Passage, PassageLimits, Replies, Reserved, Unblock, Wait, error_of,
 };
-pub use pool::{LinkStats, Once, Pool, PoolState, PoolStats, Request};
+pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::commands::Unit;
 use super::*;
 use crate::resp::args::{Args, Span};
@@ -180,4 +182,51 @@ fn a_password_is_known_by_its_digest_alone() {
         assert_eq!(who(name, password), None, "{name}");
     }
     assert!(!format!("{users:?}").contains("2bb80d"), "digests are not printed");
+}
+
+const RULES: [&str; 24] = [
+    "+@all",
+    "-@all",
+    "+@read",
+    "-@read",
+    "+@write",
+    "-@dangerous",
+    "+get",
+    "-get",
+    "+config",
+    "+config|get",
+    "-config|set",
+    "+@fast",
+    "~*",
+    "~a*",
+    "%R~a*",
+    "%W~a*",
+    "%RW~[b-d]?",
+    "resetkeys",
+    "&*",
+    "&news:*",
+    "&x",
+    "resetchannels",
+    "allcommands",
+    "nocommands",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// What ACL LIST shows are rules again, and say the same.
+    #[test]
+    fn what_is_shown_means_the_same(picked in proptest::collection::vec(0..RULES.len(), 0..12)) {
+        let rules: Vec<&str> = picked.into_iter().map(|at| RULES[at]).collect();
+        if let Ok(first) = Permissions::parse(&rules.join(" ")) {
+            let (commands, keys) = (first.shown_commands(), first.shown_keys());
+            let shown = format!("{commands} {keys} {}", first.shown_channels());
+            prop_assert_eq!(Permissions::parse(&shown), Ok(first), "{}", shown);
+        }
+    }
+
+    #[test]
+    fn no_rules_make_the_reader_panic(rules in "([-+~%&@|a-zRW*\\[\\]() ]{0,12}|.{0,12}){0,6}") {
+        let _ = Permissions::parse(&rules);
+    }
 }

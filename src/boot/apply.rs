@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use seawall_actors::cache::ShardMsg;
+use seawall_actors::clock::Clock;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::supervise::{Handle, Lifecycle, Tree};
 use seawall_actors::watch::OnChange;
@@ -22,7 +23,8 @@ use crate::descriptors;
 use crate::resp::front::FrontMsg;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::Tier;
+use crate::tier::links::{self, LINKS};
+use crate::tier::{Tier, reach};
 
 /// Called by the watcher when a configuration file has changed.
 pub(super) fn reload_on_change(daemon: &Arc<Daemon>) -> OnChange {
@@ -93,6 +95,28 @@ pub(super) fn follow_users(daemon: &Arc<Daemon>) {
     });
 }
 
+/// Keeps as many links as the settings say, and the condition that tells whether Redis is within
+/// reach, until the daemon stops: links that end with it are no outage.
+///
+/// # Errors
+/// Settings that make no breaker; a rule of the configuration has missed it.
+pub(super) fn follow_tier(daemon: &Daemon, tree: &Tree) -> Result<(), String> {
+    let settings = daemon.config.settings();
+    let (Some(tier), Some(redis)) = (&daemon.tier, &settings.redis) else { return Ok(()) };
+    let condition = daemon.conditions.declare(LINKS, reach::UNREACHABLE);
+    let reach = reach::follow(tier.pool.clone(), condition);
+    let restart = links::restart(redis)?;
+    let links = links::follow(tier.pool.clone(), tree.handle(), restart, tier.size());
+    let mut stop = daemon.life.stop_requested();
+    tokio::spawn(async move {
+        tokio::select! {
+            ((), ()) = async { tokio::join!(reach, links) } => {}
+            _ = stop.wait_for(Option::is_some) => {}
+        }
+    });
+    Ok(())
+}
+
 fn close_the_gone(daemon: &Daemon, old: &Users, new: &Users) {
     for client in daemon.clients.all() {
         let name = client.user();
@@ -138,6 +162,7 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         front: wiring.front.clone(),
     }));
     config.add_applier(Arc::new(Links(wiring.tier.clone())));
+    config.add_applier(Arc::new(Certificates(daemon.clock.clone())));
     config.add_applier(Arc::new(Actors {
         daemon: Arc::clone(daemon),
         shards: wiring.shards.clone(),
@@ -220,7 +245,7 @@ impl Applier for Logging {
     }
 }
 
-/// `server.bind` and `server.unix_socket`: what is new is bound before anything is let go.
+/// `server.bind`, `server.tls_bind` and `server.unix_socket`: what is new is bound before anything is let go.
 struct Listeners {
     sockets: Sockets,
     front: Handle<FrontMsg>,
@@ -237,16 +262,18 @@ impl Applier for Listeners {
         new: &Arc<Settings>,
         changes: &[Change],
     ) -> Result<Commit, String> {
-        if !touches(changes, &["server.bind", "server.unix_socket"]) {
+        if !touches(changes, &["server.bind", "server.tls_bind", "server.unix_socket"]) {
             return Ok(Box::new(|| {}));
         }
         let current = self.sockets.current();
         let known = |name: &str| current.iter().find(|s| s.name() == name).cloned();
         let mut sockets = Vec::new();
-        for address in &new.server.bind {
-            sockets.push(match known(&address.to_string()) {
+        let plain = new.server.bind.iter().map(|address| (address, false));
+        let tls = new.server.tls_bind.iter().map(|address| (address, true));
+        for (address, tls) in plain.chain(tls) {
+            sockets.push(match known(&Socket::tcp_name(&address.to_string(), tls)) {
                 Some(socket) => socket,
-                None => Arc::new(Socket::tcp(address)?),
+                None => Arc::new(Socket::tcp(address, tls)?),
             });
         }
         if let Some(path) = &new.server.unix_socket {
@@ -261,6 +288,35 @@ impl Applier for Listeners {
             // A front that is down reads the list when it starts.
             let _ = front.cast(FrontMsg::SocketsChanged);
         }))
+    }
+}
+
+/// `[tls]`: what is wrong with the files, the configuration finds. Left is what the time says.
+struct Certificates(Clock);
+
+impl Applier for Certificates {
+    fn name(&self) -> &str {
+        "certificates"
+    }
+
+    fn prepare(
+        &self,
+        _old: &Arc<Settings>,
+        new: &Arc<Settings>,
+        changes: &[Change],
+    ) -> Result<Commit, String> {
+        let (now, identity) = (self.0.unix_ms() / 1000, &new.tls.identity);
+        let Some(identity) = identity.as_ref().filter(|_| touches(changes, &["tls."])) else {
+            return Ok(Box::new(|| {}));
+        };
+        match identity.warning(now) {
+            Some(why) if identity.expires() <= now => Err(why),
+            warning => Ok(Box::new(move || {
+                if let Some(warning) = warning {
+                    warn!("{warning}");
+                }
+            })),
+        }
     }
 }
 

@@ -93,10 +93,23 @@ impl Dependencies {
         let handed = Handed::take();
         if handed.resp.is_empty() {
             let tcp = settings.server.bind.iter().cloned();
-            wanted.extend(tcp.map(|a| Box::new(Tcp(a)) as Box<dyn Dependency>));
+            let tls = settings.server.tls_bind.iter().cloned();
+            let tcp = tcp.map(|a| Tcp(a, false)).chain(tls.map(|a| Tcp(a, true)));
+            wanted.extend(tcp.map(|tcp| Box::new(tcp) as Box<dyn Dependency>));
             if let Some(path) = &settings.server.unix_socket {
                 wanted.push(Box::new(Unix(path.clone())));
             }
+        }
+        if handed.resp.iter().any(Socket::is_tls) && settings.tls.identity.is_none() {
+            found.failures.push(Failure {
+                kind: Kind::Dependency,
+                dependency: "certificate".to_owned(),
+                details:
+                    "systemd handed over a socket named tls, and there is no certificate: set \
+                          tls.cert_file and tls.key_file"
+                        .to_owned(),
+                exit: Exit::Config,
+            });
         }
         found.sockets = handed.resp;
         match (handed.admin, &settings.admin.bind) {
@@ -175,18 +188,19 @@ impl Dependency for Data {
     }
 }
 
-struct Tcp(Address);
+/// Where to listen, and whether with TLS.
+struct Tcp(Address, bool);
 
 #[async_trait]
 impl Dependency for Tcp {
     fn name(&self) -> String {
-        format!("RESP address {}", self.0)
+        format!("RESP address {}", Socket::tcp_name(&self.0.to_string(), self.1))
     }
 
     async fn obtain(&self) -> Result<Obtained, (String, Exit)> {
-        let address = self.0.clone();
+        let (address, tls) = (self.0.clone(), self.1);
         off_runtime(move || {
-            Socket::tcp(&address).map(Obtained::Resp).map_err(|why| (why, Exit::System))
+            Socket::tcp(&address, tls).map(Obtained::Resp).map_err(|why| (why, Exit::System))
         })
         .await
     }
@@ -235,7 +249,7 @@ async fn off_runtime<T: Send + 'static>(
     }
 }
 
-/// Sockets that systemd handed over, by their names: `resp` (or none) and `admin`.
+/// Sockets that systemd handed over, by their names: `resp` (or none), `tls` and `admin`.
 #[derive(Debug, Default)]
 struct Handed {
     resp: Vec<Socket>,
@@ -257,7 +271,8 @@ impl Handed {
                 let name = listener
                     .local_addr()
                     .map_or_else(|_| format!("systemd-{i}"), |a: SocketAddr| a.to_string());
-                handed.resp.push(Socket::Tcp { name, listener });
+                let tls = names.get(i) == Some(&"tls");
+                handed.resp.push(Socket::Tcp { name, listener, tls });
             } else if let Ok(Some(listener)) = fds.take_unix_listener(i) {
                 let path = listener
                     .local_addr()

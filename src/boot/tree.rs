@@ -227,6 +227,11 @@ impl Wiring {
         let Ok(listener) = listener.try_clone() else { return front };
         let Ok(taken) = listener.local_addr() else { return front };
         let (view, bound) = (Arc::clone(daemon), self.admin_announce.clone());
+        let config = Arc::clone(&daemon.config);
+        let tls = config.settings().admin.tls.then(|| http::Tls {
+            identity: Arc::new(move || config.settings().tls.identity.clone()),
+            handshakes: Arc::clone(&daemon.handshakes),
+        });
         let make = move || {
             let listen = listener.try_clone().map_or_else(
                 // Out of file descriptors: binding what is bound already fails, also if a
@@ -238,6 +243,7 @@ impl Wiring {
                 listen,
                 view: Arc::clone(&view) as _,
                 limits: http::Limits::default(),
+                tls: tls.clone(),
                 bound: bound.clone(),
             };
             (AdminHttp, args)

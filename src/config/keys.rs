@@ -12,6 +12,7 @@ mod section;
 mod server;
 mod snapshot;
 mod table;
+mod tls;
 mod users;
 mod wal;
 
@@ -85,6 +86,8 @@ pub enum Mapping {
     Hosts,
     /// The port of the first listener. Cannot be set.
     Port,
+    /// The port of the first listener with TLS; 0 without one. Cannot be set.
+    TlsPort,
     /// Classes of keyspace events, shown in Redis' order.
     EventClasses,
     /// `normal <bytes> 0 0 …`. Cannot be set.
@@ -126,8 +129,8 @@ impl Key {
 
 /// All keys, section by section, in the order of the documentation.
 pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
-    let tables: [&'static [Key]; 6] =
-        [server::KEYS, cache::KEYS, wal::KEYS, snapshot::KEYS, redis::KEYS, log::KEYS];
+    let tables: [&'static [Key]; 7] =
+        [server::KEYS, tls::KEYS, cache::KEYS, wal::KEYS, snapshot::KEYS, redis::KEYS, log::KEYS];
     tables.into_iter().flatten().collect()
 });
 

@@ -15,6 +15,8 @@ use super::files::NamedFiles;
 use super::secret::Secret;
 use super::sources::Values;
 use crate::acl::Users;
+use crate::tls::Identity;
+use crate::tls::handshake::Bounds;
 
 /// All settings in effect. Made by [`super::validate::validate`] only.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,8 @@ pub struct Settings {
     pub server: Server,
     /// `[admin]`
     pub admin: Admin,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[data]`
     pub data: Data,
     /// `[cache]`
@@ -56,6 +60,8 @@ pub struct Settings {
 pub struct Server {
     /// Where to listen for RESP over TCP; may be empty if there is a Unix socket.
     pub bind: Vec<Address>,
+    /// Where to listen for RESP over TLS.
+    pub tls_bind: Vec<Address>,
     /// Where to listen for RESP on a Unix socket.
     pub unix_socket: Option<PathBuf>,
     /// How many databases there are.
@@ -120,6 +126,17 @@ pub struct Redis {
 pub struct Admin {
     /// Where it listens, if at all.
     pub bind: Option<Address>,
+    /// With TLS.
+    pub tls: bool,
+}
+
+/// `[tls]`: for clients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tls {
+    /// Certificate, key and CA; there is one if anything listens with TLS.
+    pub identity: Option<Identity>,
+    /// What handshakes may use.
+    pub handshakes: Bounds,
 }
 
 /// `[data]`: the disk.
@@ -289,9 +306,17 @@ impl Settings {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let remote: Vec<String> =
-            self.server.bind.iter().filter(|a| !a.is_loopback()).map(ToString::to_string).collect();
-        if !remote.is_empty() && self.users.is_open() {
+        let remote: Vec<String> = self
+            .server
+            .bind
+            .iter()
+            .chain(&self.server.tls_bind)
+            .filter(|a| !a.is_loopback())
+            .map(ToString::to_string)
+            .collect();
+        let known = self.tls.identity.as_ref().is_some_and(Identity::knows_clients);
+        let only_known = known && self.server.bind.iter().all(Address::is_loopback);
+        if !remote.is_empty() && self.users.is_open() && !only_known {
             let remote = remote.join(", ");
             warnings.push(if self.server.protected_mode {
                 format!(

@@ -1,7 +1,9 @@
 //! From accepted values to [`Settings`]: the rules that look at more than one key. Pure.
 
+mod tls;
 mod users;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use super::machine::Machine;
 use super::secret::Secret;
 use super::settings::{
     Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, LogRecovery, Redis,
-    Server, Settings, Snapshot, Startup, Supervision, Validation, Wal,
+    Server, Settings, Snapshot, Startup, Supervision, Tls, Validation, Wal,
 };
 use super::sources::Values;
 use super::value::Value;
@@ -83,9 +85,10 @@ pub fn validate(
     violations.extend(unread);
     let password = password(&values, files, &mut violations);
     let users = users::users(&values, files, password.as_ref(), &mut violations);
+    let tls = tls::tls(&values, files, &mut violations);
     let auto = running_shards.unwrap_or_else(|| auto_shards(&values, machine, max_memory));
     redis_rules(&values, &mut violations);
-    let mut settings = build(values, auto, max_memory, password);
+    let mut settings = build(values, auto, max_memory, password, tls, files);
     (settings.users, settings.files) = (users, files.clone());
     rules(&settings, &mut violations);
     if violations.is_empty() { Ok(settings) } else { Err(violations) }
@@ -151,19 +154,29 @@ fn rules(s: &Settings, out: &mut Vec<Violation>) {
     let mut broken = |keys: &[&'static str], message: String| {
         out.push(Violation { keys: keys.to_vec(), message });
     };
-    if s.server.bind.is_empty() && s.server.unix_socket.is_none() {
+    let server = &s.server;
+    if server.bind.is_empty() && server.tls_bind.is_empty() && server.unix_socket.is_none() {
         broken(
-            &["server.bind", "server.unix_socket"],
-            "nothing to listen on: server.bind and server.unix_socket are both empty".to_owned(),
+            &["server.bind", "server.tls_bind", "server.unix_socket"],
+            "nothing to listen on: server.bind, server.tls_bind and server.unix_socket are empty"
+                .to_owned(),
+        );
+    }
+    let twice = server.tls_bind.iter().find(|a| a.port() != 0 && server.bind.contains(a));
+    if let Some(address) = twice {
+        broken(
+            &["server.tls_bind", "server.bind"],
+            format!("{address} is taken by server.bind; TLS needs an address of its own"),
         );
     }
     if let Some(admin) = &s.admin.bind
         && admin.port() != 0
-        && s.server.bind.contains(admin)
+        && (server.bind.contains(admin) || server.tls_bind.contains(admin))
     {
+        let by = if server.bind.contains(admin) { "server.bind" } else { "server.tls_bind" };
         broken(
-            &["admin.bind", "server.bind"],
-            format!("{admin} is taken by server.bind; admin HTTP needs its own address"),
+            &["admin.bind", by],
+            format!("{admin} is taken by {by}; admin HTTP needs its own address"),
         );
     }
     if let (Some(default), Some(max)) = (s.cache.default_ttl, s.validation.max_ttl)
@@ -257,6 +270,8 @@ fn build(
     auto_shards: u16,
     max_memory: Option<u64>,
     password: Option<Secret>,
+    tls: Tls,
+    files: &NamedFiles,
 ) -> Settings {
     let v = &values;
     let paranoia = flag(v, "cache.paranoia");
@@ -267,6 +282,10 @@ fn build(
     Settings {
         server: Server {
             bind: match v.get("server.bind") {
+                Some(Value::List(items)) => items.iter().filter_map(|t| t.parse().ok()).collect(),
+                _ => Vec::new(),
+            },
+            tls_bind: match v.get("server.tls_bind") {
                 Some(Value::List(items)) => items.iter().filter_map(|t| t.parse().ok()).collect(),
                 _ => Vec::new(),
             },
@@ -289,7 +308,8 @@ fn build(
             slowlog_max_len: to_usize(int(v, "server.slowlog_max_len")),
             latency_threshold: bounded(v, "server.latency_threshold"),
         },
-        admin: Admin { bind: text(v, "admin.bind").parse().ok() },
+        admin: Admin { bind: text(v, "admin.bind").parse().ok(), tls: flag(v, "admin.tls") },
+        tls,
         data: Data { dir: PathBuf::from(text(v, "data.dir")) },
         cache: Cache {
             shards,
@@ -336,7 +356,7 @@ fn build(
             after_bytes: nonzero(size(v, "snapshot.after_bytes")),
             keep: to_usize(int(v, "snapshot.keep")).max(2),
         },
-        redis: redis(v),
+        redis: redis(v, files),
         log: Log {
             format: match text(v, "log.format") {
                 "json" => LogFormat::Json,
@@ -388,7 +408,16 @@ fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
     }
 }
 
-fn redis(v: &Values) -> Option<Redis> {
+/// Another number for another content of the files that links read.
+fn content(v: &Values, files: &NamedFiles) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for key in ["redis.password_file", "redis.ca_file", "redis.cert_file", "redis.key_file"] {
+        files.get(key, text(v, key)).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
     let url = match v.get("redis.url") {
         Some(Value::Url(url)) if !url.expose().is_empty() => url.expose().to_owned(),
         _ => return None,
@@ -413,6 +442,7 @@ fn redis(v: &Values) -> Option<Redis> {
         password,
         client_name: text(v, "redis.client_name").to_owned(),
         tls: TlsFiles { ca: path(v, "redis.ca_file"), client },
+        content: content(v, files),
         timeout: duration(v, "redis.timeout"),
         connect_timeout: duration(v, "redis.connect_timeout"),
         ping_every: duration(v, "redis.ping_every"),

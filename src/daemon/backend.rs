@@ -22,6 +22,7 @@ use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
+use crate::tier::{Tier, TierFigures};
 
 #[async_trait]
 impl Backend for Daemon {
@@ -98,6 +99,10 @@ impl Backend for Daemon {
     fn log(&self) -> Option<LogStatus> {
         let (fsync, stats) = self.log.status()?;
         Some(LogStatus { fsync, stats })
+    }
+
+    fn tier(&self) -> Option<TierFigures> {
+        self.tier.as_ref().map(Tier::figures)
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

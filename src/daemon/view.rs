@@ -10,6 +10,7 @@ use super::{Daemon, Phase};
 use crate::http::metrics::{self, DaemonFigures};
 use crate::http::{Degraded, TreeView, View};
 use crate::telemetry::Telemetry;
+use crate::tls::Identity;
 
 /// How long one shard may take to report its numbers.
 const SHARD_WITHIN: Duration = Duration::from_millis(500);
@@ -43,9 +44,11 @@ enum Part {
     Cache,
     Server,
     Gate,
+    Tls,
     PubSub,
     Log,
     Snapshots,
+    Tier,
     Tree,
     Daemon,
     Process,
@@ -65,8 +68,10 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Server,
         Part::PubSub,
         Part::Gate,
+        Part::Tls,
         Part::Log,
         Part::Snapshots,
+        Part::Tier,
         Part::Tree,
         Part::Daemon,
         Part::Process,
@@ -86,9 +91,11 @@ impl Source for Reading {
             Part::Cache => "cache",
             Part::Server => "server",
             Part::Gate => "gate",
+            Part::Tls => "tls",
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
+            Part::Tier => "redis",
             Part::Tree => "tree",
             Part::Daemon => "daemon",
             Part::Process => "process",
@@ -101,6 +108,11 @@ impl Source for Reading {
             Part::Cache => metrics::cache(&daemon.shards.stats(SHARD_WITHIN).await),
             Part::Server => metrics::server(&daemon.stats.snapshot()),
             Part::Gate => metrics::gate(&daemon.gate.figures()),
+            Part::Tls => {
+                let settings = daemon.config.settings();
+                let expires = settings.tls.identity.as_ref().map(Identity::expires);
+                metrics::tls(&daemon.handshakes, expires)
+            }
             Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
             Part::Log => daemon
                 .log
@@ -108,6 +120,9 @@ impl Source for Reading {
                 .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
             Part::Snapshots => {
                 daemon.snapshots.current().map_or_else(Sample::new, |s| metrics::snapshots(&s))
+            }
+            Part::Tier => {
+                daemon.tier.as_ref().map_or_else(Sample::new, |t| metrics::tier(&t.figures()))
             }
             Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
                 metrics::tree(&tree.root, &View::degraded(&**daemon))

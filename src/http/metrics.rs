@@ -10,6 +10,7 @@ pub mod process;
 use catalog as m;
 use seawall_actors::cache::ShardStats;
 use seawall_actors::metrics::Sample;
+use seawall_actors::redis::{FailureKind, PoolState};
 use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
 
@@ -18,6 +19,8 @@ use crate::acl::gate::GateFigures;
 use crate::loading::Figures;
 use crate::pubsub::Space;
 use crate::stats::StatsSnapshot;
+use crate::tier::TierFigures;
+use crate::tls::Handshakes;
 
 /// The shards, in their order; `None` for one that does not answer.
 #[must_use]
@@ -41,6 +44,13 @@ pub fn cache(shards: &[Option<ShardStats>]) -> Sample {
         s.count(&m::EVICTIONS, &[&id, "memory"], c.evicted_memory);
         s.count(&m::SWEEPS, &shard, c.sweep_cycles);
         s.number(&m::SWEEP_TIME, &shard, seconds(c.sweep_ns, 1e9));
+        if let Some(near) = &stats.near {
+            s.count(&m::REDIS_FILLS, &shard, near.fills);
+            s.count(&m::REDIS_STALE, &shard, near.stale);
+            s.count(&m::REDIS_INVALIDATED, &shard, near.invalidated);
+            s.count(&m::REDIS_GAPS, &shard, near.gaps);
+            s.count(&m::REDIS_PENDING, &shard, near.pending);
+        }
     }
     s
 }
@@ -109,6 +119,21 @@ pub fn pubsub(figures: &crate::pubsub::Figures) -> Sample {
     s
 }
 
+/// TLS; `expires` is the end of the certificate in use, in Unix seconds.
+#[must_use]
+pub fn tls(handshakes: &Handshakes, expires: Option<u64>) -> Sample {
+    let mut s = Sample::new();
+    for (outcome, n) in handshakes.outcomes() {
+        s.count(&m::HANDSHAKES, &[outcome.name()], n);
+    }
+    let underway = u64::try_from(handshakes.underway()).unwrap_or(u64::MAX);
+    s.count(&m::HANDSHAKES_UNDERWAY, &[], underway);
+    if let Some(expires) = expires {
+        s.count(&m::CERTIFICATE_EXPIRY, &[], expires);
+    }
+    s
+}
+
 /// The write-ahead log; `fsync` is its mode's name.
 #[must_use]
 pub fn log(stats: &wal::Stats, fsync: &str) -> Sample {
@@ -164,6 +189,34 @@ pub fn snapshots(status: &SnapshotStatus) -> Sample {
     s.count(&m::LOG_DELETED, &[], disk.deleted);
     s.flag(&m::LOG_OVER_MAX, &[], disk.pressure.is_some());
     s.flag(&m::LOG_UPKEEP_FAILED, &[], disk.failure.is_some());
+    s
+}
+
+/// The links to the Redis behind.
+#[must_use]
+pub fn tier(figures: &TierFigures) -> Sample {
+    let mut s = Sample::new();
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let TierFigures { stats, .. } = figures;
+    s.flag(&m::REDIS_REACHABLE, &[], matches!(figures.state, PoolState::Up(_)));
+    s.count(&m::REDIS_LINKS, &[], count(stats.links.len()));
+    s.count(&m::REDIS_COMMANDS, &[], stats.commands);
+    s.count(&m::REDIS_RETRIES, &[], stats.retries);
+    for (kind, n) in FailureKind::NAMES.iter().zip(stats.failures) {
+        s.count(&m::REDIS_FAILURES, &[kind], n);
+    }
+    for link in &stats.links {
+        let id = link.id.to_string();
+        let id = [id.as_str()];
+        s.flag(&m::LINK_UP, &id, link.age.is_some());
+        if let Some(age) = link.age {
+            s.number(&m::LINK_AGE, &id, age.as_secs_f64());
+        }
+        s.count(&m::LINK_IN_USE, &id, count(link.in_use));
+        s.count(&m::LINK_WAITS, &id, link.waits);
+        s.number(&m::LINK_WAIT_TIME, &id, link.waited.as_secs_f64());
+        s.count(&m::LINK_RECONNECTS, &id, link.reconnects);
+    }
     s
 }
 

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use seawall_actors::failpoint::{self, Point};
 use seawall_actors::supervise::{Failure, Label, Me, Worker};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -18,6 +19,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::routes::routes;
 use super::view::View;
 use crate::telemetry::Repeats;
+use crate::tls::handshake::Bounds;
+use crate::tls::{self, Handshakes, Identity};
 
 /// What the actor is told.
 #[derive(Debug, Clone, Copy)]
@@ -87,8 +90,25 @@ pub struct Args {
     pub view: Arc<dyn View>,
     /// What clients may use.
     pub limits: Limits,
+    /// With TLS; `None`: without.
+    pub tls: Option<Tls>,
     /// Told where it listens, and `None` when it does not.
     pub bound: watch::Sender<Option<SocketAddr>>,
+}
+
+/// What a listener with TLS needs.
+#[derive(Clone)]
+pub struct Tls {
+    /// Asked at each handshake for the certificate in use; `None`: there is none.
+    pub identity: Arc<dyn Fn() -> Option<Identity> + Send + Sync>,
+    /// What handshakes of all listeners may use, and what came of them.
+    pub handshakes: Arc<Handshakes>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Args {
@@ -103,6 +123,7 @@ pub struct State {
     listen: Option<Listen>,
     app: Router,
     limits: Limits,
+    tls: Option<Tls>,
     bound: watch::Sender<Option<SocketAddr>>,
     stop: watch::Sender<bool>,
     accepting: Option<JoinHandle<()>>,
@@ -131,6 +152,7 @@ impl Worker for AdminHttp {
             listen: Some(args.listen),
             app: routes(args.view),
             limits: args.limits,
+            tls: args.tls,
             bound: args.bound,
             stop: watch::Sender::new(false),
             accepting: None,
@@ -142,13 +164,14 @@ impl Worker for AdminHttp {
         let listener = open(listen).await?;
         let address = listener.local_addr().map_err(|e| Failure::new(e.to_string()))?;
         let (app, limits, stop) = (state.app.clone(), state.limits, state.stop.subscribe());
+        let tls = state.tls.clone();
         let announce = Announce(me.clone());
         state.accepting = Some(tokio::spawn(async move {
             let _announce = announce;
-            accept(listener, app, limits, stop).await;
+            accept(listener, app, limits, tls, stop).await;
         }));
         state.bound.send_replace(Some(address));
-        tracing::info!(%address, "admin HTTP listens");
+        tracing::info!(%address, tls = state.tls.is_some(), "admin HTTP listens");
         Ok(())
     }
 
@@ -208,6 +231,7 @@ async fn accept(
     listener: TcpListener,
     app: Router,
     limits: Limits,
+    tls: Option<Tls>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
@@ -220,7 +244,13 @@ async fn accept(
                 match accepted {
                     Ok((stream, _)) => {
                         failpoint::hit(Point::AdminAccept);
-                        connections.spawn(serve(stream, app.clone(), limits, stopping.clone()));
+                        let (app, stopping) = (app.clone(), stopping.clone());
+                        match tls.clone() {
+                            None => connections.spawn(serve(stream, app, limits, stopping)),
+                            Some(tls) => {
+                                connections.spawn(serve_tls(stream, tls, app, limits, stopping))
+                            }
+                        };
                     }
                     Err(error) => {
                         if complaints.is_news(Instant::now()) {
@@ -245,8 +275,34 @@ async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Serves one connection with TLS. A handshake may take as long as a request's head.
+async fn serve_tls(
+    stream: TcpStream,
+    tls: Tls,
+    app: Router,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Some(identity) = (tls.identity)() else { return };
+    // How many there are is bounded by the connections.
+    let bounds = Bounds { within: limits.head, max: usize::MAX };
+    let accepted = tokio::select! {
+        accepted = tls::accept(&tls.handshakes, identity.config(), stream, bounds) => accepted,
+        () = told(&mut stop) => return,
+    };
+    match accepted {
+        Ok(stream) => serve(stream, app, limits, stop).await,
+        Err(failed) => {
+            tracing::debug!(reason = failed.outcome.name(), %failed, "no TLS connection to admin HTTP");
+        }
+    }
+}
+
 /// Serves one connection. Every wait in it is bounded.
-async fn serve(stream: TcpStream, app: Router, limits: Limits, mut stop: watch::Receiver<bool>) {
+async fn serve<S>(stream: S, app: Router, limits: Limits, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)

@@ -61,7 +61,7 @@ impl Site {
         let on_bound = bound.subscribe();
         let make = move || {
             let (view, bound) = (Arc::clone(&shown), bound.clone());
-            (AdminHttp, Args { listen: listen(), view, limits, bound })
+            (AdminHttp, Args { listen: listen(), view, limits, tls: None, bound })
         };
         let spec = SupervisorSpec::new("root", Strategy::OneForOne).child(ChildSpec::worker(
             "admin",

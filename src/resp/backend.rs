@@ -28,6 +28,7 @@ use crate::loading::Figures;
 use crate::pubsub::PubSub;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
+use crate::tier::TierFigures;
 
 /// The daemon's own life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -147,6 +148,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn ops_per_sec(&self) -> u64;
     /// The log; `None` for a pure cache.
     fn log(&self) -> Option<LogStatus>;
+    /// How the links to Redis stand; `None` without `redis.url`.
+    fn tier(&self) -> Option<TierFigures>;
     /// How the snapshots stand; `None` for a pure cache.
     fn snapshots(&self) -> Option<SnapshotNumbers>;
     /// Begins a snapshot, and waits until it is finished if `to_the_end`.

@@ -379,7 +379,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             Reply::new(self.wire.out(), self.session.proto).error(&text);
         }
         // A client that does not take its last replies loses them with the connection.
-        let _ = self.wire.drain_to(0, Duration::from_secs(1)).await;
+        let _ = self.wire.finish(Duration::from_secs(1)).await;
         closed
     }
 }

@@ -15,6 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use super::clients::{Endpoints, NewClient};
@@ -24,6 +25,7 @@ use super::sockets::{Socket, Sockets};
 use crate::daemon::Daemon;
 use crate::stats::Rejection;
 use crate::telemetry::Repeats;
+use crate::tls::{self, Identity};
 
 /// How often idle clients are looked for.
 const REAP_EVERY: Duration = Duration::from_secs(1);
@@ -152,7 +154,7 @@ impl FrontState {
             }
             let listener = Listener::from_socket(&socket)
                 .map_err(|e| Failure::new(format!("cannot accept on {name}: {e}")))?;
-            info!(address = socket.bound(), "RESP listens");
+            info!(address = socket.bound(), tls = socket.is_tls(), "RESP listens");
             let (daemon, draining) =
                 (Arc::clone(&self.args.daemon), Arc::clone(&self.args.draining));
             let farewells = Arc::clone(&self.farewells);
@@ -221,11 +223,13 @@ impl Drop for Announce {
 
 enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener),
     Unix(UnixListener),
 }
 
 enum Stream {
     Tcp(TcpStream),
+    Tls(TcpStream),
     Unix(UnixStream),
 }
 
@@ -233,10 +237,11 @@ impl Listener {
     /// A listener of its own on the same socket: the socket outlives the front.
     fn from_socket(socket: &Socket) -> io::Result<Self> {
         match socket {
-            Socket::Tcp { listener, .. } => {
+            Socket::Tcp { listener, tls, .. } => {
                 let listener = listener.try_clone()?;
                 listener.set_nonblocking(true)?;
-                Ok(Self::Tcp(TcpListener::from_std(listener)?))
+                let listener = TcpListener::from_std(listener)?;
+                Ok(if *tls { Self::Tls(listener) } else { Self::Tcp(listener) })
             }
             Socket::Unix { listener, .. } => {
                 let listener = listener.try_clone()?;
@@ -248,11 +253,15 @@ impl Listener {
 
     async fn accept(&self) -> io::Result<(Stream, Endpoints, i32)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener) | Self::Tls(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 let local = stream.local_addr()?;
                 let fd = stream.as_raw_fd();
-                Ok((Stream::Tcp(stream), Endpoints::Tcp { peer, local }, fd))
+                let stream = match self {
+                    Self::Tls(_) => Stream::Tls(stream),
+                    _ => Stream::Tcp(stream),
+                };
+                Ok((stream, Endpoints::Tcp { peer, local }, fd))
             }
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -311,7 +320,11 @@ fn admit(
     failpoint::hit(Point::FrontAccept);
     let settings = daemon.config.settings();
     let server = &settings.server;
-    if !protected_mode_admits(server.protected_mode, !settings.users.is_open(), &endpoints) {
+    // A client that has to show a certificate is no stranger.
+    let known = matches!(stream, Stream::Tls(_))
+        && settings.tls.identity.as_ref().is_some_and(Identity::knows_clients);
+    let guarded = known || !settings.users.is_open();
+    if !protected_mode_admits(server.protected_mode, guarded, &endpoints) {
         daemon.stats.rejected(Rejection::ProtectedMode);
         return Err((stream, DENIED.to_owned()));
     }
@@ -334,12 +347,45 @@ fn admit(
                 tune(&stream, keepalive);
                 Connection::new(stream, daemon, session).serve(draining).await;
             }
+            Stream::Tls(stream) => {
+                tune(&stream, keepalive);
+                if let Some(stream) = shake_hands(stream, &daemon, &session, draining.clone()).await
+                {
+                    Connection::new(stream, daemon, session).serve(draining).await;
+                }
+            }
             Stream::Unix(stream) => {
                 Connection::new(stream, daemon, session).serve(draining).await;
             }
         }
     });
     Ok(())
+}
+
+/// Makes a TLS connection of an accepted one, with the certificate that is in use now. `None`: there
+/// is none, and the log has been told as far as it takes such lines.
+async fn shake_hands(
+    stream: TcpStream,
+    daemon: &Daemon,
+    session: &Session,
+    mut draining: watch::Receiver<bool>,
+) -> Option<TlsStream<TcpStream>> {
+    let settings = daemon.config.settings();
+    let (identity, bounds) = (settings.tls.identity.as_ref()?, settings.tls.handshakes);
+    let client = session.client();
+    let accepted = tokio::select! {
+        accepted = tls::accept(&daemon.handshakes, identity.config(), stream, bounds) => accepted,
+        () = client.killed() => return None,
+        _ = draining.wait_for(|draining| *draining) => return None,
+    };
+    accepted
+        .inspect_err(|failed| {
+            if let Some(withheld) = daemon.clients.may_complain(Instant::now()) {
+                let reason = failed.outcome.name();
+                warn!(client = client.id, addr = client.addr, reason, withheld, %failed, "no TLS connection");
+            }
+        })
+        .ok()
 }
 
 fn tune(stream: &TcpStream, keepalive: Option<Duration>) {
@@ -356,6 +402,8 @@ async fn turn_away(stream: Stream, why: &str) {
     let write = async {
         match stream {
             Stream::Tcp(mut stream) => stream.write_all(line.as_bytes()).await,
+            // Before a handshake there is nothing that such a client could read.
+            Stream::Tls(_) => Ok(()),
             Stream::Unix(mut stream) => stream.write_all(line.as_bytes()).await,
         }
     };

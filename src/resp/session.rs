@@ -67,7 +67,7 @@ impl Session {
         let user = Arc::clone(users.default_user());
         let authenticated = users.is_open();
         Self {
-            free: authenticated && user.permissions().is_everything(),
+            free: authenticated && user.may_do_everything(),
             user,
             daemon,
             db: 0,
@@ -114,7 +114,7 @@ impl Session {
     }
 
     fn become_user(&mut self, user: &Arc<User>) {
-        self.free = self.authenticated && user.permissions().is_everything();
+        self.free = self.authenticated && user.may_do_everything();
         self.user = Arc::clone(user);
         self.registration.set_user(user.name());
     }

@@ -21,10 +21,12 @@ const BACKLOG: i32 = 1024;
 pub enum Socket {
     /// TCP.
     Tcp {
-        /// As configured; names the socket.
+        /// As configured; with `tls` it names the socket.
         name: String,
         /// Bound and listening.
         listener: TcpListener,
+        /// Whether clients speak TLS.
+        tls: bool,
     },
     /// A Unix socket; its file goes when the socket does.
     Unix {
@@ -38,11 +40,24 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// The name of a TCP socket that is configured with this address.
+    #[must_use]
+    pub fn tcp_name(address: &str, tls: bool) -> String {
+        // An address may change from one to the other: that is another socket.
+        if tls { format!("{address} with TLS") } else { address.to_owned() }
+    }
+
+    /// Whether clients speak TLS on it.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        matches!(self, Self::Tcp { tls: true, .. })
+    }
+
     /// Its configured address or path.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Tcp { name, .. } => name.clone(),
+            Self::Tcp { name, tls, .. } => Self::tcp_name(name, *tls),
             Self::Unix { path, .. } => path.display().to_string(),
         }
     }
@@ -51,7 +66,7 @@ impl Socket {
     #[must_use]
     pub fn bound(&self) -> String {
         match self {
-            Self::Tcp { name, listener } => {
+            Self::Tcp { name, listener, .. } => {
                 listener.local_addr().map_or_else(|_| name.clone(), |a| a.to_string())
             }
             Self::Unix { path, .. } => path.display().to_string(),
@@ -62,8 +77,8 @@ impl Socket {
     ///
     /// # Errors
     /// Names the address and what the system said.
-    pub fn tcp(address: &Address) -> Result<Self, String> {
-        Ok(Self::Tcp { name: address.to_string(), listener: bind_tcp(address)? })
+    pub fn tcp(address: &Address, tls: bool) -> Result<Self, String> {
+        Ok(Self::Tcp { name: address.to_string(), listener: bind_tcp(address)?, tls })
     }
 
     /// Binds a Unix socket. A file left behind by a daemon that is gone is replaced.
@@ -140,12 +155,14 @@ impl Sockets {
         self.current.borrow().clone()
     }
 
-    /// The port of the first TCP socket, as the system knows it; 0 without one.
+    /// The port of the first TCP socket without TLS, as the system knows it; 0 without one.
     #[must_use]
     pub fn tcp_port(&self) -> u16 {
         let port = |socket: &Arc<Socket>| match &**socket {
-            Socket::Tcp { listener, .. } => listener.local_addr().ok().map(|a| a.port()),
-            Socket::Unix { .. } => None,
+            Socket::Tcp { listener, tls: false, .. } => {
+                listener.local_addr().ok().map(|a| a.port())
+            }
+            Socket::Tcp { .. } | Socket::Unix { .. } => None,
         };
         self.current.borrow().iter().find_map(port).unwrap_or(0)
     }

@@ -129,6 +129,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(())
     }
 
+    /// Writes everything and says that no more will come, waiting at most `patience` for each.
+    ///
+    /// # Errors
+    /// As [`Wire::drain_to`].
+    pub async fn finish(&mut self, patience: Duration) -> io::Result<()> {
+        self.drain_to(0, patience).await?;
+        let shutdown = poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx));
+        tokio::time::timeout(patience, shutdown).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
     /// Appends what can be read right now to the input, without waiting.
     ///
     /// # Errors
@@ -154,12 +164,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        self.written = 0;
-        self.out.clear();
-        if self.out.capacity() > KEEP_OUT {
-            self.out = Vec::new();
+        if self.written > 0 {
+            self.written = 0;
+            self.out.clear();
+            if self.out.capacity() > KEEP_OUT {
+                self.out = Vec::new();
+            }
         }
-        Poll::Ready(Ok(()))
+        // A socket has nothing to flush; TLS may keep what the socket did not take.
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_read_into(

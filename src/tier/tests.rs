@@ -1,4 +1,5 @@
-use super::*;
+use seawall_actors::policy::BreakerOptions;
+
 use crate::config::keys;
 
 #[test]

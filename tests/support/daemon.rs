@@ -92,6 +92,7 @@ impl Setup {
             child: None,
             log: Arc::default(),
             resp: None,
+            tls: None,
             admin: None,
             dir,
             settings,
@@ -118,6 +119,7 @@ pub struct Daemon {
     child: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
     resp: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     dir: Arc<TempDir>,
     settings: BTreeMap<String, String>,
@@ -236,12 +238,18 @@ impl Daemon {
             let text = ready[key].as_str().unwrap_or_default();
             text.split(", ").find_map(|address| address.parse().ok())
         };
-        (self.resp, self.admin) = (address("resp"), address("admin"));
+        (self.resp, self.tls) = (address("resp"), address("resp_tls"));
+        self.admin = address("admin");
     }
 
     /// Where RESP listens.
     pub fn resp(&self) -> SocketAddr {
         self.resp.expect("a RESP address")
+    }
+
+    /// Where RESP listens with TLS.
+    pub fn tls(&self) -> SocketAddr {
+        self.tls.expect("an address with TLS")
     }
 
     /// Where admin HTTP listens.

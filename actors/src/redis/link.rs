@@ -137,10 +137,16 @@ impl LinkState {
             return Ok(());
         }
         let settings = self.slot.settings();
-        let connection = dial(&settings).await.map_err(|f| Failure::new(f.text))?;
+        let connection = dial(&settings).await.map_err(|f| self.failed(f.text))?;
         self.take(connection, &settings);
         me.send_after(settings.ping_every, LinkMsg::Tick);
         Ok(())
+    }
+
+    /// The end of this life.
+    fn failed(&self, why: String) -> Failure {
+        self.slot.ailing(&why);
+        Failure::new(why)
     }
 
     fn take(&mut self, connection: Connection, settings: &Arc<LinkSettings>) {
@@ -163,7 +169,7 @@ impl LinkState {
         }
         let Some((connection, heard)) = self.slot.connection() else { return Ok(()) };
         if heard == self.heard {
-            ping(connection, settings.timeout).await.map_err(|f| Failure::new(f.text))?;
+            ping(connection, settings.timeout).await.map_err(|f| self.failed(f.text))?;
         }
         self.heard = heard;
         Ok(())

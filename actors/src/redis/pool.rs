@@ -16,7 +16,7 @@ use super::failure::{Executed, Failure, FailureKind};
 use super::link::{LinkArgs, LinkMsg};
 use super::retry::{self, Budget, Next};
 use super::settings::LinkSettings;
-use crate::supervise::Handle;
+use crate::supervise::{Changes, Handle};
 
 pub(super) use slot::Slot;
 use slot::{Lease, Shared};
@@ -106,6 +106,35 @@ pub enum PoolState {
     },
 }
 
+/// Tells when a pool may have come to stand otherwise.
+#[derive(Debug)]
+pub struct PoolChanges {
+    live: watch::Receiver<usize>,
+    trouble: watch::Receiver<Option<Arc<str>>>,
+    lead: Option<Changes<LinkMsg>>,
+}
+
+impl PoolChanges {
+    /// Resolves at the next change: a link came up or went down, one has failed, or the breaker
+    /// let go. Never, once the pool is gone. Safe to cancel.
+    pub async fn next(&mut self) {
+        let lead = async {
+            match &mut self.lead {
+                Some(lead) => lead.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let gone = tokio::select! {
+            changed = self.live.changed() => changed.is_err(),
+            changed = self.trouble.changed() => changed.is_err(),
+            () = lead => false,
+        };
+        if gone {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// A link's name among its siblings in the tree.
 fn name(id: usize) -> String {
     format!("redis-link-{id}")
@@ -119,6 +148,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
+            trouble: watch::Sender::new(None),
         });
         let inner = Inner { shared, slots: RwLock::default(), budget, counts: Counts::default() };
         Self { inner: Arc::new(inner) }
@@ -142,6 +172,12 @@ impl Pool {
             return None;
         }
         slots.pop().map(|slot| name(slot.id))
+    }
+
+    /// How many links there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The settings in force.
@@ -178,6 +214,23 @@ impl Pool {
     #[must_use]
     pub fn live(&self) -> watch::Receiver<usize> {
         self.inner.shared.live.subscribe()
+    }
+
+    /// What the last connection that failed died of, or why it did not come to be.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.inner.shared.trouble.borrow().clone()
+    }
+
+    /// Follows how the pool stands, from now on. It has a lead by then.
+    #[must_use]
+    pub fn changes(&self) -> PoolChanges {
+        let shared = &self.inner.shared;
+        PoolChanges {
+            live: shared.live.subscribe(),
+            trouble: shared.trouble.subscribe(),
+            lead: self.lead().map(|lead| lead.handle.changes()),
+        }
     }
 
     /// Sends one command, again if that helps and may be. An error reply that is an answer comes

@@ -24,6 +24,9 @@ pub struct LinkSettings {
     pub client_name: String,
     /// Certificates for `rediss://`, read at each connect.
     pub tls: TlsFiles,
+    /// Another number for another content of those files, or of the password's: connections that
+    /// were made with the old one are replaced.
+    pub content: u64,
     /// How long a command may take in all, with its retries.
     pub timeout: Duration,
     /// How long connecting may take, up to the answer to the first PING.
@@ -43,7 +46,7 @@ pub struct LinkSettings {
 pub enum Password {
     /// Written down.
     Text(String),
-    /// In a file, read at each connect: a rotated password needs no reload.
+    /// In a file, read at each connect.
     File(PathBuf),
 }
 
@@ -145,6 +148,7 @@ mod tests {
             password: None,
             client_name: "seawall".to_owned(),
             tls: TlsFiles::default(),
+            content: 0,
             timeout: Duration::from_millis(300),
             connect_timeout: Duration::from_millis(300),
             ping_every: Duration::from_secs(1),

@@ -15,7 +15,7 @@ use crate::supervise::CallError;
 use crate::wal::{Base, Intake, SnapshotWriter, Written};
 
 /// How often a snapshot is begun anew, and the pause before: a SWAPDB or a rollback has spoiled it,
-/// or a shard was being rebuilt.
+/// a shard was being rebuilt, or the log has begun anew and wants one that stands for all before.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a shard may take to answer; it may be lent to a coordinator, or restarting.
@@ -37,6 +37,8 @@ pub(super) enum TakeError {
     File(#[from] io::Error),
     #[error(transparent)]
     Log(#[from] JournalError),
+    #[error("the log's files were removed while it was taken")]
+    LogBegunAnew,
     #[error("{why} (begun {TRIES} times)")]
     TooOften { why: Box<TakeError> },
 }
@@ -47,6 +49,8 @@ impl TakeError {
         matches!(
             self,
             Self::Silent { .. }
+                // Until the next one has succeeded nothing is taken: that is no time for a pause.
+                | Self::LogBegunAnew
                 | Self::Shard { why: NotExported::Loading | NotExported::Ended(WalkEnded), .. }
         )
     }
@@ -101,7 +105,8 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
     match finished {
         (Some(writer), Ok(())) => {
             let intake = args.intake.clone();
-            blocking(&aside, move || publish(writer, &intake, base)).await
+            let published = blocking(&aside, move || publish(writer, &intake, base)).await?;
+            published.ok_or(TakeError::LogBegunAnew)
         }
         (Some(writer), Err(why)) => {
             blocking(&aside, move || {
@@ -116,20 +121,20 @@ async fn attempt<J: Job>(args: &SnapshotArgs<J>) -> Result<Written, TakeError> {
 }
 
 /// Gives the snapshot its name. If the log has begun anew, it stands for what was before; `base` was
-/// wanted when the snapshot was begun. Blocks.
+/// wanted when the snapshot was begun. `None` if something else is wanted by now. Blocks.
 fn publish<J: Job>(
     writer: SnapshotWriter,
     intake: &Intake<Parked<J>>,
     base: Option<Base>,
-) -> io::Result<Written> {
+) -> io::Result<Option<Written>> {
     if intake.base_wanted() != base {
         writer.discard();
-        return Err(io::Error::other("the log's files were removed while it was taken"));
+        return Ok(None);
     }
-    let Some(base) = base else { return writer.publish() };
+    let Some(base) = base else { return writer.publish().map(Some) };
     let written = writer.publish_as(base)?;
     intake.based(base);
-    Ok(written)
+    Ok(Some(written))
 }
 
 /// Pulls every shard's pieces and writes them. The writer comes back unless its thread died.

@@ -293,8 +293,10 @@ impl Filesystem for FaultyFs {
         Ok(FaultyFile(self.clone(), id))
     }
 
-    fn is_at(&self, file: &FaultyFile, path: &Path) -> io::Result<bool> {
-        Ok(self.disk().names.get(path) == Some(&file.1))
+    fn is_at(&self, file: &FaultyFile, path: &Path, len: u64) -> io::Result<bool> {
+        let disk = self.disk();
+        let id = disk.names.get(path);
+        Ok(id == Some(&file.1) && disk.files[file.1].now.len() as u64 >= len)
     }
 
     fn can_change(&self, _dir: &Path) -> io::Result<()> {

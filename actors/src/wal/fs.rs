@@ -74,11 +74,11 @@ pub trait Filesystem: Clone + Send + Sync + 'static {
     /// Whatever the system reports.
     fn open(&self, path: &Path, write: bool) -> io::Result<Self::File>;
 
-    /// Whether `path` names this very file.
+    /// Whether `path` names this very file, and it still has `len` bytes at least.
     ///
     /// # Errors
     /// Whatever the system reports, but for a name that is not there.
-    fn is_at(&self, file: &Self::File, path: &Path) -> io::Result<bool>;
+    fn is_at(&self, file: &Self::File, path: &Path, len: u64) -> io::Result<bool>;
 
     /// Whether files could be made and removed in `dir` now.
     ///
@@ -186,6 +186,11 @@ impl LogFile for OsFile {
     }
 }
 
+/// Whether there is no such file: neither it, nor a directory that it could be in.
+pub(super) fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 impl Filesystem for OsFs {
     type File = OsFile;
 
@@ -214,13 +219,13 @@ impl Filesystem for OsFs {
         OpenOptions::new().read(true).write(write).open(path).map(OsFile::from)
     }
 
-    fn is_at(&self, file: &OsFile, path: &Path) -> io::Result<bool> {
+    fn is_at(&self, file: &OsFile, path: &Path, len: u64) -> io::Result<bool> {
         let (open, named) = match std::fs::metadata(path) {
             Ok(named) => (file.file.metadata()?, named),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if is_missing(&error) => return Ok(false),
             Err(error) => return Err(error),
         };
-        Ok((open.dev(), open.ino()) == (named.dev(), named.ino()))
+        Ok((open.dev(), open.ino()) == (named.dev(), named.ino()) && named.len() >= len)
     }
 
     fn can_change(&self, dir: &Path) -> io::Result<()> {

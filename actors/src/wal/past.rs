@@ -249,7 +249,8 @@ fn later_end(snapshots: &Snapshots, lsn: Lsn, floor: Lsn) -> Option<Lsn> {
     whole.next().map(|loaded| loaded.end)
 }
 
-/// The last LSN that was logged by `time`.
+/// The last LSN that was logged by `time`. A clock may be set back, also within a segment, and frames
+/// that were written again are older than theirs: so the first later one is not the end of it.
 fn lsn_at(
     data: &Path,
     starts: &[(Lsn, UnixMs)],
@@ -265,10 +266,9 @@ fn lsn_at(
     };
     let mut last = first.saturating_sub(1);
     read_range(data, last, settled, |origin, _| {
-        if origin.wall_ms > time {
-            return ControlFlow::Break(());
+        if origin.wall_ms <= time {
+            last = origin.lsn;
         }
-        last = origin.lsn;
         ControlFlow::Continue(())
     })?;
     Ok(last)

@@ -61,7 +61,7 @@ impl Plan {
         if found.findings.is_empty() || found.findings.iter().any(foreign) {
             return None;
         }
-        let cut = Self::cut_behind(found, 0, found.intact_lsn);
+        let cut = Self::cut_behind(found, |_| true, found.intact_lsn);
         let keeps = cut.keeps;
         let passing = bases.iter().filter_map(|base| Self::pass_to(found, *base));
         let best = passing.max_by_key(|plan| (plan.keeps, Reverse(plan.passed.len())));
@@ -78,12 +78,11 @@ impl Plan {
         Some(cut)
     }
 
-    /// Takes out everything from the first damage on that lies in the segment at `from` or behind;
-    /// up to `keeps` nothing does.
-    fn cut_behind(found: &Inspection, from: usize, keeps: Lsn) -> Self {
-        let place = places(found).find(|(at, _)| *at >= from);
+    /// Takes out everything from the first damage on that `counts`; up to `keeps` there is none.
+    fn cut_behind(found: &Inspection, counts: impl Fn(&Place<'_>) -> bool, keeps: Lsn) -> Self {
+        let place = places(found).find(counts);
         let (mut cut, mut stay) = (None, found.segments.len());
-        if let Some((at, Finding { offset, .. })) = place {
+        if let Some(Place { at, finding: Finding { offset, .. }, .. }) = place {
             // Without an intact header nothing of a segment can stay.
             let whole = *offset < HEADER_LEN as u64;
             stay = if whole { at } else { at + 1 };
@@ -105,11 +104,12 @@ impl Plan {
         }
         let due = base.begin.saturating_add(1);
         let last = found.segments.iter().rposition(|segment| segment.first_lsn <= due)?;
-        let first = places(found).map(|(at, _)| at + 1).filter(|at| *at <= last).max()?;
-        let end = places(found).find(|(at, _)| *at >= first);
-        let keeps = end.map_or(found.last_lsn, |(_, flaw)| flaw.first_lsn.saturating_sub(1));
+        let first = places(found).map(|place| place.behind).filter(|at| *at <= last).max()?;
+        let stays = |place: &Place<'_>| place.behind > first;
+        let end = places(found).find(stays);
+        let keeps = end.map_or(found.last_lsn, |end| end.finding.first_lsn.saturating_sub(1));
         let passed = found.segments[..first].iter().map(|segment| segment.path.clone()).collect();
-        let cut = Self::cut_behind(found, first, keeps);
+        let cut = Self::cut_behind(found, stays, keeps);
         (keeps >= base.end && !cut.moved.contains(&found.segments[first].path)).then_some(Self {
             passed,
             base: Some(base),
@@ -227,7 +227,7 @@ impl Plan {
         let fits = |manifest: &Manifest| manifest.log == header.log;
         let fresh = || Manifest::new(header.log, Floor::at(&header));
         let mut manifest = before.filter(fits).unwrap_or_else(fresh);
-        if !self.passed.is_empty() {
+        if self.base.is_some() {
             manifest.floor = Floor::at(&header);
         }
         manifest.newest = *newest;
@@ -238,11 +238,22 @@ impl Plan {
     }
 }
 
-/// The findings that are about a segment, in the order of the log, with the segment's index. The
-/// others are about the manifest, which is written anew whatever is wrong.
-fn places(found: &Inspection) -> impl Iterator<Item = (usize, &Finding)> {
+/// Where a finding lies.
+struct Place<'a> {
+    finding: &'a Finding,
+    /// The index of the segment that it is about.
+    at: usize,
+    /// The index of the first segment behind it.
+    behind: usize,
+}
+
+/// The findings that are about a segment, in the order of the log. The others are about the manifest,
+/// which is written anew whatever is wrong.
+fn places(found: &Inspection) -> impl Iterator<Item = Place<'_>> {
     found.findings.iter().filter_map(|finding| {
         let at = found.segments.iter().position(|segment| segment.path == finding.path)?;
-        Some((at, finding))
+        // What is missing before a segment is noted with it, and is no damage of its own.
+        let before = finding.last_lsn.is_some_and(|last| last < found.segments[at].first_lsn);
+        Some(Place { finding, at, behind: if before { at } else { at + 1 } })
     })
 }

@@ -80,6 +80,9 @@ fn to_redis(mapping: Mapping, name: &str, value: &Value, settings: &Settings) ->
             let hosts: Vec<&str> = settings.server.bind.iter().map(|a| a.host()).collect();
             hosts.join(" ")
         }
+        (Mapping::TlsPort, _) => {
+            settings.server.tls_bind.first().map_or(0, |a| a.port()).to_string()
+        }
         (Mapping::Port, _) => settings.server.bind.first().map_or(0, |a| a.port()).to_string(),
         (Mapping::Same, Value::Secret(_)) => {
             settings.server.password.as_ref().map_or("", |p| p.expose()).to_owned()
@@ -114,7 +117,7 @@ pub(super) fn from_redis(mapping: Mapping, text: &str) -> Result<String, String>
             None => Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()),
         },
         Mapping::LogLevel => word(&LEVELS, text),
-        Mapping::Hosts | Mapping::Port | Mapping::OutputLimits => {
+        Mapping::Hosts | Mapping::Port | Mapping::TlsPort | Mapping::OutputLimits => {
             Err("can't set immutable config".to_owned())
         }
     }

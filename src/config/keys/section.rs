@@ -13,6 +13,7 @@ pub struct Section {
 pub static SECTIONS: &[Section] = &[
     Section { name: "server", doc: "Clients: where they connect, and what each may use." },
     Section { name: "admin", doc: "The admin HTTP listener: metrics and health." },
+    Section { name: "tls", doc: "Certificates, for server.tls_bind and admin.tls." },
     Section { name: "data", doc: "Where everything that survives a restart is kept." },
     Section { name: "cache", doc: "The entries in memory." },
     Section { name: "validation", doc: "What a key and a value may be." },

@@ -22,6 +22,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "Where Redis clients connect. Port 0 takes any free port; [] serves the Unix socket alone.",
     },
     Key {
+        path: "server.tls_bind",
+        kind: Kind::Addresses,
+        default: "[]",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName { name: "tls-port", mapping: Mapping::TlsPort }],
+        doc: "Where Redis clients connect with TLS; needs tls.cert_file. With bind = [] they connect with it or not at all.",
+    },
+    Key {
         path: "server.unix_socket",
         kind: Kind::Path { empty: true },
         default: r#""""#,
@@ -195,6 +204,15 @@ pub(super) static KEYS: &[Key] = &[
         protected: true,
         redis: &[],
         doc: "Where admin HTTP listens; empty for not at all.",
+    },
+    Key {
+        path: "admin.tls",
+        kind: Kind::Bool,
+        default: "false",
+        apply: Apply::NeedsRestart,
+        protected: true,
+        redis: &[],
+        doc: "Serve admin HTTP with TLS, with the certificates of [tls].",
     },
     Key {
         path: "data.dir",

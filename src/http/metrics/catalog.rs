@@ -82,6 +82,12 @@ catalog! {
             "Data written to clients";
         LOGINS = "seawall_logins", Counter, None, ["outcome"],
             "Logins: accepted, refused (name or password are wrong, or the user is off), throttled (not looked at: too many were refused from this address)";
+        HANDSHAKES = "seawall_tls_handshakes", Counter, None, ["outcome"],
+            "TLS handshakes of RESP and admin HTTP: done, certificate (the client's is missing or wrong), refused (by the client), protocol, closed (by the client), timeout, busy (tls.max_handshakes)";
+        HANDSHAKES_UNDERWAY = "seawall_tls_handshakes_underway", Gauge, None, [],
+            "TLS handshakes under way";
+        CERTIFICATE_EXPIRY = "seawall_tls_certificate_expiry", Gauge, Seconds, [],
+            "When the certificate in use ends, as Unix time; absent without one";
         DENIED = "seawall_commands_denied", Counter, None, ["reason"],
             "Commands that their user may not run: for the command itself, a key or a channel";
         PROTOCOL_ERRORS = "seawall_protocol_errors", Counter, None, [],
@@ -178,6 +184,40 @@ catalog! {
             "1 while the log is larger than wal.max_size and retention gives way";
         LOG_UPKEEP_FAILED = "seawall_log_upkeep_failed", Gauge, None, [],
             "1 while old log and snapshots cannot be deleted";
+    }
+    "Redis behind": {
+        REDIS_REACHABLE = "seawall_redis_reachable", Gauge, None, [],
+            "1 while at least one link to Redis is up; no metric of this section exists without redis.url";
+        REDIS_LINKS = "seawall_redis_links", Gauge, None, [],
+            "Links that there are to be: redis.links";
+        LINK_UP = "seawall_redis_link_up", Gauge, None, ["link"],
+            "1 if the link has a connection";
+        LINK_AGE = "seawall_redis_link_age", Gauge, Seconds, ["link"],
+            "Age of the link's connection; absent while it has none";
+        LINK_IN_USE = "seawall_redis_link_in_use", Gauge, None, ["link"],
+            "Commands and pipelines under way on the link";
+        LINK_WAITS = "seawall_redis_link_waits", Counter, None, ["link"],
+            "Commands that had to wait for room on the link: redis.in_flight were under way";
+        LINK_WAIT_TIME = "seawall_redis_link_wait", Counter, Seconds, ["link"],
+            "Time that they waited";
+        LINK_RECONNECTS = "seawall_redis_link_reconnects", Counter, None, ["link"],
+            "Connections made after the link's first, those that replaced an old one included";
+        REDIS_COMMANDS = "seawall_redis_commands", Counter, None, [],
+            "Commands and pipelines for Redis";
+        REDIS_RETRIES = "seawall_redis_retries", Counter, None, [],
+            "Tries beyond the first of a command; redis.retry_share bounds them";
+        REDIS_FAILURES = "seawall_redis_failures", Counter, None, ["kind"],
+            "Tries that failed, by what happened: breaker_open, no_link, crowded, broken, deadline, garbage, loading, readonly, masterdown, moved, resharding, busy, auth, max_clients";
+        REDIS_FILLS = "seawall_redis_fills", Counter, None, ["shard"],
+            "Values taken over from Redis into memory";
+        REDIS_STALE = "seawall_redis_stale_served", Counter, None, ["shard"],
+            "Reads answered with what nobody could confirm, because Redis did not answer";
+        REDIS_INVALIDATED = "seawall_redis_invalidated", Counter, None, ["shard"],
+            "Entries removed because somebody else changed them in Redis";
+        REDIS_GAPS = "seawall_redis_gaps", Counter, None, ["shard"],
+            "Times that invalidations may have been missed: what is in memory is asked for again before it is believed";
+        REDIS_PENDING = "seawall_redis_pending_writes", Gauge, None, ["shard"],
+            "Writes to keys that Redis has not acknowledged";
     }
     "Supervision": {
         ACTOR_UP = "seawall_actor_up", Gauge, None, ["path"],

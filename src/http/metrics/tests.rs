@@ -3,10 +3,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_actors::cache::store::StoreStats;
+use seawall_actors::cache::store::{NearStats, StoreStats};
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
+use seawall_actors::redis::{LinkStats, PoolStats};
 use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
 use tokio::time::Instant;
@@ -19,12 +20,34 @@ fn node(path: &str, state: &'static str) -> Node {
     Node { path: path.into(), id: path.into(), state, mailbox: Some(3), ..Node::default() }
 }
 
+/// Two links, one of them down.
+fn links() -> TierFigures {
+    let up = LinkStats {
+        id: 0,
+        age: Some(Duration::from_millis(2_500)),
+        in_use: 3,
+        waits: 4,
+        waited: Duration::from_millis(250),
+        reconnects: 1,
+    };
+    let mut failures = [0; FailureKind::NAMES.len()];
+    failures[FailureKind::Loading.index()] = 7;
+    let down = LinkStats { id: 1, age: None, ..up.clone() };
+    TierFigures {
+        at: "10.0.0.7:6379".into(),
+        state: PoolState::Up(1),
+        trouble: None,
+        stats: PoolStats { commands: 9, retries: 2, failures, links: vec![up, down] },
+    }
+}
+
 /// Every part of the daemon, with something to say.
 async fn samples() -> Vec<(&'static str, Sample)> {
     let shard = ShardStats {
         entries: 5,
         bytes: 700,
         counters: StoreStats { hits: 9, sweep_ns: 1_500_000_000, ..StoreStats::default() },
+        near: Some(NearStats { fills: 6, ..NearStats::default() }),
         ..ShardStats::default()
     };
     let stats = Stats::new();
@@ -63,12 +86,14 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         load,
     };
     vec![
+        ("tls", tls(&Handshakes::default(), Some(2_000_000_000))),
         ("gate", gate(&GateFigures::default())),
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
         ("pubsub", pubsub(&crate::pubsub::Figures::default())),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
+        ("redis", tier(&links())),
         ("tree", tree(&root, &[unreachable])),
         ("daemon", daemon(figures)),
         ("process", process::read(1_700_000_000_000).await),
@@ -142,6 +167,12 @@ async fn the_exposition_is_well_formed() {
         "seawall_command_failures_total{command=\"get\"} 1",
         "seawall_log_info{fsync=\"everysec\"} 1",
         "seawall_log_writable 0",
+        "seawall_redis_reachable 1",
+        "seawall_redis_link_up{link=\"1\"} 0",
+        "seawall_redis_link_age_seconds{link=\"0\"} 2.5",
+        "seawall_redis_link_wait_seconds_total{link=\"0\"} 0.25",
+        "seawall_redis_failures_total{kind=\"loading\"} 7",
+        "seawall_redis_fills_total{shard=\"0\"} 6",
         "seawall_breaker_state{path=\"links/\\\"odd\\\"\\\\\\n\",state=\"half-open\"} 1",
         "seawall_actor_up{path=\"root\"} 1",
         "seawall_metrics_source_stale{source=\"cache\"} 0",

@@ -137,6 +137,21 @@ fn a_time_is_what_had_been_logged_by_then() {
 }
 
 #[test]
+fn a_time_that_came_twice_is_the_second_one() {
+    let dir = tempfile::tempdir().unwrap();
+    // The clock is set forward, and back again.
+    for (ago, value) in [(60_000, b"1"), (10_000, b"2"), (50_000, b"3"), (40_000, b"4")] {
+        log(dir.path(), NOW - ago, &[set(b"k", value, None)]);
+    }
+    let value = |ago| restored(dir.path(), Some(Moment::Time(NOW - ago))).into_values().next();
+    let held = |value: &[u8]| Some((value.to_vec(), None));
+    assert_eq!(value(55_000), held(b"1"));
+    assert_eq!(value(50_000), held(b"3"));
+    assert_eq!(value(20_000), held(b"4"));
+    assert_eq!(value(0), held(b"4"));
+}
+
+#[test]
 fn what_has_expired_since_is_not_resurrected() {
     let dir = tempfile::tempdir().unwrap();
     let keys = [set(b"gone", b"1", Some(NOW)), set(b"there", b"2", Some(NOW + 1))];

@@ -27,6 +27,7 @@ use crate::resp::session::Session;
 use crate::resp::table::{Run, find};
 use crate::slow::Slow;
 use crate::stats::{Stats, StatsSnapshot};
+use crate::tier::TierFigures;
 
 /// Where the fake clock stands at first.
 pub const NOW: UnixMs = 1_700_000_000_000;
@@ -43,6 +44,7 @@ pub struct FakeBackend {
     pub shards: Vec<Option<ShardStats>>,
     pub stats: Stats,
     pub log: Option<LogStatus>,
+    pub tier: Option<TierFigures>,
     pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
     /// What was asked for, in words.
@@ -78,6 +80,7 @@ impl FakeBackend {
             shards: vec![Some(ShardStats::default())],
             stats: Stats::new(),
             log: None,
+            tier: None,
             snapshots: None,
             degraded: Vec::new(),
             asked: Mutex::default(),
@@ -179,6 +182,10 @@ impl Backend for FakeBackend {
 
     fn ops_per_sec(&self) -> u64 {
         13
+    }
+
+    fn tier(&self) -> Option<TierFigures> {
+        self.tier.clone()
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

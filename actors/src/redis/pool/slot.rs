@@ -22,6 +22,8 @@ pub(in super::super) struct Shared {
     pub settings: watch::Sender<Arc<LinkSettings>>,
     /// How many slots have a connection.
     pub live: watch::Sender<usize>,
+    /// What the last connection that failed died of.
+    pub trouble: watch::Sender<Option<Arc<str>>>,
 }
 
 /// See the module.
@@ -141,6 +143,11 @@ impl Slot {
         }
     }
 
+    /// Notes what a connection died of, or why none came to be.
+    pub fn ailing(&self, why: &str) {
+        self.shared.trouble.send_replace(Some(why.into()));
+    }
+
     /// Takes connection number `epoch` out of service, and tells the actor why.
     fn broken(&self, epoch: u64, why: String) {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
@@ -149,6 +156,7 @@ impl Slot {
         }
         *live = None;
         drop(live);
+        self.ailing(&why);
         self.shared.live.send_modify(|n| *n = n.saturating_sub(1));
         // An actor that is down has no connection to lose.
         let _ = self.handle.cast(LinkMsg::Broken { epoch, why });

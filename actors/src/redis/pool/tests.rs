@@ -129,6 +129,7 @@ fn settings(url: &str) -> LinkSettings {
         password: None,
         client_name: "test".to_owned(),
         tls: TlsFiles::default(),
+        content: 0,
         timeout: 200 * MS,
         connect_timeout: 200 * MS,
         ping_every: 50 * MS,

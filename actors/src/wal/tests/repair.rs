@@ -180,6 +180,35 @@ fn what_a_snapshot_stands_for_is_no_reason_to_lose_what_comes_behind() {
     }
 }
 
+/// The segment behind the gap left too, and with it the snapshots that only its records reach.
+#[test]
+fn a_segment_that_is_missing_costs_nothing_that_a_snapshot_stands_for() {
+    for gap in 0..3 {
+        let (sound, names) = several();
+        let behind = inspected(&sound).0.segments[gap + 1].first_lsn;
+        // Its log begins with the segment behind the gap, and not with a later one.
+        take(&sound, behind - 1);
+        sound.remove(&names[gap]).unwrap();
+        let plan = planned(&sound).unwrap();
+        assert_eq!((plan.keeps, plan.empties, plan.moved.len()), (200, false, 0), "{gap}");
+        assert_eq!(plan.passed, names[..gap], "{gap}");
+        for calls in 1..120 {
+            let fs = sound.after_crash(None);
+            fs.kill_after(calls);
+            let done = plan.carry_out_on(&fs, Path::new(DATA), &Clock::manual(8)).is_ok();
+            let fs = fs.after_crash(None);
+            if let Some(plan) = planned(&fs) {
+                plan.carry_out_on(&fs, Path::new(DATA), &Clock::manual(9)).unwrap();
+            }
+            assert_eq!(start(&fs), (Some(behind - 1), 200), "{gap}, dead after {calls} calls");
+            if done {
+                break;
+            }
+            assert!(calls < 119, "{gap}: more steps than are tried");
+        }
+    }
+}
+
 #[test]
 fn damage_before_and_behind_a_snapshot_costs_what_is_behind_the_second() {
     let (fs, names) = several();

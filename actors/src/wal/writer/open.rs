@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::packed::Packer;
 use crate::journal::{Lsn, Release};
-use crate::wal::fs::{Filesystem, LogFile};
+use crate::wal::fs::{Filesystem, LogFile, is_missing};
 use crate::wal::intake::Intake;
 use crate::wal::manifest::Floor;
 use crate::wal::pending::Pending;
@@ -160,7 +160,7 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
 /// The last segment, unless it comes before the one that is known to be there.
 fn last<F: Filesystem>(fs: &F, dir: &Path, known: u64) -> io::Result<Option<PathBuf>> {
     let segments = match segment::list(fs, dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if is_missing(&error) => Vec::new(),
         listed => listed?,
     };
     let last = segments.into_iter().next_back();

@@ -1,7 +1,7 @@
 //! Whether the segment is still where the next start will look for it.
 //!
-//! A file that loses its name goes on taking writes, and is gone with the daemon: to acknowledge
-//! them would be a lie. So the writer looks around every [`LOOK_EVERY`], with or without work, and
+//! A file that loses its name goes on taking writes, and is gone with the daemon; one that somebody
+//! cuts has a hole. To acknowledge them would be a lie. So the writer looks around every [`LOOK_EVERY`], with or without work, and
 //! before it begins a segment. If the file is not back under its name at the next try, the log
 //! begins anew. An offline tool has nothing in memory to begin from: it waits for the file.
 
@@ -64,12 +64,12 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
     pub(super) fn look(&mut self, now: Instant) -> Result<(), Trouble> {
         self.place.next = now + LOOK_EVERY;
         let was_gone = self.place.gone;
-        let found = self.fs.is_at(&self.file, &self.path);
+        let found = self.fs.is_at(&self.file, &self.path, self.len);
         self.place.gone = matches!(found, Ok(false));
         if self.place.gone {
             self.intake.ground().lose();
             let missing =
-                io::Error::new(io::ErrorKind::NotFound, "its file was removed or replaced");
+                io::Error::new(io::ErrorKind::NotFound, "its file was removed, replaced or cut");
             return Err(trouble("find the log in its directory")(missing));
         }
         if was_gone {

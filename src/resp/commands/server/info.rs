@@ -1,6 +1,7 @@
 //! INFO: sections of `name:value` lines, under Redis' names where Redis has one.
 
 mod process;
+mod redis;
 mod report;
 mod seawall;
 mod sections;
@@ -33,6 +34,7 @@ const SECTIONS: &[(&str, &str, Write, bool)] = &[
     ("cluster", "Cluster", sections::cluster, true),
     ("keyspace", "Keyspace", sections::keyspace, true),
     ("familystats", "Familystats", sections::familystats, false),
+    ("redis", "Redis", redis::redis, true),
     ("seawall", "Seawall", seawall::seawall, true),
 ];
 
@@ -70,6 +72,11 @@ fn write(report: &Report, args: &Args<'_>) -> String {
         }
     }
     text
+}
+
+/// A reason may come from an error with several lines; INFO has one line for each field.
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::acl::gate::GateFigures;
 use crate::config::Settings;
 use crate::resp::backend::{Backend, LifeNumbers, LogStatus, SnapshotNumbers};
 use crate::stats::StatsSnapshot;
+use crate::tier::TierFigures;
 use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::clock::UnixMs;
 
@@ -37,6 +38,7 @@ pub(super) struct Report {
     pub gate: GateFigures,
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
+    pub tier: Option<TierFigures>,
     /// Of a pure cache: as if none had ever been taken.
     pub snapshots: SnapshotNumbers,
     pub degraded: Vec<String>,
@@ -75,6 +77,7 @@ impl Report {
             gate: daemon.gate().figures(),
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
+            tier: daemon.tier(),
             snapshots: daemon.snapshots().unwrap_or_default(),
             degraded: daemon.degraded(),
             process: Process::read(),

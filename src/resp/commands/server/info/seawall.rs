@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::one_line;
 use super::report::Report;
 use super::sections::lines;
 use crate::resp::backend::LogStatus;
@@ -61,9 +62,4 @@ fn log(r: &Report, out: &mut String) {
         "wal_errors" => log.write_errors + log.sync_errors,
         "wal_refusing" => log.blocked.as_deref().map_or_else(String::new, one_line),
     );
-}
-
-/// A reason may come from an error with several lines; INFO has one line for each field.
-fn one_line(text: &str) -> String {
-    text.replace(['\r', '\n'], " ")
 }

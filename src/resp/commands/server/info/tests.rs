@@ -5,8 +5,10 @@ use crate::resp::backend::LogStatus;
 use crate::resp::backend::fake::{Client, FakeBackend};
 use crate::resp::table::find;
 use crate::stats::{Rejection, Round, Stats};
-use seawall_actors::cache::store::StoreStats;
+use crate::tier::TierFigures;
+use seawall_actors::cache::store::{NearStats, StoreStats};
 use seawall_actors::cache::{DatabaseStats, ShardStats};
+use seawall_actors::redis::{FailureKind, LinkStats, PoolState, PoolStats};
 use seawall_actors::wal;
 
 fn busy() -> FakeBackend {
@@ -22,7 +24,8 @@ fn busy() -> FakeBackend {
         evicted_memory: 2,
         ..StoreStats::default()
     };
-    let shard = ShardStats { entries: 3, bytes: 1_536, databases, counters, near: None };
+    let near = NearStats { fills: 8, stale: 1, ..NearStats::default() };
+    let shard = ShardStats { entries: 3, bytes: 1_536, databases, counters, near: Some(near) };
     let other = ShardStats { databases: vec![database(4, 3, 500)], ..shard.clone() };
     daemon.shards = vec![Some(shard), Some(other), None];
     count_traffic(&daemon.stats);
@@ -36,6 +39,22 @@ fn busy() -> FakeBackend {
         ..wal::Stats::default()
     };
     daemon.log = Some(LogStatus { fsync: "everysec", stats });
+    let mut failures = [0; FailureKind::NAMES.len()];
+    failures[FailureKind::Deadline.index()] = 3;
+    let link = LinkStats {
+        id: 0,
+        age: None,
+        in_use: 2,
+        waits: 1,
+        waited: Duration::from_millis(5),
+        reconnects: 4,
+    };
+    daemon.tier = Some(TierFigures {
+        at: "10.0.0.7:6379".to_owned(),
+        state: PoolState::Open { retry_in: Duration::from_millis(700) },
+        trouble: Some("refused\nagain".into()),
+        stats: PoolStats { commands: 6, retries: 1, failures, links: vec![link] },
+    });
     daemon.degraded = vec!["links: gave up".to_owned()];
     daemon
 }
@@ -89,6 +108,10 @@ async fn redis_names_carry_the_daemons_numbers() {
         "role:master connected_slaves:0 ",
         "# Errorstats errorstat_ERR:count=2 errorstat_OOM:count=1 errorstat_NOAUTH:count=1  # Cluster cluster_enabled:0 ",
         "# Keyspace db0:keys=6,expires=4,avg_ttl=400 db9:keys=1,expires=0,avg_ttl=0 ",
+        "# Redis redis_configured:1 redis_address:10.0.0.7:6379 redis_state:breaker_open redis_next_trial_ms:700 ",
+        "redis_last_trouble:refused again redis_links:1 redis_links_up:0 redis_commands:6 redis_retries:1 ",
+        "redis_failures:3 redis_failures_deadline:3 redis_fills:16 redis_stale_served:2 ",
+        "redis_link0:up=0,age_ms=0,in_use=2,waits=1,wait_usec=5000,reconnects=4 ",
         "# Seawall seawall_version:0.1.0 config_generation:7 ",
         "degraded:1 degraded_reason_0:links: gave up ",
         "wal_fsync:everysec wal_lsn:30 wal_written_lsn:29 wal_durable_lsn:28 wal_segment:6 ",
@@ -155,7 +178,10 @@ async fn every_line_is_a_name_and_a_value() {
     let mut client = Client::alone();
     let plain = client.run("info").await;
     assert!(plain.contains("aof_enabled:0 ") && plain.contains("wal_enabled:0 "), "{plain}");
-    assert!(plain.contains("# Keyspace  # Seawall"), "empty sections keep their heading");
+    assert!(
+        plain.contains("# Keyspace  # Redis redis_configured:0  # Seawall"),
+        "empty sections keep their heading"
+    );
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! INFO's section about the Redis behind: links, breaker, and what they mean for the cache.
+
+use std::fmt::Write as _;
+
+use seawall_actors::cache::store::NearStats;
+use seawall_actors::redis::{FailureKind, LinkStats, PoolState};
+
+use super::one_line;
+use super::report::Report;
+use super::sections::lines;
+
+pub(super) fn redis(r: &Report, out: &mut String) {
+    let Some(tier) = &r.tier else {
+        lines!(out, "redis_configured" => 0);
+        return;
+    };
+    let (state, up, next_trial) = match tier.state {
+        PoolState::Up(up) => ("up", up, 0),
+        PoolState::Connecting => ("connecting", 0, 0),
+        PoolState::Open { retry_in } => ("breaker_open", 0, retry_in.as_millis()),
+    };
+    let stats = &tier.stats;
+    lines!(out,
+        "redis_configured" => 1,
+        "redis_address" => tier.at,
+        "redis_state" => state,
+        "redis_next_trial_ms" => next_trial,
+        "redis_last_trouble" => tier.trouble.as_deref().map_or_else(String::new, one_line),
+        "redis_links" => stats.links.len(),
+        "redis_links_up" => up,
+        "redis_commands" => stats.commands,
+        "redis_retries" => stats.retries,
+        "redis_failures" => stats.failures.iter().sum::<u64>(),
+    );
+    for (kind, n) in FailureKind::NAMES.iter().zip(stats.failures).filter(|(_, n)| *n > 0) {
+        let _ = write!(out, "redis_failures_{kind}:{n}\r\n");
+    }
+    let near = |of: fn(&NearStats) -> u64| -> u64 {
+        r.shards.iter().flatten().filter_map(|s| s.near.as_ref()).map(of).sum()
+    };
+    lines!(out,
+        "redis_fills" => near(|n| n.fills),
+        "redis_stale_served" => near(|n| n.stale),
+        "redis_invalidated" => near(|n| n.invalidated),
+        "redis_gaps" => near(|n| n.gaps),
+        "redis_pending_writes" => near(|n| n.pending),
+    );
+    for link in &stats.links {
+        let LinkStats { id, age, in_use, waits, waited, reconnects } = link;
+        let _ = write!(
+            out,
+            "redis_link{id}:up={},age_ms={},in_use={in_use},waits={waits},wait_usec={},\
+             reconnects={reconnects}\r\n",
+            u8::from(age.is_some()),
+            age.unwrap_or_default().as_millis(),
+            waited.as_micros(),
+        );
+    }
+}

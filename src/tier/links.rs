@@ -1,0 +1,115 @@
+//! The links in the tree: how they are restarted, and how many there are.
+
+use std::time::Duration;
+
+use seawall_actors::policy::breaker::WindowKind;
+use seawall_actors::policy::{Backoff, BreakerOptions, BreakerSettings};
+use seawall_actors::redis::{Link, Pool};
+use seawall_actors::supervise::{
+    ChildSpec, GivesUp, RemoveError, Restart, Strategy, SupervisorSpec, TreeHandle,
+};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::warn;
+
+use crate::config::settings::Redis;
+
+/// Where the links stand in the tree.
+pub const LINKS: &str = "links";
+
+/// How long to wait before the tree is asked again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// The supervisor of as many links as the settings say.
+pub(super) fn supervisor(pool: &Pool, settings: &Redis) -> Result<SupervisorSpec, String> {
+    let restart = restart(settings)?;
+    let links = SupervisorSpec::new(LINKS, Strategy::OneForOne);
+    Ok((0..settings.links).fold(links, |links, _| links.child(link(pool, &restart))))
+}
+
+/// One link more.
+fn link(pool: &Pool, restart: &Restart) -> ChildSpec {
+    let (id, handle, args) = pool.add();
+    let make = move || (Link, args.clone());
+    ChildSpec::worker(id, handle, restart.clone(), make).gives_up(GivesUp::Degrade)
+}
+
+/// Backoff with full jitter, then the breaker: so many lives in a row that ended too early.
+///
+/// # Errors
+/// The settings make no breaker; a rule of the configuration has missed it.
+pub fn restart(settings: &Redis) -> Result<Restart, String> {
+    let link = &settings.link;
+    let hold = BreakerSettings::try_new(BreakerOptions {
+        window: WindowKind::Count(settings.breaker_failures),
+        minimum_calls: settings.breaker_failures,
+        failure_rate: 1.0,
+        slow_calls: None,
+        cool_down: settings.breaker_cool_down,
+        cool_down_factor: 2.0,
+        max_cool_down: settings.breaker_max_cool_down,
+        permits: 1,
+        // A link that hangs is found out by half of this: by then its life is a success.
+        half_open_for: (link.connect_timeout + link.timeout + link.ping_every) * 2,
+    })
+    .map_err(|why| why.to_string())?;
+    Ok(Restart { hold: Some(hold), delay: Backoff::default(), ..Restart::default() })
+}
+
+/// Keeps as many links as are wanted, one change at a time, for as long as it is polled. A link
+/// that is too many takes nothing new from the moment it is chosen, finishes what it has, and ends.
+pub async fn follow(
+    pool: Pool,
+    tree: TreeHandle,
+    restart: Restart,
+    mut wanted: watch::Receiver<usize>,
+) {
+    // Out of the pool, and still in the tree.
+    let mut leaving: Option<String> = None;
+    loop {
+        let want = *wanted.borrow_and_update();
+        let have = pool.size();
+        let done = if let Some(path) = leaving.take() {
+            let gone = remove(&tree, &path).await;
+            if gone.is_err() {
+                leaving = Some(path);
+            }
+            gone
+        } else if have < want {
+            let added = tree.add(LINKS, link(&pool, &restart)).await;
+            added.map(drop).map_err(|why| {
+                // The newest: nobody else adds any.
+                pool.remove();
+                why.to_string()
+            })
+        } else {
+            // The lead stays in any case.
+            leaving = (have > want).then(|| pool.remove()).flatten().map(|id| path(&id));
+            if leaving.is_none() && wanted.changed().await.is_err() {
+                return;
+            }
+            Ok(())
+        };
+        if let Err(why) = done {
+            warn!(links = have, wanted = want, %why, "the number of links could not be changed yet");
+            let _ = timeout(TRY_AGAIN, wanted.changed()).await;
+        }
+    }
+}
+
+fn path(id: &str) -> String {
+    format!("{LINKS}/{id}")
+}
+
+async fn remove(tree: &TreeHandle, path: &str) -> Result<(), String> {
+    match tree.remove(path).await {
+        Ok(_)
+        | Err(
+            RemoveError::Unknown { .. }
+            | RemoveError::Orphaned { .. }
+            // Its supervisor has given it up, and says so.
+            | RemoveError::Unkillable { .. },
+        ) => Ok(()),
+        Err(why) => Err(why.to_string()),
+    }
+}
