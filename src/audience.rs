@@ -1,4 +1,5 @@
-//! Who hears what happens to keys: subscribers of keyspace events.
+//! Who hears what happens to keys: subscribers of keyspace events, and clients with caches of their
+//! own.
 //!
 //! Shards and coordinators tell it command by command. While nobody is there who wants to hear,
 //! it wants nothing to be told, and a command costs one look at a number more.
@@ -6,16 +7,18 @@
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use seawall_actors::cache::Audience;
-use seawall_actors::cache::store::{Kinds, Notice, Notices};
+use seawall_actors::cache::store::{Event, Kinds, Notice, Notices};
 
 use crate::config::events::EventClasses;
 use crate::config::settings::Server;
 use crate::pubsub::{Message, PubSub, Space};
+use crate::tracking::Tracker;
 
 /// Passes on what happens to keys.
 #[derive(Debug)]
 pub struct Listeners {
     pubsub: PubSub,
+    tracker: Tracker,
     /// [`EventClasses`] in force.
     classes: AtomicU16,
     /// [`Kinds`] that those mean.
@@ -23,11 +26,11 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Passes on to the subscribers of this daemon.
+    /// Passes on to the clients of this daemon.
     #[must_use]
-    pub fn new(pubsub: PubSub, settings: &Server) -> Self {
+    pub fn new(pubsub: PubSub, tracker: Tracker, settings: &Server) -> Self {
         let listeners =
-            Self { pubsub, classes: AtomicU16::default(), events: AtomicU16::default() };
+            Self { pubsub, tracker, classes: AtomicU16::default(), events: AtomicU16::default() };
         listeners.configure(settings);
         listeners
     }
@@ -60,17 +63,32 @@ impl Listeners {
 
 impl Audience for Listeners {
     fn wants(&self) -> Kinds {
+        let tracked = if self.tracker.is_on() { Kinds::CHANGED } else { Kinds::NONE };
         if self.pubsub.is_silent() {
-            return Kinds::NONE;
+            return tracked;
         }
-        Kinds::from_bits(self.events.load(Relaxed))
+        Kinds::from_bits(self.events.load(Relaxed)).and(tracked)
     }
 
-    fn hear(&self, notices: &mut Notices, _by: u64) {
+    fn hear(&self, notices: &mut Notices, by: u64) {
+        let mut changed = Vec::new();
         for notice in notices.drain() {
-            self.publish(&notice);
+            match notice {
+                Notice { event: Event::CHANGED, key: Some(key), .. } => {
+                    self.tracker.changed(&key, by);
+                    changed.push(key);
+                }
+                Notice { event: Event::FLUSHED, .. } => self.tracker.flushed(),
+                notice => self.publish(&notice),
+            }
+        }
+        if !changed.is_empty() {
+            self.tracker.broadcast(changed, by);
         }
     }
 
-    fn missed(&self, _shard: usize) {}
+    fn missed(&self, _shard: usize) {
+        // Those who hear of everything under a prefix may have any key of it.
+        self.tracker.flushed();
+    }
 }

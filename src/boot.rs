@@ -49,6 +49,7 @@ use crate::resp::clients::Clients;
 use crate::slow::Slow;
 use crate::stats::Stats;
 use crate::telemetry::{Format, Telemetry};
+use crate::tracking::Tracker;
 
 /// Every actor has to be up by then.
 const TREE_WITHIN: Duration = Duration::from_secs(30);
@@ -221,12 +222,16 @@ async fn start(
     let wiring =
         tree::Wiring::new(settings, &recovery, &clock, dependencies.sockets, dependencies.admin);
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
-    let listeners = Arc::new(Listeners::new(pubsub.clone(), &settings.server));
+    let clients = Clients::new(max_clients);
+    let shards = wiring.shards.len();
+    let tracker = Tracker::new(clients.clone(), recovery.hasher, shards, &settings.server);
+    let listeners = Arc::new(Listeners::new(pubsub.clone(), tracker.clone(), &settings.server));
     let (handles, journal) = (wiring.shards.clone(), recovery.journal.clone());
     let daemon = Arc::new(Daemon {
         shards: Shards::new(handles, recovery.hasher, journal, Arc::clone(&listeners) as _),
-        clients: Clients::new(max_clients),
+        clients,
         pubsub,
+        tracker,
         listeners,
         sockets: wiring.sockets.clone(),
         stats: Arc::new(Stats::new()),

@@ -36,6 +36,7 @@ use crate::slow::Slow;
 use crate::stats::Stats;
 use crate::tier::Tier;
 use crate::tls::Handshakes;
+use crate::tracking::Tracker;
 
 /// The address of one shard actor.
 pub type ShardHandle = Handle<ShardMsg<ShardJob>>;
@@ -52,6 +53,8 @@ pub struct Daemon {
     pub clients: Clients,
     /// Who listens to which channel.
     pub pubsub: PubSub,
+    /// Who is told which keys have changed.
+    pub tracker: Tracker,
     /// Who hears what happens to keys.
     pub listeners: Arc<Listeners>,
     /// Where clients come in.

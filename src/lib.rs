@@ -19,3 +19,4 @@ pub mod stats;
 pub mod telemetry;
 pub mod tier;
 pub mod tls;
+pub mod tracking;

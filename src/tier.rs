@@ -5,6 +5,7 @@
 //! | `question` | what is asked of the tier about a key, and what it answers |
 //! | `flights` | questions under way: one per key, however many ask |
 //! | `links` | the links in the tree, and their number |
+//! | `warm` | fills memory after the start |
 //! | `news` | what the tier tells the shards |
 //! | `reach` | whether Redis is within reach, as a condition |
 
@@ -15,6 +16,7 @@ mod question;
 pub mod reach;
 #[cfg(test)]
 mod tests;
+pub mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +27,13 @@ use seawall_actors::clock::Clock;
 use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats};
 use seawall_actors::supervise::SupervisorSpec;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use self::flights::{Flights, Patience};
 pub use self::news::News;
 pub use self::question::{Answer, Found, TierView, Want};
 use crate::config::settings::Redis;
+use crate::loading::Loading;
 
 /// What the daemon has of its second tier. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -146,6 +150,12 @@ impl Tier {
         self.flights.ask(wants, patience).await
     }
 
+    /// What the tier holds for these keys, asked for no command.
+    async fn look_up(&self, keys: &[Box<[u8]>]) -> Result<Vec<Found>, Arc<str>> {
+        let deadline = Instant::now() + self.reading.borrow().patience.hard;
+        self.flights.look_up(keys.iter().map(|key| &**key), deadline).await
+    }
+
     /// Asks behind the readers' backs; the answers go to the shards.
     pub fn refresh(&self, wants: Vec<Want>) {
         if !wants.is_empty() {
@@ -157,7 +167,15 @@ impl Tier {
     ///
     /// # Errors
     /// The settings make no breaker; a rule of the configuration has missed it.
-    pub fn links(&self, settings: &Redis) -> Result<SupervisorSpec, String> {
-        links::supervisor(&self.pool, settings)
+    pub fn links(
+        &self,
+        settings: &Redis,
+        loading: &Arc<Loading>,
+    ) -> Result<SupervisorSpec, String> {
+        let links = links::supervisor(&self.pool, settings)?;
+        Ok(match warm::child(self, &settings.warm, loading) {
+            Some(warmer) => links.child(warmer),
+            None => links,
+        })
     }
 }

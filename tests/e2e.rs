@@ -44,6 +44,7 @@ mod tier_reads;
 mod tier_shown;
 mod tier_topologies;
 mod tls;
+mod tracking;
 mod transactions;
 mod users;
 mod wal_tools;

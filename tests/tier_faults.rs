@@ -3,18 +3,23 @@
 
 use std::time::{Duration, Instant};
 
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
 use crate::support::certificates::{Authority, Pair};
 use crate::support::proxy::{Cut, Door, Flow, To};
 use crate::support::redis::RedisServer;
 use crate::support::tier::traffic::{Summary, Traffic};
 use crate::support::tier::{LEAD, TIMEOUT, Tier};
-use crate::support::{Raw, Reply, wait_until};
+use crate::support::{Raw, Reply, seed, setting, wait_until};
 
-/// By then the breaker is open.
+/// By then the breaker is open, where the machine adds nothing.
 const OPENS_WITHIN: Duration = Duration::from_secs(1);
 
-/// What an answer from memory may take, where nothing is in its way but other tests.
-const USUAL: Duration = Duration::from_millis(20);
+/// So little is never the tier's fault.
+const USUAL: Duration = Duration::from_millis(5);
+/// What other tests on the same machine may add to one wait.
+const NOISE: Duration = Duration::from_millis(50);
 
 /// Trouble that no link lives through, under load: the breaker opens in time, lets Redis see one
 /// trial at a time while it lasts, and closes when it is over. Nobody is told anything wrong, or
@@ -29,10 +34,6 @@ fn trouble(
     let mut redis = tier.redis.connect();
     let address = tier.daemon.resp();
     Traffic::prepare(address, &mut redis);
-    let traffic = Traffic::start(address);
-    traffic.wait_for(200);
-    let before = traffic.finish();
-    assert_eq!(before.nils, 0, "Redis was well");
     let held = tier.daemon.events(LEAD, "held");
     let recovered = tier.daemon.events(LEAD, "recovered");
 
@@ -41,7 +42,7 @@ fn trouble(
     let begun = Instant::now();
     begin(&mut tier, &mut redis);
     wait_until("the breaker opens", || tier.daemon.events(LEAD, "held") > held);
-    assert!(begun.elapsed() < OPENS_WITHIN, "after {:?}", begun.elapsed());
+    let opened = begun.elapsed();
     wait_until("only trials are connected", || tier.proxy.counts().open <= 1);
     tier.proxy.forget();
     let trials = tier.daemon.events(LEAD, "trial");
@@ -53,7 +54,10 @@ fn trouble(
     wait_until("the breaker closes", || tier.daemon.events(LEAD, "recovered") > recovered);
     tier.wait_linked();
     let during = traffic.finish();
-    nobody_waited(&before, &during);
+    // Opening it takes several waits, one after the other.
+    let allowed = OPENS_WITHIN + during.control.longest() * 4;
+    assert!(opened < allowed, "the breaker opened after {opened:?}, {allowed:?} allowed");
+    nobody_waited(&during);
     during.check_written(&mut tier.daemon.connect());
     Aftermath { tier, during }
 }
@@ -73,14 +77,15 @@ impl Aftermath {
 }
 
 /// Requests that may have to ask Redis took no longer than `redis.timeout` and a tenth of it, and
-/// what the machine adds; hits took as long as before.
+/// hits took as long as ever, but for what the machine adds: that is what reads take that have
+/// nothing to do with Redis, at the same time.
 #[track_caller]
-fn nobody_waited(before: &Summary, during: &Summary) {
-    let noise = during.hot.longest().max(USUAL);
+fn nobody_waited(during: &Summary) {
+    let noise = during.control.longest() * 2 + NOISE;
     let longest = during.cold.longest().max(during.writes.longest());
-    assert!(longest < TIMEOUT.mul_f64(1.1) + noise, "{longest:?} beside {noise:?} of noise");
-    let (was, is) = (before.hot.percentile(90), during.hot.percentile(90));
-    assert!(is < (was * 2).max(USUAL), "nine of ten hits: {is:?}, before {was:?}");
+    assert!(longest < TIMEOUT.mul_f64(1.1) + noise, "{longest:?} with {noise:?} of noise");
+    let (hit, control) = (during.hot.percentile(90), during.control.percentile(90));
+    assert!(hit < control * 2 + USUAL, "nine of ten hits: {hit:?}, without a tier {control:?}");
 }
 
 /// The same, done by the proxy alone.
@@ -167,6 +172,12 @@ fn replaced(replies: &[&'static [u8]]) {
 #[test]
 fn garbage() {
     replaced(&[b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\xff\x16\x03\x01", b"*-7\r\n:x\r\n"]);
+}
+
+/// RESP, but not what was asked for: a count of replies that is lost shows like this.
+#[test]
+fn answers_to_other_questions() {
+    replaced(&[b"+OK\r\n", b":7\r\n", b"$3\r\nfoo\r\n", b"_\r\n"]);
 }
 
 /// Lengths that nobody could hold.
@@ -307,4 +318,127 @@ fn a_certificate_that_has_expired() {
 #[test]
 fn a_certificate_of_another_authority() {
     bad_certificate(|_| Authority::new("theirs").issue("server"));
+}
+
+#[test]
+fn slow_but_within_the_time() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let mut redis = tier.redis.connect();
+    Traffic::prepare(tier.daemon.resp(), &mut redis);
+    tier.proxy.replies(Flow::Delay(Duration::from_millis(50)));
+    let during = Traffic::start(tier.daemon.resp());
+    during.wait_for(400);
+    let during = during.finish();
+    nobody_waited(&during);
+    assert_eq!(during.nils, 0, "Redis answers");
+    assert!(during.cold.percentile(10) >= Duration::from_millis(50), "the delay does nothing");
+    assert_eq!(tier.daemon.events(LEAD, "restarting") + tier.daemon.events(LEAD, "held"), 0);
+    during.check_cold(tier.daemon.resp());
+}
+
+/// What Redis says when it cannot just now, and can a moment later: no client notices.
+#[test]
+fn a_server_that_cannot_for_a_moment() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let mut redis = tier.redis.connect();
+    let mut client = tier.daemon.connect();
+    let refusals = [
+        "-LOADING Redis is loading the dataset in memory",
+        "-READONLY You can't write against a read only replica.",
+        "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        "-MOVED 866 127.0.0.1:1",
+        "-ASK 866 127.0.0.1:1",
+        "-CLUSTERDOWN The cluster is down",
+        "-TRYAGAIN Multiple keys request during rehashing of slot",
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+    ];
+    for (n, refusal) in refusals.iter().enumerate() {
+        assert_eq!(redis.run(&format!("SET moment:{n} {n}")), Reply::ok());
+        tier.proxy.answer(To::Only(&["GET"]), refusal, 1);
+        assert_eq!(client.run(&format!("GET moment:{n}")), Reply::bulk(n.to_string()), "{refusal}");
+        tier.wait_linked();
+    }
+}
+
+/// It may refuse to answer PING and serve all the same, as one that cannot save does.
+#[test]
+fn a_server_that_cannot_save() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    tier.redis.connect().run("SET k v");
+    let misconf = "-MISCONF Redis is configured to save RDB snapshots, but it's unable to persist";
+    tier.proxy.answer(To::Only(&["PING"]), misconf, u64::MAX);
+    tier.proxy.cut(Cut::Close);
+    tier.proxy.forget();
+    wait_until("the links are asked", || tier.proxy.counts().of("PING") > 10);
+    assert_eq!(tier.daemon.connect().run("GET k"), Reply::bulk("v"));
+    assert_eq!(tier.daemon.events(LEAD, "held"), 0);
+}
+
+/// One trouble after the other, each for a moment: late, torn and lost replies in every mixture.
+/// Nobody gets the answer of another, and in the end everything is there.
+#[test]
+fn a_storm() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let mut rng = SmallRng::seed_from_u64(seed());
+    let mut redis = tier.redis.connect();
+    let address = tier.daemon.resp();
+    Traffic::prepare(address, &mut redis);
+    let traffic = Traffic::start(address);
+    for _ in 0..setting("SEAWALL_STORM", 40) {
+        let flow = |rng: &mut SmallRng| match rng.random_range(0..9) {
+            0 => Flow::Hold,
+            1 => Flow::Lose,
+            2 => Flow::Delay(Duration::from_millis(rng.random_range(1..300))),
+            3 => Flow::Throttle(rng.random_range(1..2000)),
+            4 => Flow::CutAfter(rng.random_range(0..200), Cut::Close),
+            5 => Flow::CutAfter(rng.random_range(0..200), Cut::Reset),
+            _ => Flow::Pass,
+        };
+        tier.proxy.requests(flow(&mut rng));
+        tier.proxy.replies(flow(&mut rng));
+        match rng.random_range(0..8) {
+            0 => tier.proxy.cut(Cut::Reset),
+            1 => tier.proxy.replies(Flow::Replace(b"*1\r\n+what?\r\n")),
+            2 => tier.proxy.answer(To::Data, "-LOADING Redis is loading the dataset in memory", 3),
+            3 => tier.proxy.door(Door::Refused),
+            _ => tier.proxy.door(Door::Open),
+        }
+        traffic.wait_for(rng.random_range(1..80));
+    }
+    tier.proxy.heal();
+    tier.wait_linked();
+    let during = traffic.finish();
+    during.check_cold(address);
+    during.check_written(&mut tier.daemon.connect());
+}
+
+/// Of each client.
+const REQUESTS: usize = 200;
+
+/// Many clients with many requests each wait for a Redis that hangs.
+#[test]
+fn a_crowd_before_a_server_that_hangs() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let ask = |client: &mut Raw, who: usize| {
+        for n in 0..REQUESTS {
+            client.send(&["GET", &format!("nobody:{who}:{n}:{:x>64}", "")]);
+        }
+    };
+    let mut clients: Vec<Raw> = (0..50).map(|_| tier.daemon.connect()).collect();
+    let answered = |client: &mut Raw| {
+        assert!((0..REQUESTS).all(|_| client.receive() == Reply::Nil));
+    };
+    // Buffers that stay are there before.
+    clients.iter_mut().enumerate().for_each(|(who, client)| ask(client, who));
+    clients.iter_mut().for_each(answered);
+    let before = tier.daemon.resident_kb();
+    tier.redis.pause();
+    for round in 1..4 {
+        clients.iter_mut().enumerate().for_each(|(who, client)| ask(client, who + 50 * round));
+        clients.iter_mut().for_each(answered);
+    }
+    let grown = tier.daemon.resident_kb().saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} KB for {} requests", clients.len() * REQUESTS);
+    tier.redis.resume();
+    tier.wait_linked();
 }

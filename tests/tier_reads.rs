@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::support::proxy::{Cut, Flow};
+use super::support::redis::RedisServer;
 use super::support::tier::Tier;
 use super::support::{Raw, Reply, wait_until};
 
@@ -183,4 +184,76 @@ fn what_nobody_can_confirm_is_served_while_redis_is_away_and_asked_for_when_it_i
     tier.proxy.hang();
     assert_eq!(client.run("CONFIG SET redis.stale_if_error 0s"), Reply::ok());
     wait_until("nothing stale is served", || client.run("GET k") == Reply::Nil);
+}
+
+/// A daemon before `redis`, which fetches what `settings` say.
+fn warmed(redis: RedisServer, settings: &[(&str, &str)]) -> Tier {
+    Tier::before(redis, |setup, proxy| {
+        let setup = setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()));
+        settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
+    })
+}
+
+fn filled() -> Option<RedisServer> {
+    let redis = RedisServer::listening(&[])?;
+    let mut client = redis.connect();
+    for n in 0..300 {
+        client.run(&format!("SET user:{n} {n} PX 100000"));
+        client.run(&format!("SET other:{n} {n}"));
+    }
+    client.run("HSET user:hash f v");
+    Some(redis)
+}
+
+#[test]
+fn what_is_named_by_patterns_is_in_memory_before_anybody_asks() {
+    let Some(redis) = filled() else { return };
+    let mut tier = warmed(redis, &[("redis.warm", r#"["user:*"]"#)]);
+    let done = tier.daemon.wait_log("the warm-up is over", |line| {
+        line["message"] == "warm-up: everything named is in memory"
+    });
+    assert_eq!(done["keys"], 300);
+    let mut client = tier.daemon.connect();
+    tier.proxy.forget();
+    for n in 0..300 {
+        assert_eq!(client.run(&format!("GET user:{n}")), Reply::bulk(n.to_string()));
+    }
+    assert!(client.run("PTTL user:7").int() > 50_000);
+    assert_eq!(gets(&tier), 0, "nothing had to be asked for");
+    client.run("GET other:1");
+    assert_eq!(gets(&tier), 1);
+}
+
+#[test]
+fn a_warm_up_ends_at_its_limits_and_a_file_of_keys_works_too() {
+    let Some(redis) = filled() else { return };
+    let file = redis.dir().join("keys");
+    let keys: Vec<String> = (0..200).map(|n| format!("other:{n}")).collect();
+    std::fs::write(&file, keys.join("\n")).expect("written");
+    let file = format!("{:?}", file.to_str().expect("UTF-8"));
+    let settings = [("redis.warm_file", &*file), ("redis.warm_keys", "150")];
+    let mut tier = warmed(redis, &settings);
+    let done = tier.daemon.wait_log("the warm-up is over", |line| {
+        line["message"] == "warm-up: redis.warm_keys is reached"
+    });
+    assert_eq!(done["keys"], 150);
+    let mut client = tier.daemon.connect();
+    assert_eq!(client.run("DBSIZE"), Reply::Int(150));
+}
+
+#[test]
+fn a_client_s_write_is_not_undone_by_the_warm_up() {
+    let Some(redis) = filled() else { return };
+    let slowly = [("redis.warm", r#"["user:*"]"#), ("redis.warm_rate", "1000")];
+    let mut tier = warmed(redis, &slowly);
+    let mut client = tier.daemon.connect();
+    for n in 0..300 {
+        client.run(&format!("SET user:{n} mine"));
+    }
+    tier.daemon.wait_log("the warm-up is over", |line| {
+        line["message"].as_str().is_some_and(|text| text.starts_with("warm-up: every"))
+    });
+    for n in 0..300 {
+        assert_eq!(client.run(&format!("GET user:{n}")), Reply::bulk("mine"));
+    }
 }

@@ -361,6 +361,7 @@ impl Applier for Actors {
             }
             daemon.pubsub.configure(&new.server);
             daemon.listeners.configure(&new.server);
+            daemon.tracker.configure(&new.server);
             for (index, (shard, config)) in shards.iter().zip(&configs).enumerate() {
                 let fresh = store_config(&new, index);
                 if *config.borrow() != fresh {

@@ -133,7 +133,7 @@ impl Wiring {
             root = root.child(snapshots);
         }
         if let (Some(tier), Some(redis)) = (&self.tier, &daemon.config.settings().redis) {
-            root = root.child(ChildSpec::supervisor(tier.links(redis)?));
+            root = root.child(ChildSpec::supervisor(tier.links(redis, &daemon.loading)?));
         }
         Ok(root
             .child(watcher(daemon, seen, on_change))

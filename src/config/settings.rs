@@ -15,6 +15,7 @@ use super::files::NamedFiles;
 use super::secret::Secret;
 use super::sources::Values;
 use crate::acl::Users;
+use crate::tier::warm::WarmUp;
 use crate::tls::Identity;
 use crate::tls::handshake::Bounds;
 
@@ -86,6 +87,8 @@ pub struct Server {
     pub max_subscriptions: usize,
     /// Channels and patterns that may be subscribed to in all.
     pub max_channels: usize,
+    /// Keys that are remembered for clients with caches of their own.
+    pub tracking_table_max_keys: usize,
     /// Which keyspace events are published.
     pub notify_keyspace_events: EventClasses,
     /// From when on a command goes into the slow log.
@@ -109,6 +112,8 @@ pub struct Redis {
     pub stale_if_error: Duration,
     /// After how long an entry is asked for again; zero: never.
     pub revalidate_after: Duration,
+    /// What is fetched into memory after the start.
+    pub warm: WarmUp,
     /// How many connections.
     pub links: usize,
     /// How many more for commands that Redis runs.

@@ -22,6 +22,7 @@ use super::settings::{
 };
 use super::sources::Values;
 use super::value::Value;
+use crate::tier::warm::WarmUp;
 
 /// Entries that `paranoia` allows.
 pub const PARANOIA_ENTRIES: u64 = 10_000;
@@ -301,6 +302,7 @@ fn build(
             pubsub_buffer: to_usize(size(v, "server.pubsub_buffer")),
             max_subscriptions: to_usize(int(v, "server.max_subscriptions")),
             max_channels: to_usize(int(v, "server.max_channels")),
+            tracking_table_max_keys: to_usize(int(v, "server.tracking_table_max_keys")),
             // What was read has been looked at.
             notify_keyspace_events: EventClasses::parse(text(v, "server.notify_keyspace_events"))
                 .unwrap_or_default(),
@@ -456,6 +458,17 @@ fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
         negative_ttl: duration(v, "redis.negative_ttl"),
         stale_if_error: duration(v, "redis.stale_if_error"),
         revalidate_after: duration(v, "redis.revalidate_after"),
+        warm: WarmUp {
+            patterns: match v.get("redis.warm") {
+                Some(Value::List(patterns)) => patterns.clone(),
+                _ => Vec::new(),
+            },
+            file: path(v, "redis.warm_file"),
+            keys: int(v, "redis.warm_keys"),
+            bytes: size(v, "redis.warm_bytes"),
+            rate: int(v, "redis.warm_rate"),
+            within: duration(v, "redis.warm_within"),
+        },
         links: to_usize(int(v, "redis.links")),
         passage: PassageLimits {
             shared: to_usize(int(v, "redis.pass_links")),

@@ -56,6 +56,13 @@ pub enum Kind {
     EventClasses,
     /// A list of `host:port`.
     Addresses,
+    /// A list of words without spaces; it may be empty.
+    Words {
+        /// What they are, in plain words: `key prefixes`.
+        what: &'static str,
+        /// One of them.
+        example: &'static str,
+    },
     /// One `host:port`, or `""` for none.
     Address,
     /// A path. `empty`: whether `""`, none, is allowed.
@@ -102,7 +109,7 @@ pub enum Value {
     Percent(u8),
     /// A word, a text, a path, directives, or an address.
     Text(String),
-    /// See [`Kind::Addresses`].
+    /// See [`Kind::Addresses`] and [`Kind::Words`].
     List(Vec<String>),
     /// See [`Kind::Secret`].
     Secret(Secret),

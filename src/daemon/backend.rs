@@ -23,6 +23,7 @@ use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
 use crate::tier::{Tier, TierFigures};
+use crate::tracking::Tracker;
 
 #[async_trait]
 impl Backend for Daemon {
@@ -40,6 +41,10 @@ impl Backend for Daemon {
 
     fn pubsub(&self) -> &PubSub {
         &self.pubsub
+    }
+
+    fn tracker(&self) -> &Tracker {
+        &self.tracker
     }
 
     fn slow(&self) -> &Slow {

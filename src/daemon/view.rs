@@ -113,7 +113,7 @@ impl Source for Reading {
                 let expires = settings.tls.identity.as_ref().map(Identity::expires);
                 metrics::tls(&daemon.handshakes, expires)
             }
-            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures()),
+            Part::PubSub => metrics::pubsub(&daemon.pubsub.figures(), &daemon.tracker.figures()),
             Part::Log => daemon
                 .log
                 .status()

@@ -101,9 +101,9 @@ pub fn gate(figures: &GateFigures) -> Sample {
     s
 }
 
-/// Publish and subscribe.
+/// Publish and subscribe, and what clients are told for caches of their own.
 #[must_use]
-pub fn pubsub(figures: &crate::pubsub::Figures) -> Sample {
+pub fn pubsub(figures: &crate::pubsub::Figures, tracking: &crate::tracking::Figures) -> Sample {
     let mut s = Sample::new();
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     for space in Space::ALL {
@@ -116,6 +116,12 @@ pub fn pubsub(figures: &crate::pubsub::Figures) -> Sample {
     s.count(&m::PUBLISHED, &[], figures.published);
     s.count(&m::DELIVERED, &[], figures.delivered);
     s.count(&m::PUBSUB_OVERFLOWS, &[], figures.overflowed);
+    s.count(&m::TRACKING_CLIENTS, &[], count(tracking.clients));
+    s.count(&m::TRACKING_KEYS, &[], count(tracking.keys));
+    s.count(&m::TRACKING_ITEMS, &[], count(tracking.items));
+    s.count(&m::TRACKING_MEMORY, &[], count(tracking.bytes));
+    s.count(&m::TRACKING_PREFIXES, &[], count(tracking.prefixes));
+    s.count(&m::INVALIDATIONS, &[], tracking.invalidations);
     s
 }
 

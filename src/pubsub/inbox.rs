@@ -152,8 +152,9 @@ impl Inbox {
         self.bytes.store(self.bytes().saturating_sub(bytes), Relaxed);
         self.ledger.waits_no_more(bytes);
         drop(state);
+        let subscribed = self.is_subscribed();
         for push in taken {
-            push.encode(reply);
+            push.encode(reply, subscribed);
         }
     }
 

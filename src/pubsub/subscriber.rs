@@ -105,8 +105,7 @@ impl Subscriber {
             .collect();
         let held = &self.names;
         self.inbox.retain(|push| {
-            let (space, name) = push.source();
-            held[space as usize].contains_key(name)
+            push.source().is_none_or(|(space, name)| held[space as usize].contains_key(name))
         });
         if was_subscribed && !self.is_subscribed() {
             self.pubsub.shared.ledger.subscriber_went();

@@ -29,6 +29,7 @@ use crate::pubsub::PubSub;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
 use crate::tier::TierFigures;
+use crate::tracking::Tracker;
 
 /// The daemon's own life.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -121,6 +122,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn gate(&self) -> &Gate;
     /// Who listens to which channel.
     fn pubsub(&self) -> &PubSub;
+    /// Who is told which keys have changed.
+    fn tracker(&self) -> &Tracker;
     /// What was slow.
     fn slow(&self) -> &Slow;
     /// Wall time now.

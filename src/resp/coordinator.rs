@@ -180,11 +180,6 @@ impl<'a> Borrowed<'a> {
         }
     }
 
-    /// Adds what a command told of keys of several stores. Before [`Borrowed::collect`].
-    pub fn note(&mut self, mut notices: Notices) {
-        self.notices.append(&mut notices);
-    }
-
     /// Opens a scope over all borrowed stores: what runs at `now` until [`Borrowed::keep`] can
     /// be taken back as a whole. A scope that nobody keeps, because its coordinator gives up or
     /// panics, is rolled back: nobody was told that it happened.

@@ -43,23 +43,14 @@ pub struct Keyspace<'a> {
     pub scope: Scope<'a>,
     first_hash: Option<u64>,
     discarded: Vec<Garbage>,
-    /// Of several stores, what was told so far but by the one that was used last.
-    notices: Notices,
-    /// Index of that one.
+    /// Of several stores, the one that was used last: it has the notices of all.
     last: usize,
 }
 
 impl<'a> Keyspace<'a> {
     /// `first_hash` is the hash of the command's first key, where routing has computed it.
     pub fn new(stores: Stores<'a>, scope: Scope<'a>, first_hash: Option<u64>) -> Self {
-        Self {
-            stores,
-            scope,
-            first_hash,
-            discarded: Vec::new(),
-            notices: Notices::default(),
-            last: 0,
-        }
+        Self { stores, scope, first_hash, discarded: Vec::new(), last: 0 }
     }
 
     /// Selected database.
@@ -101,15 +92,20 @@ impl<'a> Keyspace<'a> {
             Stores::Many(stores) => {
                 let count = u32::try_from(stores.len()).unwrap_or(u32::MAX);
                 let shard = KeyHasher::shard_of(key.hash, count) as usize;
-                // Each store keeps its own notices; whose turn it was is known here alone.
+                // Each store has notices of its own; whose turn it was is known here alone. So they
+                // travel along, always within a store, and none is lost with a command.
+                let mut told = Notices::default();
                 if shard != self.last
                     && let Some(Some(before)) = stores.get_mut(self.last)
                 {
-                    self.notices.append(before.notices_mut());
+                    told.append(before.notices_mut());
                 }
                 self.last = shard;
                 match stores.get_mut(shard) {
-                    Some(Some(store)) => store,
+                    Some(Some(store)) => {
+                        store.notices_mut().append(&mut told);
+                        store
+                    }
                     _ => panic!("a command touched a key that its table entry does not declare"),
                 }
             }
@@ -137,17 +133,12 @@ impl<'a> Keyspace<'a> {
         self.store(key).notices_mut().add(event, db, Some(key.bytes));
     }
 
-    /// Tells that every key of a database may have changed.
-    pub fn note_flush(&mut self, db: u8) {
+    /// Tells that whole databases have changed.
+    pub fn note_flush(&mut self) {
+        let db = self.scope.db;
         if let Some(store) = self.stores().next() {
             store.notices_mut().add(Event::FLUSHED, db, None);
         }
-    }
-
-    /// What was told of the keys of several stores, before what the last of them holds.
-    #[must_use]
-    pub fn take_notices(&mut self) -> Notices {
-        std::mem::take(&mut self.notices)
     }
 
     /// Keeps what a flush removed: freeing it takes long, so the caller does it, elsewhere.

@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::reply::{Proto, Reply};
 use super::table::{Command, DataFn, Flags, Run};
 use crate::tier::{Answer, TierView, Want};
+use crate::tracking::Reader;
 pub use near::{Questions, is_known_to_redis, needed};
 
 /// A decoded request.
@@ -138,6 +139,8 @@ pub struct Failure {
 struct Source {
     input: Arc<Input>,
     view: View,
+    /// Remembers what they read.
+    reader: Option<Reader>,
 }
 
 /// The code of an error reply, short enough to copy; a longer one is cut.
@@ -165,9 +168,16 @@ impl DataJob {
 
     /// Prepares a used job for a new round; keeps its buffers. A job stays with one connection, so
     /// it keeps its author, too.
-    pub fn prepare(&mut self, input: &Arc<Input>, view: &View, author: &Arc<Author>) {
+    pub fn prepare(
+        &mut self,
+        input: &Arc<Input>,
+        view: &View,
+        author: &Arc<Author>,
+        reader: Option<&Reader>,
+    ) {
         self.author.get_or_insert_with(|| Arc::clone(author));
-        self.source = Some(Source { input: Arc::clone(input), view: *view });
+        self.source =
+            Some(Source { input: Arc::clone(input), view: *view, reader: reader.cloned() });
         self.picks.clear();
         self.done = 0;
         self.stuck = false;
@@ -266,7 +276,7 @@ impl DataJob {
     pub fn taint_writes(&mut self, error: &JournalError) {
         let refusal = outcome_unknown(error);
         let (old, ends) = (std::mem::take(&mut self.out), std::mem::take(&mut self.ends));
-        let Some(Source { input, view }) = &self.source else { return };
+        let Some(Source { input, view, .. }) = &self.source else { return };
         let first = self.done - ends.len();
         let mut start = 0;
         for (n, end) in ends.into_iter().enumerate() {
@@ -294,7 +304,7 @@ impl Job for DataJob {
         audience: &dyn Audience,
     ) {
         let by = self.author().map_or(0, Author::number);
-        let Some(Source { input, view }) = &self.source else { return };
+        let Some(Source { input, view, reader }) = &self.source else { return };
         warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
         if let Some(near) = view.near {
             if self.questions.were_asked() {
@@ -311,6 +321,11 @@ impl Job for DataJob {
             }
             if self.questions.are_open() {
                 return;
+            }
+            // What has come from the tier is told before it is read, or its first reader would be
+            // told that what he has just read has changed.
+            if !store.notices().is_empty() {
+                audience.hear(store.notices_mut(), 0);
             }
         }
         while let Some(index) = self.picks.get(self.done).copied() {
@@ -339,6 +354,9 @@ impl Job for DataJob {
                 if let Err(code) = execute(command, run, &args, &mut keyspace, &mut reply, writable)
                 {
                     self.failures.push(Failure { request: index, code });
+                }
+                if let Some(reader) = reader {
+                    reader.note(command, &args);
                 }
                 if !store.notices().is_empty() {
                     audience.hear(store.notices_mut(), by);

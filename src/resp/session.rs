@@ -15,6 +15,7 @@ use super::table::{Command, Flags};
 use crate::acl::gate::{Context, Event};
 use crate::acl::{Denied, User, Users};
 use crate::pubsub::{Inbox, Subscriber};
+use crate::tracking::{Options, Reader, Tracked};
 
 pub use admission::{DENIED, protected_mode_admits};
 
@@ -53,6 +54,10 @@ pub struct Session {
     /// The command of the last round and its name, so that a connection that repeats one command
     /// pays no look-up.
     last_command: Option<(&'static Command, CommandName)>,
+    /// What CLIENT TRACKING asked for.
+    tracking: Option<Arc<Tracked>>,
+    /// CLIENT CACHING was given for the next command.
+    caching: bool,
     /// Before the registration, which closes the inbox that the subscriptions fill.
     subscriber: Option<Box<Subscriber>>,
     registration: Registration,
@@ -77,6 +82,8 @@ impl Session {
             authenticated,
             traits: Traits::default(),
             last_command: None,
+            tracking: None,
+            caching: false,
             subscriber: None,
             registration,
         }
@@ -192,9 +199,64 @@ impl Session {
         let (daemon, client) = (&self.daemon, &self.registration);
         self.subscriber.get_or_insert_with(|| {
             let pubsub = daemon.pubsub();
-            let inbox = client.open_inbox(|| pubsub.open_inbox(client.id));
-            Box::new(Subscriber::new(pubsub.clone(), inbox))
+            Box::new(Subscriber::new(pubsub.clone(), client.open_inbox(pubsub)))
         })
+    }
+
+    /// CLIENT TRACKING ON: has this client told of changes, or as said now.
+    pub fn begin_tracking(&mut self, options: Options, prefixes: &[&[u8]]) {
+        let pubsub = self.daemon.pubsub();
+        let inbox = self.registration.open_inbox(pubsub);
+        if let Some(target) = self.daemon.clients().get(options.redirect) {
+            target.open_inbox(pubsub);
+            // It may be waiting for its client, and knows of no inbox yet.
+            target.nudge();
+        }
+        let tracked = self.daemon.tracker().track(inbox, options, prefixes);
+        self.registration.note_tracking(Some(Arc::clone(&tracked)));
+        self.tracking = Some(tracked);
+    }
+
+    /// CLIENT TRACKING OFF.
+    pub fn end_tracking(&mut self) {
+        if self.tracking.take().is_some() {
+            self.daemon.tracker().forget(self.registration.id);
+            self.registration.note_tracking(None);
+        }
+        self.caching = false;
+    }
+
+    /// What CLIENT TRACKING asked for, while it is on.
+    #[must_use]
+    pub const fn tracking(&self) -> Option<&Arc<Tracked>> {
+        self.tracking.as_ref()
+    }
+
+    /// CLIENT CACHING: changes for the next command what OPTIN or OPTOUT says.
+    pub const fn give_caching(&mut self) {
+        self.caching = true;
+    }
+
+    /// Whether CLIENT CACHING was given for the next command.
+    #[inline]
+    #[must_use]
+    pub const fn caching_given(&self) -> bool {
+        self.caching
+    }
+
+    /// The command that CLIENT CACHING was given for has run.
+    pub const fn caching_done(&mut self) {
+        self.caching = false;
+    }
+
+    /// Remembers the reads of the next command, if they are to be remembered.
+    #[must_use]
+    pub fn reader(&self) -> Option<Reader> {
+        let options = self.tracking.as_ref()?.options;
+        let reads = !options.broadcast
+            && (!options.opt_in || self.caching)
+            && (!options.opt_out || !self.caching);
+        reads.then(|| Reader::new(self.daemon.tracker().clone(), self.registration.id))
     }
 
     /// Where pushes wait for this connection, if it ever asked for any.
@@ -245,6 +307,7 @@ impl Session {
         if let Some(subscriber) = &mut self.subscriber {
             subscriber.unsubscribe_all();
         }
+        self.end_tracking();
         self.select(0);
         self.speak(Proto::V2);
         self.set_traits(Traits::default());
@@ -297,5 +360,11 @@ impl Session {
     /// Resolves when a command that is held back may run. Safe to cancel.
     pub async fn wait_while_paused(&self, command: &Command) {
         self.daemon.clients().pause().pass(command.flags.has(Flags::WRITE)).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.end_tracking();
     }
 }

@@ -17,6 +17,9 @@ use super::question::{Answer, Found, Want};
 
 /// Keys that are asked for in one pipeline.
 const BATCH: usize = 128;
+/// A value is there so long for those who missed the key before it was put into memory. That it is
+/// so old is known to whoever takes it in, from its ticket.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// Flights of one tier. Bounded by its askers: a connection asks for one round's keys at a time.
 #[derive(Debug)]
@@ -139,28 +142,48 @@ impl Flights {
             Err("it lacks writes that wait in the log".into())
         };
         let mut found = found.map(Vec::into_iter);
+        let mut lingering = Vec::new();
         for Passenger { want, landed, behind } in batch {
             let found = match &mut found {
-                Ok(found) => found.next().unwrap_or(Found::Absent),
+                Ok(found) => found
+                    .next()
+                    .unwrap_or_else(|| Found::Unknown("it did not answer every question".into())),
                 Err(why) => Found::Unknown(Arc::clone(why)),
             };
-            {
-                let mut table = self.table();
-                // Somebody with a later ticket may have put another in its place.
-                let own = |f: &Flight| Arc::ptr_eq(&f.behind, &behind);
-                if table.get(&want.key).is_some_and(own) {
-                    table.remove(&want.key);
-                }
+            let stays = matches!(found, Found::Value { .. });
+            if !stays {
+                self.forget(&want.key, &behind);
             }
             landed.send_replace(Some(found.clone()));
             if behind.load(Ordering::Relaxed) {
-                let Want { key, hash, ticket, .. } = want;
+                let Want { key, hash, ticket, .. } = want.clone();
                 self.news.found(Answer { key, hash, ticket, found });
             }
+            if stays {
+                // With its sender: a flight without one is taken for lost.
+                lingering.push((want.key, behind, landed));
+            }
+        }
+        if lingering.is_empty() {
+            return;
+        }
+        // Whoever missed the key before the answer was put into memory may board only now.
+        tokio::time::sleep(LINGER).await;
+        for (key, behind, _landed) in lingering {
+            self.forget(&key, &behind);
         }
     }
 
-    async fn look_up<'k>(
+    /// Takes a flight out of the table. Somebody with a later ticket may have put another in its
+    /// place; that one stays.
+    fn forget(&self, key: &[u8], behind: &Arc<AtomicBool>) {
+        let mut table = self.table();
+        if table.get(key).is_some_and(|flight| Arc::ptr_eq(&flight.behind, behind)) {
+            table.remove(key);
+        }
+    }
+
+    pub async fn look_up<'k>(
         &self,
         keys: impl Iterator<Item = &'k [u8]>,
         deadline: Instant,
@@ -172,7 +195,7 @@ impl Flights {
         let request = Request { deadline, once: Once::OrMore };
         let answers = self
             .pool
-            .pipe(&pipeline, request)
+            .pipe_checked(&pipeline, request, plausible)
             .await
             .map_err(|failure| Arc::from(failure.to_string()))?;
         let now = self.clock.unix_ms();
@@ -185,11 +208,23 @@ impl Flights {
     }
 }
 
+/// Whether these may be the answers to as many GETs and PTTLs.
+fn plausible(answers: &[Value]) -> bool {
+    answers.chunks(2).all(|pair| {
+        matches!(
+            pair,
+            [
+                Value::BulkString(_) | Value::Nil | Value::ServerError(_),
+                Value::Int(_) | Value::ServerError(_)
+            ]
+        )
+    })
+}
+
 /// What GET and PTTL say together.
 fn read(value: Value, ttl: &Value, now: u64) -> Found {
     let value = match value {
         Value::BulkString(bytes) => Arc::from(bytes),
-        Value::SimpleString(text) => Arc::from(text.into_bytes()),
         Value::Nil => return Found::Absent,
         Value::ServerError(error) if error.code() == "WRONGTYPE" => return Found::Foreign,
         Value::ServerError(error) => {

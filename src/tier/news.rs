@@ -1,6 +1,8 @@
 //! What the tier tells the shards.
 
-use seawall_actors::cache::store::KeyHasher;
+use std::time::Duration;
+
+use seawall_actors::cache::store::{KeyHasher, Ticket};
 use seawall_actors::cache::{Heard, ShardMsg, TierNews};
 use seawall_actors::journal::Lsn;
 use seawall_actors::redis::Near;
@@ -41,10 +43,33 @@ impl News {
         self.tell(hash, TierNews::Heard(Heard { key, hash, ticket, found }));
     }
 
-    fn tell(&self, hash: u64, news: TierNews) {
+    /// What every shard's keys need before the tier is asked about them, shard by shard; `None`
+    /// for one that has no store, or does not say within `within`.
+    pub(super) async fn tickets(&self, within: Duration) -> Vec<Option<Ticket>> {
+        let mut tickets = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let ask = |reply| ShardMsg::Tier(TierNews::Asks(reply));
+            tickets.push(shard.call(within, ask).await.ok());
+        }
+        tickets
+    }
+
+    /// What the tier holds for a key that no command asked for.
+    pub(super) fn unasked(&self, key: Box<[u8]>, found: Found, tickets: &[Option<Ticket>]) {
+        let hash = self.hasher.hash(&key);
+        if let Some(Some(ticket)) = tickets.get(self.shard_of(hash)) {
+            self.found(Answer { key, hash, ticket: *ticket, found });
+        }
+    }
+
+    fn shard_of(&self, hash: u64) -> usize {
         // At most 256 shards.
         let count = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
-        if let Some(shard) = self.shards.get(KeyHasher::shard_of(hash, count) as usize) {
+        KeyHasher::shard_of(hash, count) as usize
+    }
+
+    fn tell(&self, hash: u64, news: TierNews) {
+        if let Some(shard) = self.shards.get(self.shard_of(hash)) {
             let _ = shard.cast(ShardMsg::Tier(news));
         }
     }
@@ -56,11 +81,10 @@ impl Near for News {
     }
 
     fn changed(&self, keys: Vec<Box<[u8]>>) {
-        let count = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
         let mut shares: Vec<Vec<(Box<[u8]>, u64)>> = vec![Vec::new(); self.shards.len()];
         for key in keys {
             let hash = self.hasher.hash(&key);
-            if let Some(share) = shares.get_mut(KeyHasher::shard_of(hash, count) as usize) {
+            if let Some(share) = shares.get_mut(self.shard_of(hash)) {
                 share.push((key, hash));
             }
         }

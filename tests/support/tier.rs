@@ -12,7 +12,7 @@ use super::{Daemon, Setup, wait_until};
 pub const LINKS: u64 = 2;
 
 /// `redis.timeout`.
-pub const TIMEOUT: Duration = Duration::from_millis(150);
+pub const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The link that tries alone while there is none.
 pub const LEAD: &str = "links/redis-link-0";
@@ -40,7 +40,7 @@ impl Tier {
         let proxy = Proxy::before(redis.address());
         let setup = Setup::new()
             .with("redis.timeout", &format!(r#""{TIMEOUT:?}""#))
-            .with("redis.connect_timeout", r#""150ms""#)
+            .with("redis.connect_timeout", &format!(r#""{TIMEOUT:?}""#))
             .with("redis.ping_every", r#""50ms""#)
             .with("redis.breaker_cool_down", r#""100ms""#)
             .with("redis.breaker_max_cool_down", r#""200ms""#)

@@ -12,7 +12,8 @@ pub trait Audience: Send + Sync + 'static {
     /// [`Author`](crate::journal::Author) whose command did it, 0 if nobody's did.
     fn hear(&self, notices: &mut Notices, by: u64);
 
-    /// A shard has a new store: what happened to its keys meanwhile was not told.
+    /// A shard has a new store, or did not hear from its tier: what happened to its keys meanwhile
+    /// was not told.
     fn missed(&self, shard: usize);
 }
 

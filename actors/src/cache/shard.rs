@@ -229,7 +229,12 @@ impl<J: Job> ShardState<J> {
                     store.changed_behind(Key { bytes: key, hash: *hash });
                 }
             }
-            TierNews::Gap => store.gap_behind(self.args.clock.unix_ms()),
+            TierNews::Gap => {
+                store.gap_behind(self.args.clock.unix_ms());
+                self.args.audience.missed(self.args.index);
+            }
+            // Whoever asked may have given up.
+            TierNews::Asks(reply) => drop(reply.send(store.any_ticket())),
             TierNews::Heard(Heard { key, hash, ticket, found }) => {
                 let (key, now) = (Key { bytes: &key, hash }, self.args.clock.unix_ms());
                 match found {

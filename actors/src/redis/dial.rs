@@ -69,10 +69,18 @@ async fn connect(settings: &Arc<LinkSettings>) -> Result<Connection, Failure> {
         server
     };
     // One that is loading accepts connections and logins; only a command finds out.
-    match connection.command(&redis::cmd("PING")).await.map_err(failed)? {
-        Value::ServerError(error) => Err(Failure::of_reply(&error)
-            .unwrap_or_else(|| Failure::before(FailureKind::Auth, format!("PING: {error:?}")))),
-        _ => Ok(connection),
+    pong(&connection.command(&redis::cmd("PING")).await.map_err(failed)?)?;
+    Ok(connection)
+}
+
+/// Whether this answers PING. Whoever answers something else has lost count of what was asked, and
+/// would give one command the answer of another; or is no Redis.
+fn pong(answer: &Value) -> Result<(), Failure> {
+    match answer {
+        Value::SimpleString(text) if text == "PONG" => Ok(()),
+        // It may refuse what it likes, for example with MISCONF while it cannot save: it lives.
+        Value::ServerError(error) => Failure::of_reply(error).map_or(Ok(()), Err),
+        _ => Err(Failure::after(FailureKind::Garbage, "PING was not answered by PONG")),
     }
 }
 
@@ -197,8 +205,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// Asks for a sign of life.
 pub(super) async fn ping(mut connection: Connection, within: Duration) -> Result<(), Failure> {
     match timeout(within, connection.command(&redis::cmd("PING"))).await {
-        Ok(Ok(Value::ServerError(error))) => Failure::of_reply(&error).map_or(Ok(()), Err),
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(answer)) => pong(&answer),
         Ok(Err(error)) => Err(Failure::of(&error)),
         Err(_) => {
             let text = format!("no answer to PING within {within:?}: it hangs");

@@ -50,8 +50,11 @@ pub enum Once {
 #[derive(Clone, Copy)]
 enum Work<'a> {
     One(&'a Cmd),
-    Many(&'a Pipeline),
+    Many(&'a Pipeline, Plausible),
 }
+
+/// Whether answers can be those to what was asked.
+type Plausible = fn(&[Value]) -> bool;
 
 impl Work<'_> {
     /// One try.
@@ -62,7 +65,7 @@ impl Work<'_> {
                 let answer = timeout_at(deadline, sent).await;
                 vec![lease.settle(answer)?]
             }
-            Self::Many(commands) => {
+            Self::Many(commands, _) => {
                 let sent = lease.connection().pipeline(commands);
                 let answers = timeout_at(deadline, sent).await;
                 lease.settle(answers)?
@@ -73,10 +76,14 @@ impl Work<'_> {
             _ => None,
         });
         match (not_now, self) {
+            (None, Self::Many(_, plausible)) if !plausible(&answers) => Err(Failure::after(
+                FailureKind::Garbage,
+                "Redis answered something else than what it was asked; the connection is dropped",
+            )),
             (None, _) => Ok(answers),
             (Some(failure), Self::One(_)) => Err(failure),
             // What stood before it was executed.
-            (Some(failure), Self::Many(_)) => {
+            (Some(failure), Self::Many(..)) => {
                 Err(Failure { executed: Executed::Unknown, ..failure })
             }
         }
@@ -250,7 +257,22 @@ impl Pool {
     /// As [`Pool::run`]; a reply that says *not now* fails the whole, with an unknown outcome,
     /// because what stood before it was executed.
     pub async fn pipe(&self, commands: &Pipeline, request: Request) -> Result<Vec<Value>, Failure> {
-        self.with_retries(Work::Many(commands), request).await
+        self.pipe_checked(commands, request, |_| true).await
+    }
+
+    /// The same, where the answers show whether they are those to the commands. If they are not
+    /// `plausible`, the connection has lost count, and one command would get the answer of
+    /// another: it is dropped, and what it said is not believed.
+    ///
+    /// # Errors
+    /// As [`Pool::pipe`].
+    pub async fn pipe_checked(
+        &self,
+        commands: &Pipeline,
+        request: Request,
+        plausible: fn(&[Value]) -> bool,
+    ) -> Result<Vec<Value>, Failure> {
+        self.with_retries(Work::Many(commands, plausible), request).await
     }
 
     async fn with_retries(&self, work: Work<'_>, request: Request) -> Result<Vec<Value>, Failure> {

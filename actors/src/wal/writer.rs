@@ -19,6 +19,7 @@ mod syncing;
 mod thread;
 mod trust;
 mod turn;
+mod zeros;
 
 pub(super) use open::read_header;
 pub(super) use syncer::{SyncJob, Synced};
@@ -33,6 +34,7 @@ use self::cached::Cached;
 use self::place::Place;
 use self::syncing::Syncing;
 use self::trust::{FAILURES, PROOFS, Trust, WINDOW, probe};
+use self::zeros::write_zeros;
 use super::frame::{self, Digest, FrameHeader, LogId};
 use super::fs::{Filesystem, LogFile};
 use super::intake::Intake;
@@ -379,28 +381,6 @@ impl<F: Filesystem, P: Release> Writer<F, P> {
             return Err(format!("stopped with {bytes} bytes of records not written: {why}"));
         }
         self.seal().map_err(|trouble| trouble.to_string())
-    }
-}
-
-/// Zeros go ahead of the frames in pieces of this many bytes.
-const ZEROS: usize = if cfg!(test) { 1 << 10 } else { 64 << 10 };
-
-/// Writes the next piece of zeros if a frame that ends at `end` passes the last one. Returns
-/// where they end.
-///
-/// A sync that finds the file's size and its blocks unchanged has no metadata to write: it takes
-/// two thirds of the time (ext4). Allocating without writing (`fallocate`) does not help, for the
-/// blocks are marked as written one by one then.
-fn write_zeros<L: LogFile>(file: &L, zeroed: u64, end: u64, segment_size: u64) -> u64 {
-    static PIECE: [u8; ZEROS] = [0; ZEROS];
-    let from = zeroed.max(end);
-    if end <= zeroed || end >= segment_size {
-        return zeroed;
-    }
-    // Only an advantage is lost if it fails; what is wrong with the disk shows with the frame.
-    match file.write_at(&PIECE, from) {
-        Ok(()) => from + ZEROS as u64,
-        Err(_) => zeroed,
     }
 }
 

@@ -167,6 +167,18 @@ pub(super) static KEYS: &[Key] = &[
         doc: "Which events of keys are published, in Redis' letters: K, E or both for the channels, and classes of events; empty for none.",
     },
     Key {
+        path: "server.tracking_table_max_keys",
+        kind: Kind::Int { min: 1, max: 100_000_000 },
+        default: "1000000",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[RedisName {
+            name: "tracking-table-max-keys",
+            mapping: Mapping::Integer(1, 100_000_000),
+        }],
+        doc: "How many keys CLIENT TRACKING remembers; beyond that the oldest is reported as changed.",
+    },
+    Key {
         path: "server.slowlog_slower_than",
         kind: Kind::Duration { min: Duration::from_micros(1), max: SLOWEST, zero: true },
         default: r#""10ms""#,

@@ -50,6 +50,9 @@ fn any_value(kind: Kind) -> BoxedStrategy<Value> {
             .prop_map(Value::Text)
             .boxed(),
         Kind::EventClasses => "[KEg$lshzxetdAnm]{0,6}".prop_map(Value::Text).boxed(),
+        Kind::Words { .. } => proptest::collection::btree_set("[a-z0-9:*]{1,9}", 0..5)
+            .prop_map(|words| Value::List(words.into_iter().collect()))
+            .boxed(),
         Kind::Addresses => {
             let address = prop_oneof!["[a-z]{1,9}:[1-9][0-9]{0,3}", "\\[::1\\]:[1-9][0-9]{0,3}"];
             proptest::collection::hash_set(address, 0..4)

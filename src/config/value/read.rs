@@ -27,9 +27,9 @@ impl Kind {
                 Some(Ok(bytes)) => self.size(bytes),
                 _ => Err(self.unfit(raw)),
             },
-            (Self::Addresses, Raw::Array(_, items)) => {
+            (Self::Addresses | Self::Words { .. }, Raw::Array(_, items)) => {
                 let texts: Option<Vec<&str>> = items.iter().map(Raw::as_str).collect();
-                self.addresses(&texts.ok_or_else(|| self.unfit(raw))?)
+                self.list(&texts.ok_or_else(|| self.unfit(raw))?)
             }
             (Self::Secrets, Raw::Array(_, items)) => {
                 let texts: Option<Vec<&str>> = items.iter().map(Raw::as_str).collect();
@@ -86,7 +86,7 @@ impl Kind {
                 Some(_) => Ok(Value::Text(text.to_owned())),
                 None => Err(unfit()),
             },
-            Self::Addresses => {
+            Self::Addresses | Self::Words { .. } => {
                 // As in the file, or bare: both are what people try in an environment variable.
                 let inside = text.trim().strip_prefix('[').map(str::trim_start);
                 if inside.is_some_and(|rest| rest.starts_with(['"', '\'', ']'])) {
@@ -98,7 +98,7 @@ impl Kind {
                     };
                 }
                 let split = |c: char| c == ',' || c.is_whitespace();
-                self.addresses(&text.split(split).filter(|t| !t.is_empty()).collect::<Vec<_>>())
+                self.list(&text.split(split).filter(|t| !t.is_empty()).collect::<Vec<_>>())
             }
             Self::Address if text.is_empty() => Ok(Value::Text(String::new())),
             Self::Address => match text.parse::<Address>() {
@@ -175,12 +175,32 @@ impl Kind {
         Ok(Value::Secrets(texts.iter().map(|text| Secret::new(*text)).collect()))
     }
 
-    fn addresses(&self, texts: &[&str]) -> Result<Value, String> {
-        /// More listeners than anyone has interfaces.
+    fn list(&self, texts: &[&str]) -> Result<Value, String> {
+        /// More listeners than anyone has interfaces, and as many of everything else.
         const MAX: usize = 64;
         if texts.len() > MAX {
-            return Err(format!("has more than {MAX} addresses"));
+            return Err(format!("has more than {MAX} entries"));
         }
+        match self {
+            Self::Words { .. } => self.words(texts),
+            _ => self.addresses(texts),
+        }
+    }
+
+    fn words(&self, texts: &[&str]) -> Result<Value, String> {
+        for (i, text) in texts.iter().enumerate() {
+            let split = |c: char| c == ',' || c.is_whitespace() || c.is_control();
+            if text.is_empty() || text.len() > MAX_TEXT || text.contains(split) {
+                return Err(self.unfit(&Raw::from(*text)));
+            }
+            if texts.iter().take(i).any(|before| before == text) {
+                return Err(format!("names {text:?} twice"));
+            }
+        }
+        Ok(Value::List(texts.iter().map(|&text| text.to_owned()).collect()))
+    }
+
+    fn addresses(&self, texts: &[&str]) -> Result<Value, String> {
         let mut list: Vec<String> = Vec::with_capacity(texts.len());
         for text in texts {
             let address = text

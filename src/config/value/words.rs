@@ -34,6 +34,7 @@ impl Kind {
             Self::Directives => "a log level or a list of directives".to_owned(),
             Self::EventClasses => "letters of KEg$lshzxetdAnm".to_owned(),
             Self::Addresses => "a list of addresses".to_owned(),
+            Self::Words { what, .. } => format!("a list of {what}"),
             Self::Address => "an address".to_owned(),
             Self::Path { .. } => "a path".to_owned(),
             Self::File { .. } => "the path of a file".to_owned(),
@@ -70,6 +71,9 @@ impl Kind {
             Self::Directives => "a level, or module=level, separated by commas".to_owned(),
             Self::EventClasses => "letters of KEg$lshzxetdAnm, or \"\"".to_owned(),
             Self::Addresses => "host:port, ...".to_owned(),
+            Self::Words { what, .. } => {
+                format!("up to 64 {what}, without spaces and commas; or none")
+            }
             Self::Address => "host:port, or \"\"".to_owned(),
             Self::Path { empty: true } => "a path, or \"\"".to_owned(),
             Self::Path { empty: false } => "a path".to_owned(),
@@ -105,6 +109,7 @@ impl Kind {
             Self::Directives => "\"info,seawall_actors::wal=debug\"".to_owned(),
             Self::EventClasses => "\"KEA\"".to_owned(),
             Self::Addresses => "[\"127.0.0.1:6380\"]".to_owned(),
+            Self::Words { example, .. } => format!("[{example:?}]"),
             Self::Address => "\"127.0.0.1:6381\"".to_owned(),
             Self::Path { .. } => "\"/var/lib/seawall\"".to_owned(),
             Self::File { .. } => "\"/etc/seawall/password\"".to_owned(),

@@ -110,6 +110,18 @@ catalog! {
             "Messages put into the inboxes of subscribers";
         PUBSUB_OVERFLOWS = "seawall_pubsub_overflows", Counter, None, [],
             "Subscribers closed because more than server.pubsub_buffer waited for them";
+        TRACKING_CLIENTS = "seawall_tracking_clients", Gauge, None, [],
+            "Clients that are told which keys change (CLIENT TRACKING)";
+        TRACKING_KEYS = "seawall_tracking_keys", Gauge, None, [],
+            "Keys remembered because such a client has read them";
+        TRACKING_ITEMS = "seawall_tracking_items", Gauge, None, [],
+            "Pairs of such a key and a client";
+        TRACKING_MEMORY = "seawall_tracking_table", Gauge, Bytes, [],
+            "Memory that those take, about";
+        TRACKING_PREFIXES = "seawall_tracking_prefixes", Gauge, None, [],
+            "Prefixes of clients in BCAST mode";
+        INVALIDATIONS = "seawall_tracking_invalidations", Counter, None, [],
+            "Invalidations put into the inboxes of clients";
     }
     "Log": {
         LOG = "seawall_log", Info, None, ["fsync"],

@@ -90,7 +90,10 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         ("gate", gate(&GateFigures::default())),
         ("cache", cache(&[Some(shard), None])),
         ("server", server(&stats.snapshot())),
-        ("pubsub", pubsub(&crate::pubsub::Figures::default())),
+        (
+            "pubsub",
+            pubsub(&crate::pubsub::Figures::default(), &crate::tracking::Figures::default()),
+        ),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
         ("redis", tier(&links())),

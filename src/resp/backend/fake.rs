@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use seawall_actors::cache::ShardStats;
+use seawall_actors::cache::store::KeyHasher;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, Identity};
 use seawall_actors::supervise::Drill;
@@ -28,6 +29,7 @@ use crate::resp::table::{Run, find};
 use crate::slow::Slow;
 use crate::stats::{Stats, StatsSnapshot};
 use crate::tier::TierFigures;
+use crate::tracking::Tracker;
 
 /// Where the fake clock stands at first.
 pub const NOW: UnixMs = 1_700_000_000_000;
@@ -39,6 +41,7 @@ pub struct FakeBackend {
     pub clients: Clients,
     pub gate: Gate,
     pub pubsub: PubSub,
+    pub tracker: Tracker,
     pub slow: Slow,
     pub now: AtomicU64,
     pub shards: Vec<Option<ShardStats>>,
@@ -69,12 +72,15 @@ impl FakeBackend {
         let config = Arc::new(ConfigControl::start(loader).expect("valid settings"));
         let clients = Clients::new(config.settings().server.max_clients);
         config.add_applier(Arc::new(MaxClients(clients.clone())));
+        let settings = config.settings();
+        let tracker = Tracker::new(clients.clone(), KeyHasher::fixed(), 3, &settings.server);
         let pubsub = PubSub::new(&config.settings().server, Box::new(Local));
         Self {
             config,
             clients,
             gate: Gate::default(),
             pubsub,
+            tracker,
             slow: Slow::default(),
             now: AtomicU64::new(NOW),
             shards: vec![Some(ShardStats::default())],
@@ -132,6 +138,10 @@ impl Backend for FakeBackend {
 
     fn pubsub(&self) -> &PubSub {
         &self.pubsub
+    }
+
+    fn tracker(&self) -> &Tracker {
+        &self.tracker
     }
 
     fn slow(&self) -> &Slow {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::Author;
@@ -13,8 +14,9 @@ use tokio::sync::{Notify, watch};
 
 use super::command_name::CommandName;
 use crate::acl::DEFAULT;
-use crate::pubsub::{Inbox, Space};
+use crate::pubsub::{Inbox, PubSub, Space};
 use crate::resp::reply::Proto;
+use crate::tracking::Tracked;
 
 /// The two ends of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +131,10 @@ pub struct ClientInfo {
     inbox: OnceLock<Arc<Inbox>>,
     /// Ends the wait of the command that blocks; `None` if none does.
     blocked: Mutex<Option<watch::Sender<Option<Unblock>>>>,
+    /// What CLIENT TRACKING asked for.
+    tracking: Mutex<Option<Arc<Tracked>>>,
+    /// Its task, once that has waited for its client.
+    task: Mutex<Option<Waker>>,
     killed: AtomicBool,
     kill: Notify,
 }
@@ -155,6 +161,8 @@ impl ClientInfo {
             names: Mutex::default(),
             inbox: OnceLock::new(),
             blocked: Mutex::default(),
+            tracking: Mutex::default(),
+            task: Mutex::default(),
             killed: AtomicBool::new(false),
             kill: Notify::new(),
         };
@@ -225,9 +233,27 @@ impl ClientInfo {
         version.clone_into(&mut self.names().lib_ver);
     }
 
-    /// The inbox, made if there is none.
-    pub fn open_inbox(&self, make: impl FnOnce() -> Inbox) -> Arc<Inbox> {
-        Arc::clone(self.inbox.get_or_init(|| Arc::new(make())))
+    /// Notes what CLIENT TRACKING asked for; `None` while it is off.
+    pub fn note_tracking(&self, tracked: Option<Arc<Tracked>>) {
+        *self.tracking.lock().unwrap_or_else(PoisonError::into_inner) = tracked;
+    }
+
+    /// Notes the task that waits for the client.
+    pub fn note_task(&self, waker: &Waker) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    /// The inbox, made if there is none. By others only if they [`nudge`](Self::nudge) then.
+    pub fn open_inbox(&self, pubsub: &PubSub) -> Arc<Inbox> {
+        Arc::clone(self.inbox.get_or_init(|| Arc::new(pubsub.open_inbox(self.id))))
+    }
+
+    /// Has the connection's task look at everything anew, if it waits.
+    pub fn nudge(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(task) = task {
+            task.wake();
+        }
     }
 
     // === impl: read by anyone ===
@@ -322,8 +348,7 @@ impl ClientInfo {
 
     /// Appends this connection's line of CLIENT LIST, without a line end.
     ///
-    /// Fields are Redis 7.4's. There is no tracking, so that is constant; `rbs`, `rbp`, `argv-mem`
-    /// and `multi-mem` describe buffers that do not exist here and are 0.
+    /// Fields are Redis 7.4's. `rbs`, `rbp`, `argv-mem` and `multi-mem` describe buffers that do not exist here and are 0.
     pub fn describe(&self, now: UnixMs, out: &mut String) {
         let last = self.last.load(Ordering::Relaxed);
         let seconds = |since: UnixMs| now.saturating_sub(since) / 1000;
@@ -335,7 +360,7 @@ impl ClientInfo {
             out,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} \
              ssub={} multi={} watch={} qbuf={qbuf} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 \
-             obl={omem} oll=0 omem={omem} tot-mem={} events=r cmd={} user={} redir=-1 \
+             obl={omem} oll=0 omem={omem} tot-mem={} events=r cmd={} user={} redir={} \
              resp={} lib-name={} lib-ver={}",
             self.id,
             self.addr,
@@ -354,19 +379,28 @@ impl ClientInfo {
             qbuf + omem + size_of::<Self>() as u64,
             CommandName::of_number((last & 0xffff) as u16),
             names.user.as_deref().unwrap_or(DEFAULT),
+            self.tracking().map_or(-1, |t| i64::try_from(t.options.redirect).unwrap_or(i64::MAX)),
             self.proto.load(Ordering::Relaxed),
             names.lib_name,
             names.lib_ver,
         );
     }
 
+    fn tracking(&self) -> Option<Arc<Tracked>> {
+        self.tracking.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// CLIENT LIST's letters.
     fn flags(&self) -> String {
         let traits = self.traits.load(Ordering::Relaxed);
+        let tracking = self.tracking();
         let letters = [
             (self.is_subscriber(), 'P'),
             (self.in_transaction(), 'x'),
             (self.is_blocked(), 'b'),
+            (tracking.is_some(), 't'),
+            (tracking.as_ref().is_some_and(|tracked| tracked.is_broken()), 'R'),
+            (tracking.as_ref().is_some_and(|tracked| tracked.options.broadcast), 'B'),
             (self.is_killed(), 'A'),
             (matches!(self.endpoints, Endpoints::Unix(_)), 'U'),
             (traits & 1 != 0, 'e'),

@@ -9,6 +9,7 @@ mod listing;
 mod naming;
 #[cfg(test)]
 mod tests;
+mod tracking;
 
 use crate::resp::table::{Command, Family, Flags, Keys, Run};
 

@@ -336,8 +336,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         let done =
                             execute(command, run, &args, &mut keyspace, &mut reply, writable);
                         discard(keyspace.take_discarded());
-                        let notices = keyspace.take_notices();
-                        borrowed.note(notices);
+                        if let Some(reader) = self.session.reader() {
+                            reader.note(command, &args);
+                        }
                         done
                     }
                 };

@@ -37,6 +37,8 @@ pub(super) async fn borrow<'d>(
                     questions.settle(store, near, now, |hash| shards.of(hash) == shard);
                 }
             }
+            // Told before it is read, or its first reader would be told that it has changed.
+            borrowed.collect();
             return Ok((borrowed, questions));
         }
         for key in keys {

@@ -51,6 +51,7 @@ impl Interrupts {
             return Poll::Pending;
         }
         self.registered = Some(cx.waker().clone());
+        self.client.note_task(cx.waker());
         // A flag that went up before the receiver was made shows only here.
         self.wait.as_mut().poll(cx).map(|()| self.flagged().unwrap_or(Interrupt::Draining))
     }

@@ -332,6 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         self.session.command_done();
+        self.follow_tracking(Some(item.0));
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use crate::resp::coordinator::{loading, shard_down};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::round::{DataJob, Failure, Input, ShardJob, View, answer};
+use crate::tracking::Reader;
 
 /// How long a command waits for its shard to be restarted.
 const SHARD_BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -67,6 +68,8 @@ pub struct Pipeline {
     failures: Vec<Failure>,
     /// Whose commands they are.
     author: Arc<Author>,
+    /// Remembers what they read, if somebody wants that.
+    reader: Option<Reader>,
 }
 
 impl Pipeline {
@@ -78,7 +81,13 @@ impl Pipeline {
             until: None,
             failures: Vec::new(),
             author,
+            reader: None,
         }
+    }
+
+    /// Says whether reads are remembered from here on. Between two stages only.
+    pub fn read_for(&mut self, reader: Option<Reader>) {
+        self.reader = reader;
     }
 
     /// Whether the stage has no command.
@@ -91,7 +100,7 @@ impl Pipeline {
         let Some(lane) = self.lanes.get_mut(shard) else { return };
         let job = lane.job.get_or_insert_default();
         if job.is_empty() {
-            job.prepare(input, view, &self.author);
+            job.prepare(input, view, &self.author, self.reader.as_ref());
         }
         job.pick(request);
         // At most 256 shards; a round is bounded far below 2^32 requests.

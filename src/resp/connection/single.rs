@@ -66,6 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                         self.pipeline.refuse(&refusal, self.session.proto);
                     }
                     self.session.command_done();
+                    self.follow_tracking(request.command);
                 }
             }
             if self.session.close_after_reply {
@@ -163,6 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let plain = !self.transaction.is_open()
             && self.session.replies()
+            && !self.session.caching_given()
             && !self.daemon.clients.pause().holds(command.flags.has(Flags::WRITE));
         if !plain || !matches!(command.run, Run::Data(_)) || command.keys.first != 1 {
             return Ok(Route::Alone);
@@ -241,11 +243,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             out.truncate(mark);
         }
         self.session.command_done();
+        self.follow_tracking(Some(command));
         *self.wire.out() = out;
         if self.wire.owed() > self.bounds.output_buffer {
             self.relieve().await?;
         }
         Ok(())
+    }
+
+    /// After a command that may have changed what is remembered of the next. CLIENT CACHING counts
+    /// for one command, or for one transaction.
+    pub(super) fn follow_tracking(&mut self, ran: Option<&Command>) {
+        if self.session.caching_given()
+            && !self.transaction.is_open()
+            && ran.is_none_or(|command| command.name != "client")
+        {
+            self.session.caching_done();
+        }
+        self.pipeline.read_for(self.session.reader());
     }
 
     async fn run_now(
@@ -322,9 +337,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let scope = view.scope(now, &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
         let done = execute(command, run, args, &mut keyspace, reply, &writable);
+        if let Some(reader) = self.session.reader() {
+            reader.note(command, args);
+        }
         discard(keyspace.take_discarded());
-        let notices = keyspace.take_notices();
-        borrowed.note(notices);
         borrowed.collect();
         if let Err(code) = done {
             self.daemon.stats.failed(command, code.as_str());

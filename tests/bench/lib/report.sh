@@ -21,7 +21,7 @@ machine() {
 report() {
     printf '%s\n' "$machine"
     loaded load 'Each pair is Seawall / Redis; ratios are Seawall divided by Redis.'
-    loaded cost 'What the log and snapshots cost: each pair is with / without, of the same server.'
+    loaded cost 'What the log, snapshots and a Redis that hangs cost: each pair is with / without, of the same server.'
     if [[ -s "$work/figures.md" ]]; then
         printf '\n| | Seawall | Redis | target | |\n|---|---|---|---|---|\n'
         cat "$work/figures.md"

@@ -63,7 +63,8 @@ answers_ping() {
 
 # start <server> <mode> [again]: a fresh server on a fresh folder, or `again` on the one that it
 # had; $started_ms is the time until it answered PING. Modes: default (Seawall as it comes), and
-# with the limits lifted and no snapshots by schedule: everysec, always, bare (without a log).
+# with the limits lifted and no snapshots by schedule: everysec, always, bare (without a log), near
+# (before the server `redis`, which runs already), miss (the same, with room for few entries).
 start() {
     local server="$1" mode="$2" deadline=$((SECONDS + START_TIMEOUT_S)) began pause=0.001
     local settings=() logged=(--appendonly yes)
@@ -87,6 +88,11 @@ start() {
         case "$mode" in
             default) ;;
             bare) settings+=(SEAWALL__WAL__ENABLED=false) ;;
+            near) settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}") ;;
+            miss)
+                settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}"
+                    SEAWALL__CACHE__MAX_ENTRIES=$((keys / 1000)))
+                ;;
             *) settings+=(SEAWALL__WAL__FSYNC="$mode") ;;
         esac
         env "${settings[@]}" "$seawall" --config "$data/seawall.toml" >"$work/$server.log" 2>&1 &

@@ -56,6 +56,8 @@ pub enum TierNews {
     Gap,
     /// An answer that no command waits for.
     Heard(Heard),
+    /// Somebody is about to ask about keys, whichever.
+    Asks(oneshot::Sender<Ticket>),
 }
 
 /// What the tier holds for a key.

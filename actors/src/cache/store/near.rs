@@ -22,7 +22,7 @@ use foldhash::fast::RandomState;
 
 use super::admission::Demand;
 use super::slot::Slot;
-use super::{Key, Limit, Refusal, Store};
+use super::{Event, Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
 
@@ -298,7 +298,11 @@ impl Store {
         // it yet: once the tier has everything it will say which.
         let ours = near.pending.contains_key(&hash) || near.acknowledged < near.floor;
         let epoch = near.epoch(hash);
-        let Some(slot) = self.locate(TIERED, key) else { return false };
+        let Some(slot) = self.locate(TIERED, key) else {
+            // A client that was told that there is none may have kept that.
+            self.notices.add(Event::CHANGED, TIERED, Some(key.bytes));
+            return false;
+        };
         if ours {
             self.slab.at_mut(slot).tag = epoch.wrapping_sub(SUSPECT);
             return false;
@@ -393,6 +397,15 @@ impl Store {
         Ticket { after: near.after(near.hash(key.bytes)), seq: near.seq }
     }
 
+    /// A ticket for whatever key: what must be acknowledged before the tier is asked about keys of
+    /// which nothing is pending, and how many changes there have been.
+    #[must_use]
+    pub fn any_ticket(&self) -> Ticket {
+        let Some(near) = &self.near else { return Ticket { after: 0, seq: 0 } };
+        let after = if near.acknowledged < near.floor { near.floor } else { 0 };
+        Ticket { after, seq: near.seq }
+    }
+
     /// When invalidations were last interrupted.
     #[must_use]
     pub fn gap_at(&self) -> UnixMs {
@@ -421,7 +434,8 @@ impl Store {
     ) -> Result<(), Refusal> {
         let Some(near) = &self.near else { return Ok(()) };
         let hash = near.hash(key.bytes);
-        if near.pending.contains_key(&hash) {
+        // Asked for when the tier lacked something that may concern this key.
+        if near.after(hash) > asked.after {
             return Ok(());
         }
         let doubtful = near.changed_since(hash, asked.seq);
@@ -486,7 +500,7 @@ impl Store {
     pub fn absent_behind(&mut self, key: Key<'_>, asked: Ticket, until: Option<UnixMs>) {
         let Some(near) = &mut self.near else { return };
         let hash = near.hash(key.bytes);
-        if near.pending.contains_key(&hash) || near.changed_since(hash, asked.seq) {
+        if near.after(hash) > asked.after || near.changed_since(hash, asked.seq) {
             return;
         }
         if let Some(until) = until {

@@ -87,7 +87,7 @@ events! {
     KEY_MISS = MISSED "keymiss", "A read did not find the key.";
     NEW = NEW "new", "The key is there and was not.";
     CHANGED = CHANGED "", "The key changed or went, for whatever reason.";
-    FLUSHED = CHANGED "", "A whole database changed; there is no key.";
+    FLUSHED = CHANGED "*", "A whole database changed; there is no key.";
 }
 
 /// One thing that happened.
@@ -97,7 +97,7 @@ pub struct Notice {
     pub event: Event,
     /// In which database.
     pub db: u8,
-    /// To which key; `None` if to all of them.
+    /// To which key; `None` if to all of them, of one database or of every one.
     pub key: Option<Box<[u8]>>,
 }
 

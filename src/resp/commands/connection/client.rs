@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use seawall_actors::redis::Unblock;
 
-use super::{kill, listing, naming};
+use super::{kill, listing, naming, tracking};
 use crate::resp::args::Args;
 use crate::resp::clients::{CommandName, Pause, Traits};
 use crate::resp::commands::subcommand;
@@ -16,9 +16,19 @@ use crate::resp::table::Subcommand;
 
 /// CLIENT's subcommands.
 pub(super) const SUBCOMMANDS: &[Subcommand] = &[
-    sub("caching", 3, "YES|NO", "Needs tracking, which is not supported yet."),
+    sub(
+        "caching",
+        3,
+        "YES|NO",
+        "For the next command: remembers its reads (OPTIN), or does not (OPTOUT).",
+    ),
     sub("getname", 2, "", "Answers the connection's name."),
-    sub("getredir", 2, "", "Answers -1: invalidations are not redirected."),
+    sub(
+        "getredir",
+        2,
+        "",
+        "Answers which connection is sent the invalidations: 0 this one, -1 without tracking.",
+    ),
     sub("help", 2, "", "Prints this help."),
     sub("id", 2, "", "Answers the connection's id."),
     sub("info", 2, "", "Answers this connection's line of CLIENT LIST."),
@@ -41,8 +51,13 @@ pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     sub("reply", 3, "ON|OFF|SKIP", "Sends replies, none, or none to the next command."),
     sub("setinfo", 4, "LIB-NAME libname | LIB-VER libver", "Notes the client's library."),
     sub("setname", 3, "connection-name", "Names the connection."),
-    sub("tracking", -3, "ON|OFF [option …]", "Not supported yet, except OFF."),
-    sub("trackinginfo", 2, "", "Answers that tracking is off."),
+    sub(
+        "tracking",
+        -3,
+        "ON|OFF [REDIRECT client-id] [PREFIX prefix [PREFIX prefix …]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+        "Tells this client which keys that it has read have changed.",
+    ),
+    sub("trackinginfo", 2, "", "Answers what CLIENT TRACKING was asked for."),
     sub("unblock", -3, "client-id [TIMEOUT|ERROR]", "Ends the wait of a command that blocks."),
     sub("unpause", 2, "", "Ends CLIENT PAUSE."),
 ];
@@ -64,14 +79,9 @@ pub(super) fn client(
     let name = subcommand::find("client", SUBCOMMANDS, args)?.name;
     session.client().note_round(session.daemon.now(), CommandName::of_sub("client", name));
     match name {
-        "caching" => {
-            return Err(Refusal::other(
-                "ERR CLIENT CACHING can be called only when the client is in tracking mode with \
-                 OPTIN or OPTOUT mode enabled",
-            ));
-        }
+        "caching" => tracking::caching(session, args, reply)?,
         "getname" => naming::get_name(session, reply),
-        "getredir" => reply.int(-1),
+        "getredir" => reply.int(tracking::redirection(session)),
         "id" => reply.int(i64::try_from(session.id()).unwrap_or(i64::MAX)),
         "info" => listing::info(session, reply),
         "kill" => kill::kill(session, args, reply)?,
@@ -90,13 +100,8 @@ pub(super) fn client(
         "reply" => set_reply_mode(session, args, reply)?,
         "setinfo" => naming::set_info(session, args, reply)?,
         "setname" => naming::set_name(session, args, reply)?,
-        "tracking" => {
-            if switch(args)? {
-                return Err(Refusal::other("ERR CLIENT TRACKING is not supported yet"));
-            }
-            reply.ok();
-        }
-        "trackinginfo" => tracking_info(reply),
+        "tracking" => tracking::tracking(session, args, reply)?,
+        "trackinginfo" => tracking::info(session, reply),
         "unblock" => {
             if args.len() > 4 || !(args.len() == 3 || args.is(3, "timeout") || args.is(3, "error"))
             {
@@ -158,15 +163,4 @@ fn set_reply_mode(
         return Err(Refusal::Syntax);
     }
     Ok(())
-}
-
-fn tracking_info(reply: &mut Reply<'_>) {
-    reply.map(3);
-    reply.bulk(b"flags");
-    reply.set(1);
-    reply.bulk(b"off");
-    reply.bulk(b"redirect");
-    reply.int(-1);
-    reply.bulk(b"prefixes");
-    reply.array(0);
 }

@@ -152,7 +152,6 @@ async fn client_subcommands_about_oneself() {
             ("client getredir", ":-1"),
             ("client unblock 9", ":0"),
             ("client tracking off", "+OK"),
-            ("client tracking on", "-ERR CLIENT TRACKING is not supported yet"),
             ("client trackinginfo", "*6 $5 flags *1 $3 off $8 redirect :-1 $8 prefixes *0"),
         ],
     )

@@ -62,7 +62,7 @@ fn flush(
         })
         .collect();
     garbage.into_iter().for_each(|garbage| ks.discard(garbage));
-    ks.note_flush(db.unwrap_or(0));
+    ks.note_flush();
     reply.ok();
     Ok(())
 }
@@ -90,7 +90,7 @@ pub fn swapdb(
             store.muted(|store| store.swap_db(a, b))?;
         }
     }
-    ks.note_flush(a);
+    ks.note_flush();
     reply.ok();
     Ok(())
 }

@@ -30,6 +30,7 @@ pub(super) struct Report {
     pub client_bytes: u64,
     pub watching_clients: usize,
     pub pubsub: crate::pubsub::Figures,
+    pub tracking: crate::tracking::Figures,
     pub watched_keys: u64,
     /// `None`: the shard did not answer in time.
     pub shards: Vec<Option<ShardStats>>,
@@ -69,6 +70,7 @@ impl Report {
             max_output_bytes: most(|client| client.output_bytes()),
             client_bytes: clients.iter().map(|c| c.query_bytes() + c.output_bytes()).sum(),
             pubsub: daemon.pubsub().figures(),
+            tracking: daemon.tracker().figures(),
             watching_clients: clients.iter().filter(|c| c.watching() > 0).count(),
             watched_keys: clients.iter().map(|c| u64::from(c.watching())).sum(),
             shards,
