@@ -219,8 +219,15 @@ async fn start(
     let load = recovery.load.take();
 
     let past = Past::new(recovery.past());
-    let wiring =
-        tree::Wiring::new(settings, &recovery, &clock, dependencies.sockets, dependencies.admin);
+    let keeping = recovery::outbox(&recovery, settings).await?;
+    let wiring = tree::Wiring::new(
+        settings,
+        &recovery,
+        &clock,
+        dependencies.sockets,
+        dependencies.admin,
+        keeping,
+    );
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
     let clients = Clients::new(max_clients);
     let shards = wiring.shards.len();

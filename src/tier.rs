@@ -8,6 +8,7 @@
 //! | `warm` | fills memory after the start |
 //! | `news` | what the tier tells the shards |
 //! | `reach` | whether Redis is within reach, as a condition |
+//! | `write` | the write side in the tree, and the replies that wait for it |
 
 mod flights;
 pub mod links;
@@ -17,6 +18,7 @@ pub mod reach;
 #[cfg(test)]
 mod tests;
 pub mod warm;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,7 @@ use tokio::time::Instant;
 use self::flights::{Flights, Patience};
 pub use self::news::News;
 pub use self::question::{Answer, Found, TierView, Want};
+pub use self::write::{Parts, WriteSide};
 use crate::config::settings::Redis;
 use crate::loading::Loading;
 
@@ -42,6 +45,8 @@ pub struct Tier {
     pub pool: Pool,
     /// The way of the commands that Redis runs.
     pub passage: Passage,
+    /// The write side.
+    pub writes: WriteSide,
     flights: Arc<Flights>,
     /// What the shards are told.
     pub news: Arc<News>,
@@ -95,6 +100,7 @@ impl Tier {
             news,
             reading: Arc::new(watch::Sender::new(Reading::of(settings))),
             revalidate_after: Arc::new(watch::Sender::new(settings.revalidate_after)),
+            writes: WriteSide::new(settings.outbox),
             size: Arc::new(watch::Sender::new(settings.links)),
         }
     }
@@ -102,6 +108,7 @@ impl Tier {
     /// New settings, live.
     pub fn configure(&self, settings: &Redis) {
         self.pool.configure(settings.link.clone());
+        self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
         self.revalidate_after.send_replace(settings.revalidate_after);
         self.size.send_replace(settings.links);

@@ -34,6 +34,9 @@ pub trait Release: Send + 'static {
     /// MUST NOT block: it runs on the log writer's thread.
     fn release(self, outcome: Result<(), JournalError>);
 
+    /// The records that this waits for got LSNs up to this one. Not called if there are none.
+    fn logged(&mut self, _lsn: Lsn) {}
+
     /// Who wrote what this waits for, as far as that is known.
     fn author(&self) -> Option<&Author> {
         None

@@ -17,12 +17,15 @@
 //! | `pool` | the slots, one attempt, and a command with its retries |
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
+//! | `near` | what the tier tells the cache in front of it |
+//! | [`outbox`] | the write side: from the log to Redis |
 
 mod connection;
 mod dial;
 mod failure;
 mod link;
 mod near;
+pub mod outbox;
 mod passage;
 mod pool;
 mod retry;

@@ -23,6 +23,7 @@
 pub mod actor;
 mod ahead;
 mod appender;
+mod follow;
 mod format;
 mod frame;
 mod fs;
@@ -54,6 +55,7 @@ mod tests;
 
 pub use actor::{WalActor, WalArgs, WalMsg};
 pub use appender::{AppendError, Appender};
+pub use follow::{Followed, Follower, Portion, Reached, Tail};
 pub use ground::Base;
 pub use holds::{Held, Hold, HoldError, Holds};
 pub use intake::Intake;

@@ -18,6 +18,7 @@ use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
 use seawall_actors::cache::{Cradle, Parked, Rebuild};
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::NoJournal;
+use seawall_actors::redis::outbox::Keeping;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::wal::{self, DataDir, FsyncMode, Intake, OpenError, Snapshots};
 use tokio::sync::watch;
@@ -192,6 +193,32 @@ pub(super) async fn open(
             loading: Arc::clone(loading),
         }),
     })
+}
+
+/// How far Redis was brought by earlier runs, and a hold on the log from there on; `None` where
+/// nothing is brought to a Redis.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn outbox(
+    recovery: &Recovery,
+    settings: &Settings,
+) -> Result<Option<Arc<Keeping>>, Failure> {
+    let (Some((data, snapshots)), Some(_)) = (recovery.past(), &settings.redis) else {
+        return Ok(None);
+    };
+    let opened = tokio::task::spawn_blocking(move || {
+        Keeping::open(&data, &snapshots.log_name(), snapshots.holds())
+    });
+    match opened.await.map_err(|died| failed(&died))? {
+        Ok(keeping) => Ok(Some(Arc::new(keeping))),
+        Err(error) => Err(Failure {
+            kind: Kind::Dependency,
+            dependency: "outbox".to_owned(),
+            details: format!("its cursor, OUTBOX in the data directory, cannot be read: {error}"),
+            exit: Exit::System,
+        }),
+    }
 }
 
 fn unreadable(error: &OpenError) -> Failure {

@@ -11,10 +11,11 @@ use seawall_actors::cache::store::StoreConfig;
 use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
 use seawall_actors::clock::Clock;
 use seawall_actors::metrics::{self as aggregator, Aggregator};
+use seawall_actors::redis::outbox::Keeping;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::snapshot::{SnapshotArgs, Snapshotter, Troubles};
 use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
-use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
+use seawall_actors::wal::{Tail, WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
 use tokio::sync::watch;
 
@@ -26,7 +27,7 @@ use crate::resp::front::{Front, FrontArgs, FrontMsg};
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::{News, Tier};
+use crate::tier::{News, Parts, Tier};
 
 /// Of `supervision.grace`, what the front may use to let connections finish; the rest is for the
 /// log and everything else.
@@ -63,6 +64,8 @@ pub(super) struct Wiring {
     pub snapshots: SnapshotHandle,
     /// The second tier.
     pub tier: Option<Tier>,
+    /// How far Redis was, and the hold on the log behind that.
+    pub keeping: Option<Arc<Keeping>>,
     grace: Duration,
 }
 
@@ -74,6 +77,7 @@ impl Wiring {
         clock: &Clock,
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
+        keeping: Option<Arc<Keeping>>,
     ) -> Self {
         let shards = usize::from(settings.cache.shards);
         let handles: Vec<ShardHandle> = (0..shards).map(|_| Handle::new()).collect();
@@ -97,6 +101,7 @@ impl Wiring {
             tier: settings.redis.as_ref().map(|redis| {
                 Tier::new(redis, News::new(handles.clone(), recovery.hasher), clock.clone())
             }),
+            keeping,
             grace: settings.supervision.grace,
         }
     }
@@ -128,12 +133,18 @@ impl Wiring {
             root = root.child(self.wal(daemon, intake, dir));
         }
         let snapshots = self.snapshotter(daemon, &recovery);
+        let outbox = self.outbox(daemon, &recovery);
         root = root.child(ChildSpec::supervisor(self.cache(daemon, recovery)));
         if let Some(snapshots) = snapshots {
             root = root.child(snapshots);
         }
         if let (Some(tier), Some(redis)) = (&self.tier, &daemon.config.settings().redis) {
-            root = root.child(ChildSpec::supervisor(tier.links(redis, &daemon.loading)?));
+            let links = tier.links(redis, &daemon.loading)?;
+            let links = match outbox {
+                Some(outbox) => links.child(outbox),
+                None => links,
+            };
+            root = root.child(ChildSpec::supervisor(links));
         }
         Ok(root
             .child(watcher(daemon, seen, on_change))
@@ -149,6 +160,21 @@ impl Wiring {
             (WalActor::default(), args)
         })
         .grace(self.grace)
+    }
+
+    /// Brings Redis what is in the log.
+    fn outbox(&self, daemon: &Arc<Daemon>, recovery: &Recovery) -> Option<ChildSpec> {
+        let (tier, keeping) = (self.tier.as_ref()?, self.keeping.clone()?);
+        let ((intake, data), snapshots) = (recovery.wal.as_ref()?, recovery.snapshots.as_ref()?);
+        let parts = Parts {
+            pool: tier.pool.clone(),
+            tail: Tail::new(intake, data, snapshots),
+            keeping,
+            daemon: Arc::clone(daemon),
+            snapshots: self.snapshots.clone(),
+        };
+        let near = Arc::clone(&tier.news) as _;
+        Some(tier.writes.child(parts, near, daemon.clock.clone()))
     }
 
     /// Cache and log go on without it.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use seawall_actors::redis::outbox::OutboxSettings;
 use seawall_actors::redis::{LinkSettings, PassageLimits};
 
 use super::address::Address;
@@ -104,6 +105,8 @@ pub struct Server {
 pub struct Redis {
     /// Where it is, and how the connections are kept.
     pub link: LinkSettings,
+    /// How writes get there.
+    pub outbox: OutboxSettings,
     /// How long a read waits if there is something to serve in place of the answer.
     pub soft_timeout: Duration,
     /// How long a key that is not there is remembered as absent; zero: not at all.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
+use seawall_actors::redis::outbox::{Conflict, OutboxSettings};
 use seawall_actors::redis::{LinkSettings, PassageLimits, Password, TlsFiles};
 
 use super::events::EventClasses;
@@ -389,6 +390,15 @@ fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
             "password and password_file exclude each other; set one of them",
         );
     }
+    if matches!(v.get("redis.url"), Some(Value::Url(url)) if !url.expose().is_empty())
+        && !flag(v, "wal.enabled")
+    {
+        broken(
+            &["redis.url", "wal.enabled"],
+            "needs the log, from which Redis is written: set wal.enabled to true, or leave url \
+             empty",
+        );
+    }
     if path(v, "redis.cert_file").is_some() != path(v, "redis.key_file").is_some() {
         broken(
             &["redis.key_file", "redis.cert_file"],
@@ -452,8 +462,18 @@ fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
         in_flight: to_usize(int(v, "redis.in_flight")),
         retry_share: u8::try_from(int(v, "redis.retry_share")).unwrap_or(100),
     };
+    let outbox = OutboxSettings {
+        through: text(v, "redis.write") == "through",
+        conflict: match text(v, "redis.conflict") {
+            "newest" => Conflict::Newest,
+            "redis" => Conflict::Redis,
+            _ => Conflict::Local,
+        },
+        drain: duration(v, "redis.drain"),
+    };
     Some(Redis {
         link,
+        outbox,
         soft_timeout: duration(v, "redis.soft_timeout"),
         negative_ttl: duration(v, "redis.negative_ttl"),
         stale_if_error: duration(v, "redis.stale_if_error"),

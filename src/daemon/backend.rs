@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use seawall_actors::cache::{ShardMsg, ShardStats};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::Author;
+use seawall_actors::redis::outbox::OutboxStats;
 use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::History;
 
@@ -104,6 +105,10 @@ impl Backend for Daemon {
     fn log(&self) -> Option<LogStatus> {
         let (fsync, stats) = self.log.status()?;
         Some(LogStatus { fsync, stats })
+    }
+
+    fn outbox(&self) -> Option<OutboxStats> {
+        self.outbox_stats()
     }
 
     fn tier(&self) -> Option<TierFigures> {

@@ -48,6 +48,7 @@ enum Part {
     PubSub,
     Log,
     Snapshots,
+    Outbox,
     Tier,
     Tree,
     Daemon,
@@ -71,6 +72,7 @@ pub fn sources(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>) -> Vec<Arc<dyn 
         Part::Tls,
         Part::Log,
         Part::Snapshots,
+        Part::Outbox,
         Part::Tier,
         Part::Tree,
         Part::Daemon,
@@ -95,6 +97,7 @@ impl Source for Reading {
             Part::PubSub => "pubsub",
             Part::Log => "log",
             Part::Snapshots => "snapshots",
+            Part::Outbox => "redis_outbox",
             Part::Tier => "redis",
             Part::Tree => "tree",
             Part::Daemon => "daemon",
@@ -120,6 +123,9 @@ impl Source for Reading {
                 .map_or_else(Sample::new, |(fsync, stats)| metrics::log(&stats, fsync)),
             Part::Snapshots => {
                 daemon.snapshots.current().map_or_else(Sample::new, |s| metrics::snapshots(&s))
+            }
+            Part::Outbox => {
+                daemon.outbox_stats().map_or_else(Sample::new, |stats| metrics::outbox(&stats))
             }
             Part::Tier => {
                 daemon.tier.as_ref().map_or_else(Sample::new, |t| metrics::tier(&t.figures()))

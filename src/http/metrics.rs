@@ -10,6 +10,7 @@ pub mod process;
 use catalog as m;
 use seawall_actors::cache::ShardStats;
 use seawall_actors::metrics::Sample;
+use seawall_actors::redis::outbox::{OutboxState, OutboxStats};
 use seawall_actors::redis::{FailureKind, PoolState};
 use seawall_actors::snapshot::SnapshotStatus;
 use seawall_actors::wal;
@@ -195,6 +196,29 @@ pub fn snapshots(status: &SnapshotStatus) -> Sample {
     s.count(&m::LOG_DELETED, &[], disk.deleted);
     s.flag(&m::LOG_OVER_MAX, &[], disk.pressure.is_some());
     s.flag(&m::LOG_UPKEEP_FAILED, &[], disk.failure.is_some());
+    s
+}
+
+/// The write side of the tier.
+#[must_use]
+pub fn outbox(stats: &OutboxStats) -> Sample {
+    let mut s = Sample::new();
+    for state in OutboxState::NAMES {
+        s.flag(&m::OUTBOX, &[state], state == stats.state.name());
+    }
+    s.count(&m::OUTBOX_ACKNOWLEDGED, &[], stats.acknowledged);
+    s.count(&m::OUTBOX_LAG, &[], stats.lag_records);
+    if let Some(oldest_ms) = stats.oldest_ms {
+        s.number(&m::OUTBOX_OLDEST, &[], seconds(oldest_ms, 1e3));
+    }
+    s.count(&m::OUTBOX_SENT, &[], stats.sent);
+    s.count(&m::OUTBOX_COALESCED, &[], stats.coalesced);
+    s.count(&m::OUTBOX_BATCHES, &[], stats.batches);
+    s.count(&m::OUTBOX_FAILURES, &[], stats.failures);
+    s.count(&m::OUTBOX_CONFLICTS, &[], stats.conflicts);
+    s.count(&m::OUTBOX_DEGRADED, &[], stats.degraded);
+    s.count(&m::OUTBOX_RECONCILES, &[], stats.reconciles);
+    s.count(&m::OUTBOX_RECONCILED, &[], stats.reconciled_keys);
     s
 }
 

@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use seawall_actors::cache::ShardStats;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, Lsn};
+use seawall_actors::redis::outbox::OutboxStats;
 use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::History;
 use seawall_actors::wal::{self, past};
@@ -151,6 +152,8 @@ pub trait Backend: Debug + Send + Sync + 'static {
     fn ops_per_sec(&self) -> u64;
     /// The log; `None` for a pure cache.
     fn log(&self) -> Option<LogStatus>;
+    /// How writes get to Redis; `None` without one.
+    fn outbox(&self) -> Option<OutboxStats>;
     /// How the links to Redis stand; `None` without `redis.url`.
     fn tier(&self) -> Option<TierFigures>;
     /// How the snapshots stand; `None` for a pure cache.

@@ -211,14 +211,17 @@ impl<'a> Borrowed<'a> {
     /// Logs the effects as one batch, gives the stores back, and waits until all that was read
     /// or written here is settled. A scope that was not kept is rolled back first.
     ///
+    /// Returns the LSN of the last effect; 0 if there was none.
+    ///
     /// # Errors
     /// The log failed: what was written may not survive a restart.
-    pub async fn finish(mut self) -> Result<(), JournalError> {
+    pub async fn finish(mut self) -> Result<Lsn, JournalError> {
         self.roll_back();
         failpoint::hit(Point::CoordinatorAppend);
         let journal = self.shards.journal();
         let (reply, settled) = oneshot::channel();
         let parked = Parked::new(Box::new(DataJob::parked_by(self.author.take())), reply);
+        let mut written = 0;
         if self.effects.is_empty() {
             let lsn = self.loans.iter().flatten().map(|l| l.last_lsn).max().unwrap_or(0);
             drop(self.give_back(lsn));
@@ -226,13 +229,13 @@ impl<'a> Borrowed<'a> {
         } else {
             let mut effects = std::mem::take(&mut self.effects);
             // Appended before the stores go home: whatever a shard appends next comes later.
-            let lsn = journal.append(&mut effects, Some(parked));
-            drop(self.give_back(lsn));
+            written = journal.append(&mut effects, Some(parked));
+            drop(self.give_back(written));
         }
         failpoint::hit(Point::CoordinatorHome);
         match settled.await {
             Ok(Outcome::Failed(_, error)) => Err(error),
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(written),
             Err(_) => Err(JournalError::Closed),
         }
     }

@@ -8,10 +8,10 @@ mod near;
 
 use std::sync::Arc;
 
-use seawall_actors::cache::store::{KeyHasher, Store};
+use seawall_actors::cache::store::{KeyHasher, Store, TIERED};
 use seawall_actors::cache::{Audience, Job};
 use seawall_actors::clock::UnixMs;
-use seawall_actors::journal::{Author, JournalError};
+use seawall_actors::journal::{Author, JournalError, Lsn};
 
 use super::args::{Args, Span};
 use super::keyspace::{Keyspace, Scope, Stores};
@@ -123,6 +123,10 @@ pub struct DataJob {
     questions: Questions,
     /// The next request is Redis' to run.
     stuck: bool,
+    /// Whether a write of the database behind which Redis stands was among them, ...
+    wrote: bool,
+    /// ... and the LSN of its last effect.
+    logged: Lsn,
 }
 
 /// A request that was answered with an error.
@@ -253,6 +257,12 @@ impl DataJob {
         self.failures.drain(..)
     }
 
+    /// The LSN up to which Redis has to be for `redis.write = "through"`, once.
+    pub fn take_written(&mut self) -> Option<Lsn> {
+        let (wrote, lsn) = (std::mem::take(&mut self.wrote), std::mem::take(&mut self.logged));
+        (wrote && lsn > 0).then_some(lsn)
+    }
+
     /// Forgets replies that were passed on.
     pub fn reset_replies(&mut self) {
         self.out.clear();
@@ -347,6 +357,7 @@ impl Job for DataJob {
                     self.done += 1;
                     continue;
                 }
+                self.wrote |= view.db == TIERED && command.flags.has(Flags::WRITE);
                 let stores = Stores::One(store);
                 let mut keyspace =
                     Keyspace::new(stores, view.scope(now, &input.limits), Some(request.hash));
@@ -365,6 +376,10 @@ impl Job for DataJob {
             self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));
             self.done += 1;
         }
+    }
+
+    fn logged(&mut self, lsn: Lsn) {
+        self.logged = self.logged.max(lsn);
     }
 
     fn author(&self) -> Option<&Author> {

@@ -105,9 +105,10 @@ impl Flights {
         {
             let mut table = self.table();
             for want in wants {
-                // One that began before the tier had what is needed now knows too little.
+                // One that began before the tier had what is needed now, or before the key changed,
+                // would tell of what was.
                 if let Some(flight) = table.get(&want.key)
-                    && flight.ticket.after >= want.ticket.after
+                    && flight.ticket.answers(&want.ticket)
                     && flight.answer.has_changed().is_ok()
                 {
                     flights.push(flight.clone());

@@ -9,6 +9,7 @@
 //! body of EVICT  (5) := db:u8 key        (a delete whose cause was memory)
 //! body of SWAPDB (6) := a:u8 b:u8
 //! body of AUTHOR (128): who writes from here on, see [`Note`]
+//! body of DUE    (130) := nothing        (the DELETE behind it is an expiry)
 //! ```
 //!
 //! On disk a large value may be compressed, in a record of kind 7, see [`packed`].
@@ -36,6 +37,8 @@ const FIRST_OPTIONAL: u8 = 128;
 const AUTHOR: u8 = 128;
 /// An LSN that stands for nothing: its record was lost, and nobody shall have its number again.
 const VOID: u8 = 129;
+/// The DELETE behind it is an expiry: who has the expiry deletes by himself.
+const DUE: u8 = 130;
 const EVERY_DB: u8 = 255;
 
 /// So many encoded records that stand for nothing. Every reader passes over them.
@@ -184,6 +187,14 @@ impl RecordBatch {
         }
     }
 
+    /// Appends the deletion of a key whose time has come: a mark, which has an LSN of its own, and
+    /// a [`Record::Delete`]. Readers that do not care pass over the mark.
+    pub fn push_expired(&mut self, db: u8, key: &[u8]) {
+        self.count += 1;
+        put_head(&mut self.bytes, DUE, 0);
+        self.push(&Record::Delete { db, key });
+    }
+
     /// Appends a note. It counts as a record: it has an LSN.
     pub fn push_note(&mut self, note: &Note<'_>) {
         self.count += 1;
@@ -240,13 +251,15 @@ impl RecordBatch {
 pub struct Records<'a> {
     rest: &'a [u8],
     read: u64,
+    /// The mark before an expiry was the last that was read.
+    due: bool,
 }
 
 impl<'a> Records<'a> {
     /// A reader over encoded records.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, read: 0 }
+        Self { rest: bytes, read: 0, due: false }
     }
 
     /// Records read so far, with notes and with those that were passed over because this version
@@ -256,8 +269,15 @@ impl<'a> Records<'a> {
         self.read
     }
 
+    /// Whether the record that was returned last is a deletion because its time had come.
+    #[must_use]
+    pub const fn was_expiry(&self) -> bool {
+        self.due
+    }
+
     /// The next record or note. Ends after the first error.
     pub fn next_item(&mut self) -> Option<Result<Item<'a>, DecodeError>> {
+        self.due = false;
         while !self.rest.is_empty() {
             self.read += 1;
             match self.read() {
@@ -277,6 +297,7 @@ impl<'a> Records<'a> {
         let (kind, body, rest) = split_record(self.rest)?;
         self.rest = rest;
         if kind >= FIRST_OPTIONAL {
+            self.due = kind == DUE;
             let note = (kind == AUTHOR).then(|| Note::decode(body)).flatten();
             return Ok(note.map(Item::Note));
         }

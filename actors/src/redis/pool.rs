@@ -217,7 +217,7 @@ impl Pool {
         }
     }
 
-    /// Follows how many links are up.
+    /// Follows how many links are up. Changes, too, when one connection takes another's place.
     #[must_use]
     pub fn live(&self) -> watch::Receiver<usize> {
         self.inner.shared.live.subscribe()

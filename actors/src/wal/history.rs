@@ -114,6 +114,9 @@ pub fn read(data: &Path, query: &Query<'_>, until: Instant) -> Result<History, R
             Ok(()) => {}
             // It was deleted meanwhile: the log begins later now.
             Err(RangeError::Gone { .. }) => break,
+            // The same, on a decision from before the log was held. The oldest go first, so what was
+            // read is there.
+            Err(error) if reaches <= query.upto && error.is_not_found() => break,
             Err(error) => return Err(error),
         }
         chronicle.prepend(stretch);

@@ -20,7 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
+use super::follow::Reached;
 use super::ground::Ground;
 use super::pending::Pending;
 use super::settings::{FsyncMode, MAX_PENDING, Settings};
@@ -72,6 +74,8 @@ struct Shared<P> {
     /// `OPEN` and the others; changes under the queue's lock, is read without.
     gate: AtomicU8,
     settled: AtomicU64,
+    /// Told how far the log is, once somebody follows it.
+    reached: OnceLock<watch::Sender<Reached>>,
     written: AtomicU64,
     durable: AtomicU64,
     fsync: AtomicU8,
@@ -171,6 +175,7 @@ impl<P: Release> Intake<P> {
             turn: Mutex::new(None),
             gate: AtomicU8::new(UNREAD),
             settled: AtomicU64::new(0),
+            reached: OnceLock::new(),
             written: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             fsync: AtomicU8::new(0),
@@ -200,6 +205,9 @@ impl<P: Release> Intake<P> {
         }
         self.shared.gate.store(OPEN, Ordering::Release);
         drop(queue);
+        if let Some(reached) = self.shared.reached.get() {
+            reached.send_replace(Reached { begun: Some(last_lsn), settled: last_lsn });
+        }
         self.shared.arrived.notify_all();
     }
 
@@ -248,7 +256,7 @@ impl<P: Release> Intake<P> {
 }
 
 impl<P: Release> Journal<P> for Intake<P> {
-    fn append(&self, batch: &mut RecordBatch, parked: Option<P>) -> Lsn {
+    fn append(&self, batch: &mut RecordBatch, mut parked: Option<P>) -> Lsn {
         failpoint::hit(Point::IntakeAppend);
         let mut queue = self.queue();
         let gate = self.shared.gate.load(Ordering::Relaxed);
@@ -266,6 +274,9 @@ impl<P: Release> Journal<P> for Intake<P> {
             return lsn;
         }
         let lsn = self.enqueue(&mut queue, batch, parked.as_ref());
+        if let Some(reply) = &mut parked {
+            reply.logged(lsn);
+        }
         if gate == OPEN && queue.pending.len() > MAX_PENDING {
             self.shared.gate.store(FULL, Ordering::Release);
         }

@@ -165,6 +165,12 @@ impl<F: Filesystem> Snapshots<F> {
         &self.holds
     }
 
+    /// The name of the log, which no other has: 32 hexadecimal digits.
+    #[must_use]
+    pub fn log_name(&self) -> String {
+        self.log.bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The disk that they and the log are on.
     #[must_use]
     pub fn retention(&self) -> Retention<F> {

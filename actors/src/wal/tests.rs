@@ -4,6 +4,7 @@ mod campaign;
 mod crash;
 mod damage;
 mod faults;
+mod follow;
 mod inspect;
 mod manifest;
 mod removed;

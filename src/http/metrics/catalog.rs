@@ -197,6 +197,32 @@ catalog! {
         LOG_UPKEEP_FAILED = "seawall_log_upkeep_failed", Gauge, None, [],
             "1 while old log and snapshots cannot be deleted";
     }
+    "Writes to Redis": {
+        OUTBOX = "seawall_redis_outbox_state", Gauge, None, ["state"],
+            "1 for what the outbox does, 0 for the others: starting, in_step, catching_up, reconciling, waiting (Redis is away or refuses); no metric of it exists without redis.url";
+        OUTBOX_ACKNOWLEDGED = "seawall_redis_outbox_acknowledged_lsn", Gauge, None, [],
+            "Log sequence number up to which Redis has every write";
+        OUTBOX_LAG = "seawall_redis_outbox_lag", Gauge, None, [],
+            "Log sequence numbers behind that: records that Redis does not have yet, those included that it does not need";
+        OUTBOX_OLDEST = "seawall_redis_outbox_oldest", Gauge, Seconds, [],
+            "When the oldest write that is being sent was logged, as Unix time; absent while none is";
+        OUTBOX_SENT = "seawall_redis_outbox_sent", Counter, None, [],
+            "Changes of keys that Redis has acknowledged";
+        OUTBOX_COALESCED = "seawall_redis_outbox_coalesced", Counter, None, [],
+            "Records that were not sent because a later one of the same key was";
+        OUTBOX_BATCHES = "seawall_redis_outbox_transactions", Counter, None, [],
+            "Transactions that Redis has acknowledged";
+        OUTBOX_FAILURES = "seawall_redis_outbox_failures", Counter, None, [],
+            "Tries that failed: Redis was away, did not answer in time, or refused";
+        OUTBOX_CONFLICTS = "seawall_redis_outbox_conflicts", Counter, None, [],
+            "Writes that gave way to somebody else's, see redis.conflict";
+        OUTBOX_DEGRADED = "seawall_redis_degraded_writes", Counter, None, [],
+            "Replies that went out before Redis had the write, although redis.write is through";
+        OUTBOX_RECONCILES = "seawall_redis_reconciles", Counter, None, [],
+            "Times that memory and Redis were compared key by key";
+        OUTBOX_RECONCILED = "seawall_redis_reconciled_keys", Counter, None, [],
+            "Keys that Redis was given by that";
+    }
     "Redis behind": {
         REDIS_REACHABLE = "seawall_redis_reachable", Gauge, None, [],
             "1 while at least one link to Redis is up; no metric of this section exists without redis.url";

@@ -7,6 +7,7 @@ use seawall_actors::cache::store::{NearStats, StoreStats};
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
+use seawall_actors::redis::outbox::OutboxStats;
 use seawall_actors::redis::{LinkStats, PoolStats};
 use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
@@ -96,6 +97,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         ),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
+        ("redis_outbox", outbox(&OutboxStats { oldest_ms: Some(1), ..OutboxStats::default() })),
         ("redis", tier(&links())),
         ("tree", tree(&root, &[unreachable])),
         ("daemon", daemon(figures)),

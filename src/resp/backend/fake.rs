@@ -11,6 +11,7 @@ use seawall_actors::cache::ShardStats;
 use seawall_actors::cache::store::KeyHasher;
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, Identity};
+use seawall_actors::redis::outbox::OutboxStats;
 use seawall_actors::supervise::Drill;
 use seawall_actors::wal::history::{Change, Event, History};
 
@@ -47,6 +48,7 @@ pub struct FakeBackend {
     pub shards: Vec<Option<ShardStats>>,
     pub stats: Stats,
     pub log: Option<LogStatus>,
+    pub outbox: Option<OutboxStats>,
     pub tier: Option<TierFigures>,
     pub snapshots: Option<SnapshotNumbers>,
     pub degraded: Vec<String>,
@@ -86,6 +88,7 @@ impl FakeBackend {
             shards: vec![Some(ShardStats::default())],
             stats: Stats::new(),
             log: None,
+            outbox: None,
             tier: None,
             snapshots: None,
             degraded: Vec::new(),
@@ -192,6 +195,10 @@ impl Backend for FakeBackend {
 
     fn ops_per_sec(&self) -> u64 {
         13
+    }
+
+    fn outbox(&self) -> Option<OutboxStats> {
+        self.outbox.clone()
     }
 
     fn tier(&self) -> Option<TierFigures> {

@@ -24,7 +24,7 @@ use crate::resp::reply::Reply;
 use crate::resp::round::{Questions, answer, execute, is_known_to_redis, needed, outcome_unknown};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
-use seawall_actors::cache::store::Key;
+use seawall_actors::cache::store::{Key, TIERED};
 
 /// Stands for the reply of a command in a transaction whose replies pass `server.output_buffer`.
 const LEFT_OUT: &str = "ERR executed; the reply is left out, see server.output_buffer";
@@ -263,9 +263,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             answers.push(done.then_some(out));
         }
         borrowed.keep();
-        let settled = borrowed.finish().await;
-        if let (true, Err(error)) = (writes, settled) {
-            return Err(outcome_unknown(&error));
+        match borrowed.finish().await {
+            Err(error) if writes => return Err(outcome_unknown(&error)),
+            Ok(lsn) if writes && lsn > 0 && db == TIERED => daemon.written(lsn).await,
+            _ => {}
         }
         reply.array(queue.len());
         for (queued, answered) in queue.iter().zip(answers) {

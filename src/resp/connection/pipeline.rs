@@ -139,6 +139,7 @@ impl Pipeline {
                 self.collect(daemon, shard, recovery_wait).await;
             }
             self.ask(daemon, recovery_wait).await;
+            self.through(daemon).await;
             if let Some(lane) = self.only_lane() {
                 out.extend_from_slice(lane.job.as_deref().map_or(&[][..], DataJob::out));
                 self.finish();
@@ -172,6 +173,7 @@ impl Pipeline {
                         self.dispatch(daemon, shard).await;
                         self.collect(daemon, shard, recovery_wait).await;
                         self.ask(daemon, recovery_wait).await;
+                        self.through(daemon).await;
                         continue;
                     }
                 }
@@ -283,6 +285,14 @@ impl Pipeline {
             if let Some(job) = &mut lane.job {
                 self.failures.extend(job.take_failures());
             }
+        }
+    }
+
+    /// Waits until Redis has what was written, where replies wait for that.
+    async fn through(&mut self, daemon: &Daemon) {
+        let jobs = self.lanes.iter_mut().filter_map(|lane| lane.job.as_mut());
+        if let Some(lsn) = jobs.filter_map(|job| job.take_written()).max() {
+            daemon.written(lsn).await;
         }
     }
 

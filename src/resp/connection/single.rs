@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use seawall_actors::cache::store::{Garbage, Key};
+use seawall_actors::cache::store::{Garbage, Key, TIERED};
 
 use super::informed;
 use super::pipeline::{StageBounds, StageCursor};
@@ -347,6 +347,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         match borrowed.finish().await {
             Err(error) if command.flags.has(Flags::WRITE) => Err(outcome_unknown(&error)),
+            Ok(lsn) if lsn > 0 && view.db == TIERED && command.flags.has(Flags::WRITE) => {
+                self.daemon.written(lsn).await;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

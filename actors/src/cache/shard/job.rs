@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use crate::cache::audience::Audience;
 use crate::cache::store::Store;
 use crate::clock::UnixMs;
-use crate::journal::{Author, JournalError, Release};
+use crate::journal::{Author, JournalError, Lsn, Release};
 
 /// A batch of commands for one shard.
 pub trait Job: Send + 'static {
@@ -19,6 +19,9 @@ pub trait Job: Send + 'static {
         writable: &Result<(), JournalError>,
         audience: &dyn Audience,
     );
+
+    /// What it changed has LSNs up to this one. Not called if it changed nothing.
+    fn logged(&mut self, _lsn: Lsn) {}
 
     /// Whose batch it is, for the log.
     fn author(&self) -> Option<&Author> {
@@ -36,6 +39,10 @@ impl<J: Job> Job for Box<J> {
         audience: &dyn Audience,
     ) {
         (**self).run(store, now, writable, audience);
+    }
+
+    fn logged(&mut self, lsn: Lsn) {
+        (**self).logged(lsn);
     }
 
     fn author(&self) -> Option<&Author> {
@@ -76,6 +83,10 @@ impl<J: Job> Release for Parked<J> {
         };
         // The client may have gone away meanwhile; its replies go with it.
         let _ = self.reply.send(outcome);
+    }
+
+    fn logged(&mut self, lsn: Lsn) {
+        self.job.logged(lsn);
     }
 
     fn author(&self) -> Option<&Author> {

@@ -47,7 +47,11 @@ impl Store {
     pub(super) fn expire_slot(&mut self, slot: u32) {
         self.committing = true;
         self.stats.expired += 1;
-        self.emit_delete(slot);
+        if !self.muted {
+            let place = self.slab.at(slot);
+            let db = self.logical[usize::from(place.db)];
+            self.effects.push_expired(db, place.key());
+        }
         self.tell(Event::EXPIRED, slot);
         self.detach(slot);
         self.committing = false;

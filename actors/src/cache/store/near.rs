@@ -62,12 +62,22 @@ pub enum Standing {
 }
 
 /// What must be true before the tier is asked about a key, and what its answer is measured by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ticket {
     /// The tier must have acknowledged this LSN.
     pub after: Lsn,
     /// How many changes there had been.
     pub seq: u64,
+    /// Which of them was the key's last: a question from before it tells of what was.
+    pub changed: u64,
+}
+
+impl Ticket {
+    /// Whether an answer to a question with this ticket answers one with `later`, too.
+    #[must_use]
+    pub const fn answers(&self, later: &Self) -> bool {
+        self.after >= later.after && self.seq >= later.changed
+    }
 }
 
 /// Counters of a store's tier side.
@@ -393,17 +403,19 @@ impl Store {
     /// What a question about this key needs.
     #[must_use]
     pub fn ticket(&self, key: Key<'_>) -> Ticket {
-        let Some(near) = &self.near else { return Ticket { after: 0, seq: 0 } };
-        Ticket { after: near.after(near.hash(key.bytes)), seq: near.seq }
+        let Some(near) = &self.near else { return Ticket::default() };
+        let hash = near.hash(key.bytes);
+        let changed = near.recent.get(&hash).copied().unwrap_or(near.forgotten);
+        Ticket { after: near.after(hash), seq: near.seq, changed }
     }
 
     /// A ticket for whatever key: what must be acknowledged before the tier is asked about keys of
     /// which nothing is pending, and how many changes there have been.
     #[must_use]
     pub fn any_ticket(&self) -> Ticket {
-        let Some(near) = &self.near else { return Ticket { after: 0, seq: 0 } };
+        let Some(near) = &self.near else { return Ticket::default() };
         let after = if near.acknowledged < near.floor { near.floor } else { 0 };
-        Ticket { after, seq: near.seq }
+        Ticket { after, seq: near.seq, changed: near.seq }
     }
 
     /// When invalidations were last interrupted.

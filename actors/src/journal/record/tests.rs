@@ -82,3 +82,19 @@ fn a_varint_of_more_than_64_bits_is_malformed() {
     let bytes = [SET, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
     assert_eq!(Records::new(&bytes).next(), Some(Err(DecodeError::Malformed)));
 }
+
+#[test]
+fn an_expiry_is_told_from_a_deletion_by_whoever_asks() {
+    let mut batch = RecordBatch::new();
+    batch.push(&Record::Delete { db: 0, key: b"a" });
+    batch.push_expired(3, b"b");
+    batch.push(&Record::Delete { db: 0, key: b"c" });
+    assert_eq!(batch.count(), 4, "the mark has an LSN of its own");
+    let mut records = Records::new(batch.as_bytes());
+    let mut told = Vec::new();
+    while let Some(record) = records.next() {
+        let (_, key) = record.unwrap().entry().unwrap();
+        told.push((key, records.was_expiry(), records.position()));
+    }
+    assert_eq!(told, [(&b"a"[..], false, 1), (b"b", true, 3), (b"c", false, 4)]);
+}

@@ -139,7 +139,9 @@ impl Slot {
         match (was, is) {
             (false, true) => self.shared.live.send_modify(|n| *n += 1),
             (true, false) => self.shared.live.send_modify(|n| *n = n.saturating_sub(1)),
-            _ => {}
+            // Behind it may be another Redis: whoever follows looks again.
+            (true, true) => self.shared.live.send_modify(|_| {}),
+            (false, false) => {}
         }
     }
 

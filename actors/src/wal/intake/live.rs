@@ -2,8 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use tokio::sync::watch;
+
 use super::Intake;
 use crate::journal::{Lsn, Release};
+use crate::wal::follow::Reached;
 use crate::wal::ground::Ground;
 use crate::wal::settings::{FsyncMode, Settings};
 use crate::wal::stats::Counters;
@@ -33,6 +36,16 @@ impl<P: Release> Intake<P> {
         self.shared.origin.store(settings.origin, Ordering::Relaxed);
         self.shared.compress_above.store(settings.compress_above, Ordering::Release);
         self.poke();
+    }
+
+    /// Follows how far the log is. Call it before the log begins.
+    pub(in crate::wal) fn follow(&self) -> watch::Receiver<Reached> {
+        let reached = self.shared.reached.get_or_init(|| {
+            let settled = self.shared.settled.load(Ordering::Acquire);
+            let begun = self.has_begun().then_some(settled);
+            watch::Sender::new(Reached { begun, settled })
+        });
+        reached.subscribe()
     }
 
     pub(in crate::wal) fn fsync(&self) -> FsyncMode {

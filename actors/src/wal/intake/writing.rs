@@ -147,6 +147,13 @@ impl<P: Release> Intake<P> {
         self.shared.durable.store(durable, Ordering::Release);
         let settled = if self.fsync() == FsyncMode::Always { durable } else { written };
         let settled = settled.max(self.shared.settled.fetch_max(settled, Ordering::AcqRel));
+        if let Some(reached) = self.shared.reached.get() {
+            reached.send_if_modified(|reached| {
+                let moved = settled > reached.settled;
+                reached.settled = reached.settled.max(settled);
+                moved
+            });
+        }
         let mut queue = self.queue();
         let mut released = 0;
         while queue.parked.front().is_some_and(|parked| parked.lsn <= settled) {

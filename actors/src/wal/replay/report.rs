@@ -168,6 +168,14 @@ pub enum RangeError {
     },
 }
 
+impl RangeError {
+    /// Whether a file that was listed is not there.
+    pub(in crate::wal) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
 pub(in crate::wal) fn io_error(
     doing: &'static str,
     path: &Path,

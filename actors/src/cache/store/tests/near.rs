@@ -347,3 +347,27 @@ fn a_value_that_does_not_fit_is_refused_and_leaves_nothing() {
     assert!(store.fill(key, &[0; 100], Some(5), ticket, 1).is_ok());
     assert_eq!(store.peek(TIERED, key, 1).map(|e| e.expires_at), Some(Some(5)));
 }
+
+#[test]
+fn an_answer_from_before_a_change_answers_no_later_question() {
+    let mut world = World::new();
+    let bytes = name(0);
+    let key = world.hasher.key(&bytes);
+    let first = world.store.ticket(key);
+    assert!(first.answers(&world.store.ticket(key)));
+    // Another key's change is none of its business.
+    world.run(&Step::Write(1, false));
+    assert!(first.answers(&world.store.ticket(key)));
+    world.run(&Step::Write(0, true));
+    world.run(&Step::Apply);
+    world.run(&Step::Apply);
+    world.run(&Step::Acknowledge);
+    assert_eq!(world.standing(0), Standing::Missing);
+    assert!(!first.answers(&world.store.ticket(key)), "it would bring back what was deleted");
+    let second = world.store.ticket(key);
+    world.store.changed_behind(key);
+    assert!(!second.answers(&world.store.ticket(key)), "somebody else changed it");
+    let third = world.store.ticket(key);
+    world.run(&Step::Gap);
+    assert!(!third.answers(&world.store.ticket(key)), "somebody may have changed it");
+}

@@ -11,6 +11,7 @@ use crate::stats::StatsSnapshot;
 use crate::tier::TierFigures;
 use seawall_actors::cache::{DatabaseStats, ShardStats};
 use seawall_actors::clock::UnixMs;
+use seawall_actors::redis::outbox::OutboxStats;
 
 /// How long INFO waits for shards that do not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -39,6 +40,7 @@ pub(super) struct Report {
     pub gate: GateFigures,
     pub ops_per_sec: u64,
     pub log: Option<LogStatus>,
+    pub outbox: Option<OutboxStats>,
     pub tier: Option<TierFigures>,
     /// Of a pure cache: as if none had ever been taken.
     pub snapshots: SnapshotNumbers,
@@ -79,6 +81,7 @@ impl Report {
             gate: daemon.gate().figures(),
             ops_per_sec: daemon.ops_per_sec(),
             log: daemon.log(),
+            outbox: daemon.outbox(),
             tier: daemon.tier(),
             snapshots: daemon.snapshots().unwrap_or_default(),
             degraded: daemon.degraded(),

@@ -7,6 +7,7 @@ use super::report::Report;
 use super::sections::lines;
 use crate::resp::backend::LogStatus;
 use crate::resp::version::SEAWALL_VERSION;
+use seawall_actors::redis::outbox::OutboxState;
 
 pub(super) fn seawall(r: &Report, out: &mut String) {
     lines!(out,
@@ -21,6 +22,7 @@ pub(super) fn seawall(r: &Report, out: &mut String) {
         let _ = write!(out, "degraded_reason_{number}:{}\r\n", one_line(reason));
     }
     log(r, out);
+    outbox(r, out);
     lines!(out,
         "sets" => r.sum(|s| s.counters.sets),
         "deletes" => r.sum(|s| s.counters.deletes),
@@ -61,5 +63,29 @@ fn log(r: &Report, out: &mut String) {
         "wal_syncs" => log.syncs,
         "wal_errors" => log.write_errors + log.sync_errors,
         "wal_refusing" => log.blocked.as_deref().map_or_else(String::new, one_line),
+    );
+}
+
+/// How writes get to Redis.
+fn outbox(r: &Report, out: &mut String) {
+    let Some(outbox) = &r.outbox else { return };
+    let why = match &outbox.state {
+        OutboxState::Waiting(why) | OutboxState::Reconciling(why) => one_line(why),
+        _ => String::new(),
+    };
+    lines!(out,
+        "redis_outbox" => outbox.state.name(),
+        "redis_outbox_reason" => why,
+        "redis_outbox_acknowledged_lsn" => outbox.acknowledged,
+        "redis_outbox_lag_records" => outbox.lag_records,
+        "redis_outbox_oldest_ms" => outbox.oldest_ms.map_or(0, |at| r.now.saturating_sub(at)),
+        "redis_outbox_sent" => outbox.sent,
+        "redis_outbox_coalesced" => outbox.coalesced,
+        "redis_outbox_transactions" => outbox.batches,
+        "redis_outbox_failures" => outbox.failures,
+        "redis_outbox_conflicts" => outbox.conflicts,
+        "redis_degraded_writes" => outbox.degraded,
+        "redis_reconciles" => outbox.reconciles,
+        "redis_reconciled_keys" => outbox.reconciled_keys,
     );
 }

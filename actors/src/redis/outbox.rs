@@ -1,0 +1,329 @@
+//! The write side of the tier: follows the log and brings Redis what is in it.
+//!
+//! ```text
+//!   log ──▶ Follower ──▶ Batch ──▶ Transaction ──▶ Redis: MULTI, changes, marker, EXEC
+//!            (files)     (one a key)                  │
+//!   replies that wait ◀── Gate ◀── acknowledged LSN ◀─┘
+//! ```
+//!
+//! The actor owns the task that pumps, and keeps house: the cursor on disk, the hold on the log,
+//! the drain at the end. When it restarts nothing is lost: the marker in Redis says what Redis has.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `batch` | records in, one change a key out; pure |
+//! | `heard` | what others changed meanwhile; pure |
+//! | `lapsed` | values that expired on their way; pure |
+//! | `send` | the commands of a transaction, what its answers mean; pure |
+//! | `start` | where to go on; pure |
+//! | `cursor` | the file |
+//! | `gate` | who waits, what is counted |
+//! | `pump` | reads, sends, begins anew |
+//! | `reconcile` | memory and Redis compared |
+
+mod batch;
+mod cursor;
+mod gate;
+mod heard;
+mod lapsed;
+mod pump;
+mod reconcile;
+mod send;
+mod start;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use self::cursor::{Cursor, CursorFile};
+pub use self::gate::{Gate, OutboxState, OutboxStats, Through};
+use self::pump::Pump;
+pub use self::reconcile::{Held, Memory, Piece, Place};
+use super::near::Near;
+use super::pool::Pool;
+use crate::clock::Clock;
+use crate::journal::Lsn;
+use crate::supervise::{Failure, Label, Me, Worker};
+use crate::wal::{Hold, HoldError, Holds, Tail};
+
+/// Between two looks at cursor and log.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// The cursor is written down at most so often.
+const CURSOR_EVERY: Duration = Duration::from_secs(5);
+/// Who holds the log, as [`crate::wal::Held::who`] has it.
+pub const WHO: &str = "redis-outbox";
+
+/// Who wins when somebody else wrote to Redis meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conflict {
+    /// What was written here, always.
+    #[default]
+    Local,
+    /// What was written last, as far as that is known.
+    Newest,
+    /// What is in Redis.
+    Redis,
+}
+
+/// What changes live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxSettings {
+    /// Replies wait until Redis has the write.
+    pub through: bool,
+    /// Who wins.
+    pub conflict: Conflict,
+    /// How long a stop waits until Redis has everything.
+    pub drain: Duration,
+}
+
+/// What outlives the actor: how far it was, and what it needs of the log.
+#[derive(Debug)]
+pub struct Keeping {
+    file: CursorFile,
+    holds: Holds,
+    state: Mutex<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    hold: Option<Hold>,
+    written: Option<Cursor>,
+}
+
+impl Keeping {
+    /// Reads the cursor of the log of this name in the data directory, and holds what is behind it.
+    /// Call it before anything of the log is deleted. Blocks.
+    ///
+    /// # Errors
+    /// The cursor is there and cannot be read.
+    pub fn open(data: &Path, log: &str, holds: &Holds) -> io::Result<Self> {
+        let file = CursorFile::new(data, log);
+        let written = file.read()?;
+        let hold = match written {
+            Some(cursor) => holds.take(WHO, cursor.lsn),
+            // Nothing was ever sent.
+            None => holds.take_all(WHO),
+        };
+        // What is gone cannot be held; Redis' own marker says whether it is missed.
+        let hold = hold.or_else(|_| holds.take_all(WHO)).ok();
+        let state = Mutex::new(Kept { hold, written });
+        Ok(Self { file, holds: holds.clone(), state })
+    }
+
+    fn state(&self) -> MutexGuard<'_, Kept> {
+        // Every field is replaced whole, so poison says nothing.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down that Redis has everything up to here, and needs no more of the log than what
+    /// is behind. Blocks.
+    fn advance(&self, cursor: Cursor) -> io::Result<()> {
+        self.file.write(cursor)?;
+        let mut state = self.state();
+        state.written = Some(cursor);
+        match &state.hold {
+            Some(hold) => hold.pass(cursor.lsn),
+            None => match self.holds.take(WHO, cursor.lsn) {
+                Ok(hold) => state.hold = Some(hold),
+                // It is told when it reads; a full registry has room another time.
+                Err(HoldError::Gone { .. } | HoldError::Full) => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Lets go of the log; whether it was held.
+    fn let_go(&self) -> bool {
+        self.state().hold.take().is_some()
+    }
+}
+
+/// What a start needs. Cheap to clone.
+#[derive(Clone)]
+pub struct OutboxArgs {
+    /// The links.
+    pub pool: Pool,
+    /// The log.
+    pub tail: Tail,
+    /// Who waits.
+    pub gate: Gate,
+    /// What outlives it.
+    pub keeping: Arc<Keeping>,
+    /// What the cache holds.
+    pub memory: Arc<dyn Memory>,
+    /// Who is told what Redis has.
+    pub near: Arc<dyn Near>,
+    /// What it goes by now.
+    pub settings: watch::Receiver<OutboxSettings>,
+    /// Whether the log has grown beyond what it may, because the outbox needs it.
+    pub pressed: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Wall time.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for OutboxArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutboxArgs").field("tail", &self.tail).finish_non_exhaustive()
+    }
+}
+
+/// What the outbox is told. Only it and its task send.
+#[derive(Debug)]
+pub enum OutboxMsg {
+    /// Keep house.
+    Tick,
+    /// The task that pumps has ended by itself.
+    Ended(String),
+}
+
+impl Label for OutboxMsg {
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outbox;
+
+/// What it owns. Dropped with the actor, which ends the task.
+#[derive(Debug)]
+pub struct OutboxOwn {
+    args: OutboxArgs,
+    pump: Option<JoinHandle<()>>,
+    written_at: Option<std::time::Instant>,
+}
+
+impl Drop for OutboxOwn {
+    fn drop(&mut self) {
+        if let Some(pump) = &self.pump {
+            pump.abort();
+        }
+    }
+}
+
+impl Worker for Outbox {
+    type Msg = OutboxMsg;
+    type Args = OutboxArgs;
+    type State = OutboxOwn;
+
+    async fn init(&self, _me: &Me<OutboxMsg>, args: OutboxArgs) -> Result<OutboxOwn, Failure> {
+        Ok(OutboxOwn { args, pump: None, written_at: None })
+    }
+
+    async fn started(&self, me: &Me<OutboxMsg>, state: &mut OutboxOwn) -> Result<(), Failure> {
+        let (me, pump) = (me.clone(), Pump::new(state.args.clone()));
+        me.send_after(HOUSEKEEPING, OutboxMsg::Tick);
+        let work = tokio::spawn(pump.run());
+        let abort = work.abort_handle();
+        // It ends with the pump, whichever way that ends.
+        state.pump = Some(tokio::spawn(async move {
+            let _aborts = Aborts(abort);
+            let why = match work.await {
+                Ok(error) => error,
+                Err(died) => format!("the task that sends ended early: {died}"),
+            };
+            me.send(OutboxMsg::Ended(why));
+        }));
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        me: &Me<OutboxMsg>,
+        msg: OutboxMsg,
+        state: &mut OutboxOwn,
+    ) -> Result<(), Failure> {
+        match msg {
+            OutboxMsg::Tick => {
+                state.keep_house().await;
+                me.send_after(HOUSEKEEPING, OutboxMsg::Tick);
+                Ok(())
+            }
+            OutboxMsg::Ended(why) => Err(Failure::new(why)),
+        }
+    }
+
+    /// Brings Redis what it lacks, for as long as that may take.
+    async fn stopped(&self, _me: &Me<OutboxMsg>, state: &mut OutboxOwn) -> Result<(), Failure> {
+        let OutboxArgs { tail, gate, settings, .. } = &state.args;
+        let (last, within) = (tail.last(), settings.borrow().drain);
+        let reached = tokio::time::timeout(within, gate.acknowledged(last)).await;
+        if let Some(pump) = state.pump.take() {
+            pump.abort();
+        }
+        let acknowledged = gate.reached();
+        if reached.is_ok() {
+            info!(lsn = acknowledged, "Redis has everything");
+        } else {
+            warn!(
+                acknowledged,
+                last,
+                ?within,
+                "Redis does not have everything yet (redis.drain): what is missing is in the log \
+                 and is sent after the next start"
+            );
+        }
+        state.write_down().await;
+        Ok(())
+    }
+}
+
+/// Aborts a task when dropped.
+struct Aborts(tokio::task::AbortHandle);
+
+impl Drop for Aborts {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl OutboxOwn {
+    async fn keep_house(&mut self) {
+        if (self.args.pressed)() && self.args.keeping.let_go() {
+            warn!(
+                acknowledged = self.args.gate.reached(),
+                "the log has reached wal.max_size with writes that Redis does not have: it is no \
+                 longer kept for Redis; if they are deleted, everything is compared when Redis is \
+                 back"
+            );
+            return;
+        }
+        if self.written_at.is_none_or(|at| at.elapsed() >= CURSOR_EVERY) {
+            self.write_down().await;
+        }
+    }
+
+    async fn write_down(&mut self) {
+        let OutboxArgs { gate, keeping, clock, .. } = &self.args;
+        let lsn = gate.reached();
+        if lsn == 0 || keeping.state().written.is_some_and(|written| written.lsn == lsn) {
+            return;
+        }
+        self.written_at = Some(std::time::Instant::now());
+        let (keeping, cursor) = (Arc::clone(keeping), Cursor { lsn, wall_ms: clock.unix_ms() });
+        let written = tokio::task::spawn_blocking(move || keeping.advance(cursor)).await;
+        if let Ok(Err(why)) = written {
+            error!(%why, "the outbox's cursor cannot be written; more of the log is kept");
+        }
+    }
+}
+
+/// The key in Redis that says up to where it has this log.
+fn marker(log: &str) -> String {
+    format!("seawall:outbox:{log}")
+}
+
+/// Tells whoever keeps the cache that Redis has everything up to here.
+fn acknowledge(args: &OutboxArgs, lsn: Lsn) {
+    args.gate.acknowledge(lsn);
+    args.near.acknowledged(lsn);
+}

@@ -1,0 +1,284 @@
+//! What the outbox tells the rest of the daemon: how far it is, and whoever waits for that.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::heard::Heard;
+use crate::clock::UnixMs;
+use crate::journal::Lsn;
+
+/// How far Redis is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Progress {
+    /// Redis has everything up to here.
+    acknowledged: Lsn,
+    /// It can be waited for: Redis answers, and no more waits for it than is on its way.
+    in_step: bool,
+}
+
+/// What the outbox is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum OutboxState {
+    /// It has not spoken to Redis yet.
+    #[default]
+    Starting,
+    /// It sends what comes.
+    InStep,
+    /// It sends what has gathered.
+    CatchingUp,
+    /// It compares memory and Redis, for this reason.
+    Reconciling(Arc<str>),
+    /// Redis cannot be reached, or takes nothing, for this reason.
+    Waiting(Arc<str>),
+}
+
+impl OutboxState {
+    /// What [`OutboxState::name`] may be.
+    pub const NAMES: [&'static str; 5] =
+        ["starting", "in_step", "catching_up", "reconciling", "waiting"];
+
+    /// As metrics and INFO call it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::InStep => "in_step",
+            Self::CatchingUp => "catching_up",
+            Self::Reconciling(_) => "reconciling",
+            Self::Waiting(_) => "waiting",
+        }
+    }
+}
+
+/// What has been counted since the start, and how it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutboxStats {
+    /// What it is doing.
+    pub state: OutboxState,
+    /// Redis has everything up to here.
+    pub acknowledged: Lsn,
+    /// Log sequence numbers between that and the end of the log.
+    pub lag_records: u64,
+    /// When the oldest write that Redis does not have was logged, Unix milliseconds; `None`: it
+    /// has all.
+    pub oldest_ms: Option<UnixMs>,
+    /// Changes that Redis has acknowledged.
+    pub sent: u64,
+    /// Records that a later one of the same key made needless.
+    pub coalesced: u64,
+    /// Transactions that were sent.
+    pub batches: u64,
+    /// Batches that failed and were sent again.
+    pub failures: u64,
+    /// Writes that lost against somebody else's.
+    pub conflicts: u64,
+    /// Replies that went out before Redis had the write, with `redis.write = "through"`.
+    pub degraded: u64,
+    /// Times that everything was compared.
+    pub reconciles: u64,
+    /// Keys that were written to Redis by that.
+    pub reconciled_keys: u64,
+}
+
+/// The counters behind [`OutboxStats`].
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub sent: AtomicU64,
+    pub coalesced: AtomicU64,
+    pub batches: AtomicU64,
+    pub failures: AtomicU64,
+    pub conflicts: AtomicU64,
+    pub degraded: AtomicU64,
+    pub reconciles: AtomicU64,
+    pub reconciled_keys: AtomicU64,
+    /// 0: Redis has all.
+    pub oldest_ms: AtomicU64,
+}
+
+/// Adds to a counter.
+pub(super) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Relaxed);
+}
+
+/// How a wait for Redis ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Through {
+    /// Redis has the write.
+    Acknowledged,
+    /// It does not have it yet; the write is in the log, and will be sent.
+    Degraded,
+}
+
+/// The outbox as seen from outside. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Gate {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    progress: watch::Sender<Progress>,
+    through: AtomicBool,
+    state: Mutex<OutboxState>,
+    heard: Mutex<Heard>,
+    counts: Counts,
+}
+
+impl Gate {
+    /// Whether replies wait for Redis.
+    pub fn set_through(&self, through: bool) {
+        self.inner.through.store(through, Relaxed);
+    }
+
+    /// Waits until Redis has the write with this LSN, no longer than `within`, and not at all
+    /// where replies do not wait for Redis, or Redis is known not to keep up. Counts those that
+    /// go out without.
+    pub async fn wait(&self, lsn: Lsn, within: Duration) -> Through {
+        if !self.inner.through.load(Relaxed) {
+            return Through::Acknowledged;
+        }
+        let mut progress = self.inner.progress.subscribe();
+        let done = |now: &Progress| now.acknowledged >= lsn || !now.in_step;
+        let waited = progress.wait_for(done);
+        let end = match tokio::time::timeout_at(Instant::now() + within, waited).await {
+            Ok(Ok(now)) if now.acknowledged >= lsn => Through::Acknowledged,
+            _ => Through::Degraded,
+        };
+        if end == Through::Degraded {
+            add(&self.inner.counts.degraded, 1);
+        }
+        end
+    }
+
+    /// Waits until Redis has everything up to this LSN.
+    pub(super) async fn acknowledged(&self, lsn: Lsn) {
+        // The sender is in `self`: it never closes.
+        let _ = self.inner.progress.subscribe().wait_for(|now| now.acknowledged >= lsn).await;
+    }
+
+    /// Redis has everything up to this LSN.
+    pub(super) fn acknowledge(&self, lsn: Lsn) {
+        self.inner.progress.send_if_modified(|now| {
+            let moved = now.acknowledged != lsn;
+            now.acknowledged = lsn;
+            moved
+        });
+    }
+
+    /// Says what the outbox is doing; whether that is news.
+    pub(super) fn enter(&self, state: OutboxState) -> bool {
+        let in_step = state == OutboxState::InStep;
+        self.inner.progress.send_if_modified(|now| {
+            let moved = now.in_step != in_step;
+            now.in_step = in_step;
+            moved
+        });
+        let mut held = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = *held != state;
+        *held = state;
+        news
+    }
+
+    /// Somebody else has changed these keys in Redis at this time, Unix milliseconds.
+    pub fn changed_elsewhere<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, wall_ms: UnixMs) {
+        let mut heard = self.heard();
+        keys.for_each(|key| heard.note(key, wall_ms));
+    }
+
+    pub(super) fn heard(&self) -> MutexGuard<'_, Heard> {
+        // A map is changed whole, or not at all.
+        self.inner.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Redis has everything that is settled.
+    pub(super) fn in_step(&self) {
+        self.heard().clear();
+        self.inner.counts.oldest_ms.store(0, Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.inner.counts
+    }
+
+    /// Up to where Redis has everything.
+    #[must_use]
+    pub fn reached(&self) -> Lsn {
+        self.inner.progress.borrow().acknowledged
+    }
+
+    /// How it stands; `last` is the last LSN of the log.
+    #[must_use]
+    pub fn stats(&self, last: Lsn) -> OutboxStats {
+        let counts = &self.inner.counts;
+        let get = |counter: &AtomicU64| counter.load(Relaxed);
+        let acknowledged = self.reached();
+        OutboxStats {
+            state: self.inner.state.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            acknowledged,
+            lag_records: last.saturating_sub(acknowledged),
+            oldest_ms: Some(get(&counts.oldest_ms)).filter(|ms| *ms > 0 && last > acknowledged),
+            sent: get(&counts.sent),
+            coalesced: get(&counts.coalesced),
+            batches: get(&counts.batches),
+            failures: get(&counts.failures),
+            conflicts: get(&counts.conflicts),
+            degraded: get(&counts.degraded),
+            reconciles: get(&counts.reconciles),
+            reconciled_keys: get(&counts.reconciled_keys),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_waits_for_redis_no_longer_than_it_may() {
+        let gate = Gate::default();
+        gate.set_through(true);
+        gate.enter(OutboxState::InStep);
+        gate.acknowledge(5);
+        assert_eq!(gate.wait(5, LONG).await, Through::Acknowledged);
+        assert_eq!(gate.wait(6, Duration::from_millis(300)).await, Through::Degraded);
+        let waits = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.wait(7, LONG).await }
+        });
+        tokio::task::yield_now().await;
+        gate.acknowledge(7);
+        assert_eq!(waits.await.ok(), Some(Through::Acknowledged));
+        assert_eq!(gate.stats(7).degraded, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_redis_that_is_away() {
+        let gate = Gate::default();
+        gate.set_through(true);
+        gate.enter(OutboxState::InStep);
+        let waits = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.wait(1, LONG).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(gate.enter(OutboxState::Waiting("gone".into())));
+        assert!(!gate.enter(OutboxState::Waiting("gone".into())), "no news");
+        let begun = Instant::now();
+        assert_eq!(waits.await.ok(), Some(Through::Degraded));
+        assert_eq!(gate.wait(2, LONG).await, Through::Degraded);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn behind_waits_for_nothing_and_counts_nothing() {
+        let gate = Gate::default();
+        assert_eq!(gate.wait(9, LONG).await, Through::Acknowledged);
+        assert_eq!(gate.stats(9).degraded, 0);
+    }
+}

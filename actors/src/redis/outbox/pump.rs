@@ -1,0 +1,379 @@
+//! Reads the log and sends what is in it, one transaction at a time; after any trouble it asks
+//! Redis what it has, and goes on from there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::batch::Batch;
+use super::gate::{OutboxState, add};
+use super::lapsed::Lapsed;
+use super::send::{Outcome, Rules, Transaction};
+use super::start::{Start, Why, decide};
+use super::{OutboxArgs, acknowledge, marker};
+use crate::clock::UnixMs;
+use crate::journal::Lsn;
+use crate::policy::Backoff;
+use crate::redis::failure::FailureKind;
+use crate::redis::pool::{Once, Request};
+use crate::wal::{Follower, Portion, RangeError, Reached};
+
+/// Records that one transaction is made of: at first, and at most while much is waiting.
+const RECORDS: (usize, usize) = (1024, 8192);
+/// The same in bytes.
+const BYTES: (usize, usize) = (256 << 10, 2 << 20);
+/// What a link brings at least, beside `redis.timeout`.
+const BYTES_PER_SECOND: f64 = 4e6;
+/// The marker is sent alone when nothing else has moved it for this long, or this far.
+const MARK_AFTER: Duration = Duration::from_secs(1);
+const MARK_BEHIND: Lsn = 100_000;
+
+/// What the pump has to do next.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// Ask Redis where it is.
+    Meet,
+    /// Compare everything.
+    Compare(Why),
+}
+
+/// What keeps the pump from going on, and from when on it may be tried again.
+#[derive(Debug)]
+pub(super) struct Trouble(pub String);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pump {
+    pub args: OutboxArgs,
+    reached: watch::Receiver<Reached>,
+    live: watch::Receiver<usize>,
+    follower: Option<Follower>,
+    /// Where the log ended when this process began.
+    begun: Lsn,
+    /// Up to where this process has sent, whatever became of it.
+    attempted: Option<Lsn>,
+    /// What Redis' marker says.
+    marked: Lsn,
+    /// Redis was away until then; `None`: it is.
+    away_until_ms: Option<UnixMs>,
+    portion: Portion,
+    lapsed: Lapsed,
+    failures: u32,
+    pub marker: String,
+}
+
+impl Pump {
+    pub fn new(args: OutboxArgs) -> Self {
+        let (reached, live) = (args.tail.reached.clone(), args.pool.live());
+        let marker = marker(&args.tail.log);
+        Self {
+            args,
+            reached,
+            live,
+            follower: None,
+            begun: 0,
+            attempted: None,
+            marked: 0,
+            away_until_ms: None,
+            portion: Portion { records: RECORDS.0, bytes: BYTES.0 },
+            lapsed: Lapsed::default(),
+            failures: 0,
+            marker,
+        }
+    }
+
+    /// Pumps until the log cannot be read; returns why.
+    pub async fn run(mut self) -> String {
+        self.begun = match self.reached.wait_for(|reached| reached.begun.is_some()).await {
+            Ok(reached) => reached.begun.unwrap_or_default(),
+            Err(_) => return "the log is closed".to_owned(),
+        };
+        let mut turn = Turn::Meet;
+        loop {
+            if self.failures > 0 {
+                self.pause().await;
+            }
+            let next = match turn {
+                Turn::Meet => match self.meet().await {
+                    Ok(Start::Behind(lsn)) => self.follow(lsn).await,
+                    Ok(Start::Compare(why)) => Ok(Turn::Compare(why)),
+                    Err(trouble) => Err(trouble),
+                },
+                Turn::Compare(why) => self.compare(why).await,
+            };
+            turn = match next {
+                Ok(next) => next,
+                Err(Trouble(why)) => {
+                    self.fail(why);
+                    Turn::Meet
+                }
+            };
+        }
+    }
+
+    /// What nobody can go on from is said once, and tried again later.
+    fn fail(&mut self, why: String) {
+        add(&self.args.gate.counts().failures, 1);
+        self.failures = self.failures.saturating_add(1);
+        self.away_until_ms = None;
+        self.portion = Portion { records: RECORDS.0, bytes: BYTES.0 };
+        self.say(OutboxState::Waiting(why.into()));
+    }
+
+    /// One line for each change, not one for each try.
+    pub fn say(&self, state: OutboxState) {
+        let (name, acknowledged) = (state.name(), self.args.gate.reached());
+        let before = self.args.gate.stats(acknowledged).state.name();
+        self.args.gate.enter(state.clone());
+        if name == before {
+            return;
+        }
+        let last = self.args.tail.last();
+        match state {
+            OutboxState::Waiting(why) => warn!(
+                path = "links/redis-outbox", event = name, acknowledged, last, %why,
+                "writes do not reach Redis; they wait in the log"
+            ),
+            OutboxState::Reconciling(why) => warn!(
+                path = "links/redis-outbox", event = name, acknowledged, last, %why,
+                "memory and Redis are compared key by key"
+            ),
+            _ => info!(
+                path = "links/redis-outbox",
+                event = name,
+                acknowledged,
+                last,
+                "writes reach Redis"
+            ),
+        }
+    }
+
+    async fn pause(&mut self) {
+        let backoff = Backoff::try_new(Duration::from_millis(50), 2.0, Duration::from_secs(2), 1.0);
+        let wait = {
+            let mut rng = rand::rng();
+            backoff.unwrap_or_default().delay(self.failures.saturating_sub(1).min(10), &mut rng)
+        };
+        tokio::select! {
+            _ = self.live.changed() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+
+    /// How a request may be treated that carries so many bytes.
+    pub fn request(&self, bytes: usize) -> Request {
+        let carried = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND);
+        let deadline = Instant::now() + self.args.pool.settings().timeout + carried;
+        // Whatever became of it, the marker will tell.
+        Request { deadline, once: Once::AtMost }
+    }
+
+    /// Asks Redis what it has.
+    async fn meet(&mut self) -> Result<Start, Trouble> {
+        self.live.borrow_and_update();
+        let command = redis::cmd("MGET").arg(&self.marker).to_owned();
+        let answer = self.args.pool.run(&command, self.request(0)).await;
+        let marker = match answer.map_err(|failure| trouble(&failure.kind, failure.text))? {
+            // One that somebody has written over says nothing, of whatever type it is.
+            Value::Array(values) => values.first().and_then(number),
+            other => return Err(Trouble(format!("MGET {}: {other:?}", self.marker))),
+        };
+        self.away_until_ms.get_or_insert_with(|| self.args.clock.unix_ms());
+        Ok(decide(marker, self.begun, self.attempted))
+    }
+
+    /// Sends what is behind `from`, and what comes.
+    async fn follow(&mut self, from: Lsn) -> Result<Turn, Trouble> {
+        if from < self.args.gate.reached() {
+            warn!(
+                path = "links/redis-outbox",
+                event = "gone_back",
+                acknowledged = self.args.gate.reached(),
+                from,
+                "Redis has lost writes that it had acknowledged; they are sent again"
+            );
+        }
+        self.marked = from;
+        acknowledge(&self.args, from);
+        let mut follower = match self.follower.take() {
+            Some(follower) if follower.position() == from => follower,
+            _ => Follower::new(&self.args.tail.data, from),
+        };
+        loop {
+            if self.live.has_changed().unwrap_or(true) {
+                self.follower = Some(follower);
+                return Ok(Turn::Meet);
+            }
+            let settled = self.reached.borrow_and_update().settled;
+            if follower.position() >= settled {
+                if let Some(last) = Batch::of_leases(&mut self.lapsed) {
+                    self.send(&last, follower.position()).await?;
+                    continue;
+                }
+                if self.lapsed.end() {
+                    return Ok(Turn::Compare(Why::Lapsed));
+                }
+                self.args.gate.in_step();
+                self.say(OutboxState::InStep);
+                self.idle(follower.position()).await?;
+                continue;
+            }
+            let (back, mut batch, read) = read(follower, settled, self.portion).await;
+            follower = back;
+            match read {
+                Ok(()) => {}
+                Err(RangeError::Gone { .. }) => return Ok(Turn::Compare(Why::Gone)),
+                Err(why) => return Err(Trouble(format!("the log cannot be read: {why}"))),
+            }
+            if batch.swapped() {
+                return Ok(Turn::Compare(Why::Swapped));
+            }
+            batch.revive(&mut self.lapsed);
+            self.pass(&batch, follower.position()).await?;
+            self.widen(&batch, settled > follower.position());
+        }
+    }
+
+    /// Nothing is to be sent: waits until something is, or Redis may be another one.
+    async fn idle(&mut self, position: Lsn) -> Result<(), Trouble> {
+        tokio::select! {
+            moved = self.reached.changed() => {
+                moved.map_err(|_| Trouble("the log is closed".to_owned()))?;
+            }
+            _ = wait_changed(&mut self.live) => {}
+            () = tokio::time::sleep(MARK_AFTER), if self.marked != position => {
+                self.send(&Batch::default(), position).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings Redis a batch that ends with this LSN, if there is anything in it for Redis.
+    async fn pass(&mut self, batch: &Batch, reached: Lsn) -> Result<(), Trouble> {
+        if !batch.is_empty() || reached - self.marked > MARK_BEHIND {
+            self.send(batch, reached).await?;
+        }
+        acknowledge(&self.args, reached);
+        Ok(())
+    }
+
+    /// One transaction.
+    async fn send(&mut self, batch: &Batch, reached: Lsn) -> Result<(), Trouble> {
+        let (gate, now) = (&self.args.gate, self.args.clock.unix_ms());
+        let counts = gate.counts();
+        let oldest = batch.changes(now).map(|(keyed, _)| keyed.wall_ms).min();
+        counts.oldest_ms.store(oldest.unwrap_or(0), Relaxed);
+        let conflict = self.args.settings.borrow().conflict;
+        let transaction = {
+            let heard = gate.heard();
+            let away_until_ms = self.away_until_ms.unwrap_or(now);
+            let rules = Rules { conflict, away_until_ms, heard: &heard, now };
+            Transaction::new(batch, rules, &self.marker, reached)
+        };
+        self.attempted = self.attempted.max(Some(reached));
+        let sent = self.args.pool.pipe(&transaction.pipeline, self.request(batch.bytes())).await;
+        let answers = sent.map_err(|failure| trouble(&failure.kind, failure.text))?;
+        let changes = transaction.changes;
+        match transaction.finish(answers) {
+            Outcome::Done(lost) => {
+                add(&counts.sent, changes);
+                add(&counts.batches, 1);
+                let kept = changes + lost.len() as u64 + u64::from(batch.flushes());
+                add(&counts.coalesced, batch.records().saturating_sub(kept));
+                batch.lapse(now, &mut self.lapsed);
+                self.marked = reached;
+                self.failures = 0;
+                acknowledge(&self.args, reached);
+                self.give_way(lost);
+                Ok(())
+            }
+            Outcome::Refused(why) => Err(Trouble(format!("Redis refuses: {why}"))),
+        }
+    }
+
+    /// Others' writes of these keys stay: memory is not to show ours.
+    pub fn give_way(&self, lost: Vec<Box<[u8]>>) {
+        add(&self.args.gate.counts().conflicts, lost.len() as u64);
+        if !lost.is_empty() {
+            self.args.near.changed(lost);
+        }
+    }
+
+    /// Larger transactions while much is waiting.
+    fn widen(&mut self, batch: &Batch, more: bool) {
+        let Portion { records, bytes } = self.portion;
+        let full = more && (batch.records() as usize >= records || batch.bytes() >= bytes);
+        self.portion = match full {
+            true => {
+                Portion { records: (records * 2).min(RECORDS.1), bytes: (bytes * 2).min(BYTES.1) }
+            }
+            false => self.portion,
+        };
+        // Replies do not wait for what has gathered before them.
+        if full && self.portion.records == RECORDS.1 {
+            self.say(OutboxState::CatchingUp);
+        }
+    }
+
+    /// Redis has everything up to here, and the log goes on from here.
+    pub async fn mark(&mut self, lsn: Lsn) -> Result<(), Trouble> {
+        self.send(&Batch::default(), lsn).await
+    }
+
+    /// What is settled now.
+    pub fn settled(&self) -> Lsn {
+        self.reached.borrow().settled
+    }
+}
+
+pub(super) fn trouble(kind: &FailureKind, text: String) -> Trouble {
+    Trouble(format!("{}: {text}", kind.name()))
+}
+
+async fn wait_changed(live: &mut watch::Receiver<usize>) {
+    // Left marked as changed: whoever waited looks at it.
+    let _ = live.changed().await;
+    live.mark_changed();
+}
+
+/// Reads where blocking is allowed.
+async fn read(
+    mut follower: Follower,
+    upto: Lsn,
+    portion: Portion,
+) -> (Follower, Batch, Result<(), RangeError>) {
+    let work = tokio::task::spawn_blocking(move || {
+        let mut batch = Batch::default();
+        let read = follower.read(upto, portion, |followed| {
+            batch.take(&followed.record, followed.expiry, followed.origin.wall_ms);
+        });
+        (follower, batch, read)
+    });
+    match work.await {
+        Ok(done) => done,
+        // A panic is the actor's.
+        Err(died) => match died.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// A number in a string of Redis.
+fn number(value: &Value) -> Option<Lsn> {
+    match value {
+        Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Kept apart: the same words for the same reason.
+pub(super) fn because(why: Why) -> Arc<str> {
+    why.to_string().into()
+}

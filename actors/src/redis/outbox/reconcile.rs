@@ -1,0 +1,256 @@
+//! Memory and Redis compared, key by key, where the log cannot tell what Redis lacks.
+//!
+//! It goes through what *memory* holds, and asks Redis for each key. What only Redis has is left
+//! alone: it holds more than memory by design, so that nothing follows from it. Writes that come
+//! meanwhile are sent behind it, from the LSN on at which it was begun.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use redis::{Pipeline, Value};
+use tracing::info;
+
+use super::Conflict;
+use super::gate::{OutboxState, add};
+use super::pump::{Pump, Trouble, Turn, because, trouble};
+use super::start::Why;
+use crate::clock::UnixMs;
+
+/// Times that are this close are the same: what memory has from Redis, it has as a time to live.
+const CLOSE_MS: u64 = 1_000;
+/// A line so often says how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(2);
+
+/// Where a walk through memory stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The shard.
+    pub shard: usize,
+    /// Its own cursor; 0 at first.
+    pub cursor: u64,
+}
+
+/// An entry of the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its key.
+    pub key: Box<[u8]>,
+    /// Its value.
+    pub value: Box<[u8]>,
+    /// When it expires, Unix milliseconds; `None`: never.
+    pub expires_at: Option<UnixMs>,
+}
+
+/// A piece of what the cache holds.
+#[derive(Debug, Clone, Default)]
+pub struct Piece {
+    /// Entries of the database that Redis stands behind.
+    pub entries: Vec<Held>,
+    /// Where the next piece begins; `None`: this was the last.
+    pub next: Option<Place>,
+}
+
+/// What the cache holds.
+#[async_trait]
+pub trait Memory: Send + Sync + 'static {
+    /// The piece that begins there: some hundred entries, and no more than some megabytes unless
+    /// one is larger. What is there from the first piece to the last is in one of them. MUST NOT
+    /// block.
+    ///
+    /// # Errors
+    /// Why there is none now; it is asked again later.
+    async fn piece(&self, from: Place) -> Result<Piece, String>;
+}
+
+/// What Redis holds of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Theirs {
+    Missing,
+    /// No string.
+    Other,
+    Value(Vec<u8>, Option<UnixMs>),
+}
+
+/// What is done about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Same,
+    /// Redis gets what is here.
+    Ours,
+    /// What is here is dropped.
+    Theirs,
+}
+
+fn close(a: Option<UnixMs>, b: Option<UnixMs>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.abs_diff(b) <= CLOSE_MS,
+        (a, b) => a == b,
+    }
+}
+
+fn judge(ours: &Held, theirs: &Theirs, conflict: Conflict, other_data: bool) -> Verdict {
+    match theirs {
+        Theirs::Value(value, at) if **value == *ours.value && close(*at, ours.expires_at) => {
+            Verdict::Same
+        }
+        // It never had it.
+        Theirs::Missing if other_data => Verdict::Ours,
+        _ if conflict == Conflict::Redis => Verdict::Theirs,
+        _ => Verdict::Ours,
+    }
+}
+
+fn theirs(value: Option<Value>, expiry: Option<Value>) -> Theirs {
+    match (value, expiry) {
+        (Some(Value::BulkString(value)), Some(Value::Int(at))) => {
+            Theirs::Value(value, UnixMs::try_from(at).ok())
+        }
+        (Some(Value::Nil), _) => Theirs::Missing,
+        _ => Theirs::Other,
+    }
+}
+
+impl Pump {
+    /// Compares everything, and goes on from where the log was when it was begun.
+    pub(super) async fn compare(&mut self, why: Why) -> Result<Turn, Trouble> {
+        let (begun, from) = (Instant::now(), self.settled());
+        self.say(OutboxState::Reconciling(because(why)));
+        add(&self.args.gate.counts().reconciles, 1);
+        if why == Why::Swapped {
+            let flush = redis::cmd("FLUSHDB").arg("ASYNC").to_owned();
+            let answer = self.args.pool.run(&flush, self.request(0)).await;
+            let answer = answer.map_err(|failure| trouble(&failure.kind, failure.text))?;
+            if let Value::ServerError(error) = answer {
+                return Err(Trouble(format!("FLUSHDB: {error}")));
+            }
+        }
+        let (mut next, mut said) = (Some(Place::default()), begun);
+        let (mut looked, mut written, mut lost) = (0, 0, 0);
+        while let Some(at) = next {
+            let piece_begun = Instant::now();
+            let piece = self.args.memory.piece(at).await.map_err(Trouble)?;
+            next = piece.next;
+            let (ours, theirs) = self.settle(&piece.entries, why).await?;
+            looked += piece.entries.len();
+            written += ours;
+            lost += theirs;
+            if said.elapsed() >= SAY_EVERY || next.is_none() {
+                said = Instant::now();
+                info!(
+                    path = "links/redis-outbox",
+                    event = "reconciling",
+                    keys = looked,
+                    written,
+                    given_way = lost,
+                    done = next.is_none(),
+                    took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    "memory and Redis are compared"
+                );
+            }
+            // Redis and the shards have others to serve: half of the time at most.
+            tokio::time::sleep(piece_begun.elapsed().min(Duration::from_millis(50))).await;
+        }
+        self.mark(from).await?;
+        Ok(Turn::Meet)
+    }
+
+    /// Settles one piece: how many keys Redis was given, and how many gave way.
+    async fn settle(&mut self, entries: &[Held], why: Why) -> Result<(u64, u64), Trouble> {
+        let now = self.args.clock.unix_ms();
+        let entries: Vec<&Held> =
+            entries.iter().filter(|e| e.expires_at.is_none_or(|at| at > now)).collect();
+        if entries.is_empty() {
+            return Ok((0, 0));
+        }
+        let bytes = entries.iter().map(|e| e.key.len() + e.value.len()).sum();
+        let mut asks = Pipeline::with_capacity(2 * entries.len());
+        for entry in &entries {
+            asks.cmd("GET").arg(&*entry.key).cmd("PEXPIRETIME").arg(&*entry.key);
+        }
+        let answers = self.args.pool.pipe(&asks, self.request(bytes)).await;
+        let mut answers =
+            answers.map_err(|failure| trouble(&failure.kind, failure.text))?.into_iter();
+        let (conflict, other) = (self.args.settings.borrow().conflict, why.is_other_data());
+        let (mut writes, mut lost) = (Pipeline::new(), Vec::new());
+        for entry in entries {
+            let theirs = theirs(answers.next(), answers.next());
+            match judge(entry, &theirs, conflict, other) {
+                Verdict::Same => {}
+                Verdict::Ours => {
+                    writes.cmd("SET").arg(&*entry.key).arg(&*entry.value);
+                    if let Some(at) = entry.expires_at {
+                        writes.arg("PXAT").arg(at);
+                    }
+                }
+                Verdict::Theirs => lost.push(entry.key.clone()),
+            }
+        }
+        let (ours, given_way) = (writes.len() as u64, lost.len() as u64);
+        if !writes.is_empty() {
+            let answers = self.args.pool.pipe(&writes, self.request(bytes)).await;
+            let answers = answers.map_err(|failure| trouble(&failure.kind, failure.text))?;
+            if let Some(Value::ServerError(error)) =
+                answers.into_iter().find(|answer| matches!(answer, Value::ServerError(_)))
+            {
+                return Err(Trouble(format!("Redis refuses: {error}")));
+            }
+            add(&self.args.gate.counts().reconciled_keys, ours);
+        }
+        self.give_way(lost);
+        Ok((ours, given_way))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Conflict; 3] = [Conflict::Local, Conflict::Newest, Conflict::Redis];
+
+    fn ours() -> Held {
+        Held { key: b"k"[..].into(), value: b"v"[..].into(), expires_at: Some(5) }
+    }
+
+    #[test]
+    fn what_is_the_same_stays() {
+        for conflict in ALL {
+            for at in [5, 6, 5 + CLOSE_MS] {
+                let same = Theirs::Value(b"v".to_vec(), Some(at));
+                assert_eq!(judge(&ours(), &same, conflict, true), Verdict::Same);
+            }
+        }
+    }
+
+    #[test]
+    fn what_differs_is_ours_unless_redis_is_to_win() {
+        let others = [
+            Theirs::Value(b"w".to_vec(), Some(5)),
+            Theirs::Value(b"v".to_vec(), None),
+            Theirs::Value(b"v".to_vec(), Some(7 + CLOSE_MS)),
+            Theirs::Other,
+        ];
+        for theirs in others {
+            for other_data in [true, false] {
+                let verdicts = ALL.map(|conflict| judge(&ours(), &theirs, conflict, other_data));
+                assert_eq!(verdicts, [Verdict::Ours, Verdict::Ours, Verdict::Theirs]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_redis_lost_it_gets_back_whoever_is_to_win() {
+        let verdicts = ALL.map(|conflict| judge(&ours(), &Theirs::Missing, conflict, true));
+        assert_eq!(verdicts, [Verdict::Ours; 3]);
+        let verdicts = ALL.map(|conflict| judge(&ours(), &Theirs::Missing, conflict, false));
+        assert_eq!(verdicts, [Verdict::Ours, Verdict::Ours, Verdict::Theirs]);
+    }
+
+    #[test]
+    fn answers_of_redis_are_read() {
+        let value = || Some(Value::BulkString(b"v".to_vec()));
+        assert_eq!(theirs(value(), Some(Value::Int(9))), Theirs::Value(b"v".to_vec(), Some(9)));
+        assert_eq!(theirs(value(), Some(Value::Int(-1))), Theirs::Value(b"v".to_vec(), None));
+        assert_eq!(theirs(Some(Value::Nil), Some(Value::Int(-2))), Theirs::Missing);
+        assert_eq!(theirs(None, None), Theirs::Other);
+    }
+}

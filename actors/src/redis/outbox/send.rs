@@ -1,0 +1,197 @@
+//! A batch on its way: the commands of one transaction, and what its answers say.
+
+use redis::{Cmd, Pipeline, Value};
+
+use super::Conflict;
+use super::batch::{Act, Batch};
+use super::heard::Heard;
+use crate::clock::UnixMs;
+use crate::journal::Lsn;
+
+/// Everything that decides which command a change becomes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    pub conflict: Conflict,
+    /// What was logged by then has waited for a Redis that was away.
+    pub away_until_ms: UnixMs,
+    /// What others have changed.
+    pub heard: &'a Heard,
+    /// Time now.
+    pub now: UnixMs,
+}
+
+/// One transaction.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub pipeline: Pipeline,
+    /// Commands between MULTI and EXEC.
+    commands: usize,
+    /// Which of them ask whether Redis has the key already.
+    asks: Vec<(usize, Box<[u8]>)>,
+    /// Keys whose own writes are not even sent.
+    lost: Vec<Box<[u8]>>,
+    /// Changes that are sent.
+    pub changes: u64,
+}
+
+/// What a transaction came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was executed; others' writes of these keys stay.
+    Done(Vec<Box<[u8]>>),
+    /// Redis refused it as a whole, in these words.
+    Refused(String),
+}
+
+impl Transaction {
+    /// The batch, and behind it the marker, which says `reached`.
+    pub fn new(batch: &Batch, rules: Rules<'_>, marker: &str, reached: Lsn) -> Self {
+        let mut this = Self {
+            pipeline: Pipeline::new(),
+            commands: 0,
+            asks: Vec::new(),
+            lost: Vec::new(),
+            changes: 0,
+        };
+        this.pipeline.cmd("MULTI");
+        if batch.flushes() {
+            this.push(redis::cmd("FLUSHDB").arg("ASYNC"));
+        }
+        for (keyed, act) in batch.changes(rules.now) {
+            this.change(&keyed.key, act, keyed.wall_ms, rules);
+        }
+        this.push(redis::cmd("SET").arg(marker).arg(reached));
+        this.pipeline.cmd("EXEC");
+        this
+    }
+
+    fn push(&mut self, command: &Cmd) {
+        self.pipeline.add_command(command.clone());
+        self.commands += 1;
+    }
+
+    fn change(&mut self, key: &[u8], act: Act<'_>, logged: UnixMs, rules: Rules<'_>) {
+        let Rules { conflict, away_until_ms, heard, .. } = rules;
+        // Redis' own state wins over what was written while it was away: only gaps are filled.
+        let fills = conflict == Conflict::Redis && logged <= away_until_ms;
+        let loses = conflict != Conflict::Local && heard.is_newer(key, logged);
+        if loses || (fills && !matches!(act, Act::Set(..))) {
+            self.lost.push(key.into());
+            return;
+        }
+        let mut command = match act {
+            Act::Set(value, _) => redis::cmd("SET").arg(key).arg(value).to_owned(),
+            Act::Unlink => redis::cmd("UNLINK").arg(key).to_owned(),
+            Act::ExpireAt(at) => redis::cmd("PEXPIREAT").arg(key).arg(at).to_owned(),
+            Act::Persist => redis::cmd("PERSIST").arg(key).to_owned(),
+        };
+        if let Act::Set(_, Some(at)) = act {
+            command.arg("PXAT").arg(at);
+        }
+        if fills {
+            command.arg("NX");
+            self.asks.push((self.commands, key.into()));
+        }
+        self.push(&command);
+        self.changes += 1;
+    }
+
+    /// Takes in the answers.
+    pub fn finish(self, answers: Vec<Value>) -> Outcome {
+        let mut answers = answers.into_iter();
+        let executed = answers.next_back();
+        // The first complaint says why; EXEC's own only that there was one.
+        for answer in answers {
+            if let Value::ServerError(error) = answer {
+                return Outcome::Refused(words(&error));
+            }
+        }
+        let results = match executed {
+            Some(Value::Array(results)) => results,
+            Some(Value::ServerError(error)) => return Outcome::Refused(words(&error)),
+            _ => return Outcome::Refused("EXEC brought no array".to_owned()),
+        };
+        for result in &results {
+            if let Value::ServerError(error) = result {
+                return Outcome::Refused(words(error));
+            }
+        }
+        let Self { asks, mut lost, .. } = self;
+        let kept = |at: &usize| matches!(results.get(*at), Some(Value::Nil));
+        lost.extend(asks.into_iter().filter(|(at, _)| kept(at)).map(|(_, key)| key));
+        Outcome::Done(lost)
+    }
+}
+
+fn words(error: &redis::ServerError) -> String {
+    format!("{} {}", error.code(), error.details().unwrap_or_default()).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Record;
+
+    fn batch() -> Batch {
+        let mut batch = Batch::default();
+        batch.take(&Record::Set { db: 0, key: b"a", value: b"1", expires_at: None }, false, 10);
+        batch.take(&Record::Set { db: 0, key: b"b", value: b"2", expires_at: Some(99) }, false, 20);
+        batch.take(&Record::Delete { db: 0, key: b"c" }, false, 30);
+        batch.take(&Record::Expire { db: 0, key: b"d", expires_at: Some(77) }, false, 30);
+        batch
+    }
+
+    fn sent(conflict: Conflict, away_until_ms: UnixMs, heard: &Heard) -> (String, Vec<Box<[u8]>>) {
+        let rules = Rules { conflict, away_until_ms, heard, now: 50 };
+        let transaction = Transaction::new(&batch(), rules, "m", 7);
+        let words = |cmd: &Cmd| {
+            let text = |arg| match arg {
+                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => "?".to_owned(),
+            };
+            cmd.args_iter().map(text).collect::<Vec<_>>().join(" ")
+        };
+        let commands: Vec<_> = transaction.pipeline.cmd_iter().map(words).collect();
+        (commands.join("; "), transaction.lost)
+    }
+
+    #[test]
+    fn what_is_sent_is_one_transaction_with_the_marker_at_its_end() {
+        let (commands, lost) = sent(Conflict::Local, 0, &Heard::default());
+        let due = "MULTI; SET a 1; SET b 2 PXAT 99; UNLINK c; PEXPIREAT d 77; SET m 7; EXEC";
+        assert_eq!((commands.as_str(), lost.len()), (due, 0));
+    }
+
+    #[test]
+    fn somebody_elses_later_write_wins_unless_ours_always_do() {
+        let mut heard = Heard::default();
+        heard.note(b"a", 15);
+        heard.note(b"b", 15);
+        assert!(sent(Conflict::Local, 0, &heard).1.is_empty());
+        for conflict in [Conflict::Newest, Conflict::Redis] {
+            assert_eq!(sent(conflict, 0, &heard).1, [Box::from(&b"a"[..])]);
+        }
+    }
+
+    #[test]
+    fn what_waited_for_a_redis_that_was_away_only_fills_gaps_if_redis_is_to_win() {
+        let (commands, lost) = sent(Conflict::Redis, 20, &Heard::default());
+        let due = "MULTI; SET a 1 NX; SET b 2 PXAT 99 NX; UNLINK c; PEXPIREAT d 77; SET m 7; EXEC";
+        assert_eq!((commands.as_str(), lost.len()), (due, 0));
+        let (commands, lost) = sent(Conflict::Redis, 30, &Heard::default());
+        assert_eq!(commands, "MULTI; SET a 1 NX; SET b 2 PXAT 99 NX; SET m 7; EXEC");
+        assert_eq!(lost, [Box::from(&b"c"[..]), Box::from(&b"d"[..])]);
+    }
+
+    #[test]
+    fn the_answers_say_who_has_won() {
+        let heard = Heard::default();
+        let rules = Rules { conflict: Conflict::Redis, away_until_ms: 99, heard: &heard, now: 50 };
+        let transaction = Transaction::new(&batch(), rules, "m", 7);
+        let queued = || Value::SimpleString("QUEUED".to_owned());
+        let results = Value::Array(vec![Value::Okay, Value::Nil, Value::Okay]);
+        let answers = vec![Value::Okay, queued(), queued(), queued(), results];
+        let lost = ["c", "d", "b"].map(|key| key.as_bytes().into()).to_vec();
+        assert_eq!(transaction.finish(answers), Outcome::Done(lost));
+    }
+}
