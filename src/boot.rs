@@ -224,6 +224,7 @@ async fn start(
         settings,
         &recovery,
         &clock,
+        &conditions,
         dependencies.sockets,
         dependencies.admin,
         keeping,

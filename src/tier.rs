@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `question` | what is asked of the tier about a key, and what it answers |
 //! | `flights` | questions under way: one per key, however many ask |
+//! | `hearing` | who is told what others change |
 //! | `links` | the links in the tree, and their number |
 //! | `warm` | fills memory after the start |
 //! | `news` | what the tier tells the shards |
@@ -11,6 +12,7 @@
 //! | `write` | the write side in the tree, and the replies that wait for it |
 
 mod flights;
+mod hearing;
 pub mod links;
 mod news;
 mod question;
@@ -26,12 +28,13 @@ use std::time::Duration;
 use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
-use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats};
-use seawall_actors::supervise::SupervisorSpec;
+use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats, TrackerStats};
+use seawall_actors::supervise::{Conditions, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::flights::{Flights, Patience};
+use self::hearing::Hearing;
 pub use self::news::News;
 pub use self::question::{Answer, Found, TierView, Want};
 pub use self::write::{Parts, WriteSide};
@@ -45,6 +48,9 @@ pub struct Tier {
     pub pool: Pool,
     /// The way of the commands that Redis runs.
     pub passage: Passage,
+    /// The connection that hears what others change. Whatever is changed in Redis because it was
+    /// changed here goes over it: Redis announces everything else.
+    pub tracker: Pool,
     /// The write side.
     pub writes: WriteSide,
     flights: Arc<Flights>,
@@ -66,6 +72,10 @@ pub struct TierFigures {
     pub trouble: Option<Arc<str>>,
     /// What the links have done.
     pub stats: PoolStats,
+    /// What the tracker has heard.
+    pub tracker: TrackerStats,
+    /// How often so much waited for a shard that all of it became doubtful.
+    pub overflows: u64,
 }
 
 /// How reads deal with a tier that is slow, or gone.
@@ -90,17 +100,20 @@ impl Reading {
 impl Tier {
     /// A tier whose links are not started yet.
     #[must_use]
-    pub fn new(settings: &Redis, news: News, clock: Clock) -> Self {
+    pub fn new(settings: &Redis, news: News, clock: Clock, conditions: &Conditions) -> Self {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
-        let flights = Flights::new(pool.clone(), clock, Arc::clone(&news));
+        let flights = Flights::new(pool.clone(), clock.clone(), Arc::clone(&news));
+        let writes = WriteSide::new(settings.outbox);
+        let hearing = Hearing { news: Arc::clone(&news), gate: writes.gate.clone(), clock };
         Self {
             passage: Passage::new(pool.clone(), settings.passage),
+            tracker: pool.tracker(Arc::new(hearing), conditions),
             pool,
             flights: Arc::new(flights),
             news,
             reading: Arc::new(watch::Sender::new(Reading::of(settings))),
             revalidate_after: Arc::new(watch::Sender::new(settings.revalidate_after)),
-            writes: WriteSide::new(settings.outbox),
+            writes,
             size: Arc::new(watch::Sender::new(settings.links)),
         }
     }
@@ -108,6 +121,7 @@ impl Tier {
     /// New settings, live.
     pub fn configure(&self, settings: &Redis) {
         self.pool.configure(settings.link.clone());
+        self.tracker.configure(settings.link.clone());
         self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
         self.revalidate_after.send_replace(settings.revalidate_after);
@@ -128,6 +142,8 @@ impl Tier {
             state: self.pool.state(),
             trouble: self.pool.trouble(),
             stats: self.pool.stats(),
+            tracker: self.tracker.tracked().unwrap_or_default(),
+            overflows: self.news.overflows(),
         }
     }
 
@@ -179,7 +195,7 @@ impl Tier {
         settings: &Redis,
         loading: &Arc<Loading>,
     ) -> Result<SupervisorSpec, String> {
-        let links = links::supervisor(&self.pool, settings)?;
+        let links = links::supervisor(&self.pool, &self.tracker, settings)?;
         Ok(match warm::child(self, &settings.warm, loading) {
             Some(warmer) => links.child(warmer),
             None => links,

@@ -43,6 +43,7 @@ mod tier_passage;
 mod tier_reads;
 mod tier_shown;
 mod tier_topologies;
+mod tier_tracking;
 mod tier_writes;
 mod tls;
 mod tracking;

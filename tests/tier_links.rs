@@ -3,7 +3,7 @@
 
 use crate::support::proxy::Proxy;
 use crate::support::redis::RedisServer;
-use crate::support::tier::{LEAD, LINKS, Tier};
+use crate::support::tier::{CONNECTIONS, LEAD, LINKS, Tier};
 use crate::support::{Raw, Reply, wait_until};
 
 /// Lives of links that ended badly.
@@ -33,7 +33,8 @@ fn links_have_the_name_the_user_and_the_database_that_are_configured() {
             .with("redis.url", &format!(r#""redis://wall:brick@{}/5""#, proxy.address()))
             .with("redis.client_name", r#""tide""#)
     });
-    let expected = |user: &str, db: &str| vec![(user.to_owned(), db.to_owned()); LINKS as usize];
+    let expected =
+        |user: &str, db: &str| vec![(user.to_owned(), db.to_owned()); CONNECTIONS as usize];
     assert_eq!(links(&mut control, "tide"), expected("wall", "5"));
 
     // Another user, password, database and name, while it runs.
@@ -64,7 +65,7 @@ fn a_new_address_is_moved_to_without_a_crash() {
     let proxy = Proxy::before(other.address());
     tier.daemon.configure("redis.url", &format!(r#""redis://{}""#, proxy.address()));
     wait_until("the links have moved", || {
-        tier.proxy.counts().open == 0 && proxy.counts().open == LINKS
+        tier.proxy.counts().open == 0 && proxy.counts().open == CONNECTIONS
     });
     assert_eq!(crashes(&tier), 0);
 }
@@ -77,10 +78,10 @@ fn old_connections_are_replaced_by_fresh_ones_in_peace() {
             .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
             .with("redis.max_age", r#""1s""#)
     });
-    wait_until("every connection was replaced", || tier.proxy.counts().total >= 2 * LINKS);
+    wait_until("every connection was replaced", || tier.proxy.counts().total >= 2 * CONNECTIONS);
     tier.wait_linked();
     // The old one stays until the fresh one stands.
-    assert!(tier.proxy.counts().peak_open <= 2 * LINKS, "{:?}", tier.proxy.counts());
+    assert!(tier.proxy.counts().peak_open <= 2 * CONNECTIONS, "{:?}", tier.proxy.counts());
     assert_eq!(crashes(&tier), 0);
     assert_eq!(tier.daemon.events(LEAD, "held"), 0);
 }

@@ -26,7 +26,8 @@ fn a_miss_is_answered_by_redis_once_and_by_memory_from_then_on() {
     for _ in 0..10 {
         assert_eq!(client.run("GET k"), bulk("theirs"));
     }
-    assert_eq!(gets(&tier), 1);
+    // The announcement of that SET may come behind the first answer.
+    assert!((1..=2).contains(&gets(&tier)));
     let Reply::Int(ttl) = client.run("PTTL k") else { panic!("no TTL") };
     assert!((50_000..=60_000).contains(&ttl), "{ttl}");
     assert_eq!(client.run("TTL forever"), Reply::Int(-1));
@@ -79,10 +80,11 @@ fn commands_of_every_kind_see_what_redis_holds() {
 
 #[test]
 fn many_who_miss_one_key_together_cost_redis_one_question() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    // As long as the slowest client of a busy machine takes to send its command, and nobody finds
+    // out meanwhile that Redis says nothing.
+    let tier = set(redis, &[("redis.timeout", r#""30s""#), ("redis.ping_every", r#""1h""#)]);
     tier.redis.connect().run("SET hot v");
-    // As long as the slowest client of a busy machine takes to send its command.
-    tier.daemon.connect().run("CONFIG SET redis.timeout 30s");
     let mut clients: Vec<Raw> = (0..200).map(|_| tier.daemon.connect()).collect();
     for client in &mut clients {
         client.run("PING");
@@ -186,8 +188,8 @@ fn what_nobody_can_confirm_is_served_while_redis_is_away_and_asked_for_when_it_i
     wait_until("nothing stale is served", || client.run("GET k") == Reply::Nil);
 }
 
-/// A daemon before `redis`, which fetches what `settings` say.
-fn warmed(redis: RedisServer, settings: &[(&str, &str)]) -> Tier {
+/// A daemon before `redis`, with settings of its own.
+fn set(redis: RedisServer, settings: &[(&str, &str)]) -> Tier {
     Tier::before(redis, |setup, proxy| {
         let setup = setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()));
         settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
@@ -208,7 +210,7 @@ fn filled() -> Option<RedisServer> {
 #[test]
 fn what_is_named_by_patterns_is_in_memory_before_anybody_asks() {
     let Some(redis) = filled() else { return };
-    let mut tier = warmed(redis, &[("redis.warm", r#"["user:*"]"#)]);
+    let mut tier = set(redis, &[("redis.warm", r#"["user:*"]"#)]);
     let done = tier.daemon.wait_log("the warm-up is over", |line| {
         line["message"] == "warm-up: everything named is in memory"
     });
@@ -232,7 +234,7 @@ fn a_warm_up_ends_at_its_limits_and_a_file_of_keys_works_too() {
     std::fs::write(&file, keys.join("\n")).expect("written");
     let file = format!("{:?}", file.to_str().expect("UTF-8"));
     let settings = [("redis.warm_file", &*file), ("redis.warm_keys", "150")];
-    let mut tier = warmed(redis, &settings);
+    let mut tier = set(redis, &settings);
     let done = tier.daemon.wait_log("the warm-up is over", |line| {
         line["message"] == "warm-up: redis.warm_keys is reached"
     });
@@ -245,7 +247,7 @@ fn a_warm_up_ends_at_its_limits_and_a_file_of_keys_works_too() {
 fn a_client_s_write_is_not_undone_by_the_warm_up() {
     let Some(redis) = filled() else { return };
     let slowly = [("redis.warm", r#"["user:*"]"#), ("redis.warm_rate", "1000")];
-    let mut tier = warmed(redis, &slowly);
+    let mut tier = set(redis, &slowly);
     let mut client = tier.daemon.connect();
     for n in 0..300 {
         client.run(&format!("SET user:{n} mine"));

@@ -11,7 +11,7 @@ pub use audience::{Audience, Nobody};
 pub use cradle::Cradle;
 pub use loan::{Loan, LoanSlip};
 pub use shard::{
-    DatabaseStats, Exported, Heard, Job, NotExported, Outcome, Parked, Rebuild, Shard, ShardArgs,
-    ShardMsg, ShardStats, TierArgs, TierNews,
+    Admitted, Backlog, DatabaseStats, Exported, GapToll, Heard, Job, NotExported, Outcome, Parked,
+    Rebuild, Shard, ShardArgs, ShardMsg, ShardStats, TierArgs, TierNews, Toll,
 };
 pub use sweeper::{SweepTarget, Sweeper, SweeperArgs};

@@ -15,6 +15,7 @@
 //! | `near` | what the cache hears of the tier |
 //! | `passage` | connections for commands that nobody looks into |
 //! | `pool` | the slots, one attempt, and a command with its retries |
+//! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
 //! | `near` | what the tier tells the cache in front of it |
@@ -23,6 +24,8 @@
 mod connection;
 mod dial;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod link;
 mod near;
 pub mod outbox;
@@ -30,6 +33,7 @@ mod passage;
 mod pool;
 mod retry;
 mod settings;
+mod tracker;
 
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
@@ -39,3 +43,4 @@ pub use passage::{
 };
 pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};
+pub use tracker::TrackerStats;

@@ -14,7 +14,9 @@ use seawall_actors::metrics::{self as aggregator, Aggregator};
 use seawall_actors::redis::outbox::Keeping;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::snapshot::{SnapshotArgs, Snapshotter, Troubles};
-use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart, Strategy, SupervisorSpec};
+use seawall_actors::supervise::{
+    ChildSpec, Conditions, GivesUp, Handle, Restart, Strategy, SupervisorSpec,
+};
 use seawall_actors::wal::{Tail, WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
 use tokio::sync::watch;
@@ -75,6 +77,7 @@ impl Wiring {
         settings: &Settings,
         recovery: &Recovery,
         clock: &Clock,
+        conditions: &Conditions,
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
         keeping: Option<Arc<Keeping>>,
@@ -99,7 +102,8 @@ impl Wiring {
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
             snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
             tier: settings.redis.as_ref().map(|redis| {
-                Tier::new(redis, News::new(handles.clone(), recovery.hasher), clock.clone())
+                let news = News::new(handles.clone(), recovery.hasher);
+                Tier::new(redis, news, clock.clone(), conditions)
             }),
             keeping,
             grace: settings.supervision.grace,
@@ -167,7 +171,7 @@ impl Wiring {
         let (tier, keeping) = (self.tier.as_ref()?, self.keeping.clone()?);
         let ((intake, data), snapshots) = (recovery.wal.as_ref()?, recovery.snapshots.as_ref()?);
         let parts = Parts {
-            pool: tier.pool.clone(),
+            pool: tier.tracker.clone(),
             tail: Tail::new(intake, data, snapshots),
             keeping,
             daemon: Arc::clone(daemon),

@@ -418,6 +418,17 @@ fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
             "the longest wait is shorter than the first, breaker_cool_down",
         );
     }
+    let prefixes = list(v, "redis.track_prefixes");
+    let overlaps = |(i, one): (usize, &String)| {
+        prefixes.iter().enumerate().any(|(j, other)| i != j && other.starts_with(one.as_str()))
+    };
+    if prefixes.iter().enumerate().any(overlaps) {
+        broken(
+            &["redis.track_prefixes"],
+            "one of the prefixes begins with another; Redis takes none that overlap, and the \
+             shorter one says it all",
+        );
+    }
 }
 
 /// Another number for another content of the files that links read.
@@ -460,6 +471,7 @@ fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
         ping_every: duration(v, "redis.ping_every"),
         max_age: bounded(v, "redis.max_age"),
         in_flight: to_usize(int(v, "redis.in_flight")),
+        track_prefixes: list(v, "redis.track_prefixes").to_vec(),
         retry_share: u8::try_from(int(v, "redis.retry_share")).unwrap_or(100),
     };
     let outbox = OutboxSettings {
@@ -539,6 +551,13 @@ fn text<'a>(values: &'a Values, path: &'static str) -> &'a str {
     match values.get(path) {
         Some(Value::Text(t)) => t,
         _ => "",
+    }
+}
+
+fn list<'a>(values: &'a Values, path: &'static str) -> &'a [String] {
+    match values.get(path) {
+        Some(Value::List(items)) => items,
+        _ => &[],
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the tier tells the shards.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use seawall_actors::cache::store::{KeyHasher, Ticket};
-use seawall_actors::cache::{Heard, ShardMsg, TierNews};
+use seawall_actors::cache::{Admitted, Backlog, Heard, ShardMsg, TierNews};
 use seawall_actors::journal::Lsn;
 use seawall_actors::redis::Near;
 use tokio::sync::watch;
@@ -15,15 +17,25 @@ use crate::daemon::ShardHandle;
 #[derive(Debug)]
 pub struct News {
     shards: Vec<ShardHandle>,
+    backlogs: Vec<Arc<Backlog>>,
     hasher: KeyHasher,
     acknowledged: watch::Sender<Lsn>,
+    overflows: AtomicU64,
 }
 
 impl News {
     /// News for these shards.
     #[must_use]
     pub fn new(shards: Vec<ShardHandle>, hasher: KeyHasher) -> Self {
-        Self { shards, hasher, acknowledged: watch::Sender::new(0) }
+        let backlogs = shards.iter().map(|_| Arc::default()).collect();
+        let (acknowledged, overflows) = (watch::Sender::new(0), AtomicU64::new(0));
+        Self { shards, backlogs, hasher, acknowledged, overflows }
+    }
+
+    /// How often so many changes waited for a shard that they became a gap.
+    #[must_use]
+    pub fn overflows(&self) -> u64 {
+        self.overflows.load(Relaxed)
     }
 
     /// Follows how far Redis is.
@@ -88,8 +100,17 @@ impl Near for News {
                 share.push((key, hash));
             }
         }
-        for (shard, share) in self.shards.iter().zip(shares).filter(|(_, s)| !s.is_empty()) {
-            let _ = shard.cast(ShardMsg::Tier(TierNews::Changed(share)));
+        let shards = self.shards.iter().zip(&self.backlogs).zip(shares);
+        for ((shard, backlog), share) in shards.filter(|(_, share)| !share.is_empty()) {
+            let news = match backlog.admit(share.len()) {
+                Admitted::Room(toll) => TierNews::Changed(share, toll),
+                Admitted::TooMany(toll) => {
+                    self.overflows.fetch_add(1, Relaxed);
+                    TierNews::Gap(Some(toll))
+                }
+                Admitted::Covered => continue,
+            };
+            let _ = shard.cast(ShardMsg::Tier(news));
         }
     }
 
@@ -100,7 +121,7 @@ impl Near for News {
 
     fn gap(&self) {
         for shard in &self.shards {
-            let _ = shard.cast(ShardMsg::Tier(TierNews::Gap));
+            let _ = shard.cast(ShardMsg::Tier(TierNews::Gap(None)));
         }
     }
 }

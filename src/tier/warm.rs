@@ -197,6 +197,10 @@ impl State {
 
     /// Looks for keys, or fetches some of those found; how many were fetched.
     async fn step(&mut self) -> Result<usize, ()> {
+        if !self.args.tier.tracker.tracked().is_some_and(|tracker| tracker.up) {
+            // What is fetched before Redis announces changes is in doubt as soon as it does.
+            return Err(());
+        }
         if self.found.is_empty() {
             self.look().await?;
         }

@@ -35,7 +35,7 @@ pub struct WriteSide {
 /// What its actor works on.
 #[derive(Debug)]
 pub struct Parts {
-    /// The links.
+    /// The connection that writes take.
     pub pool: Pool,
     /// The log.
     pub tail: Tail,

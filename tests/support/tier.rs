@@ -14,6 +14,12 @@ pub const LINKS: u64 = 2;
 /// `redis.timeout`.
 pub const TIMEOUT: Duration = Duration::from_millis(200);
 
+/// Connections to Redis: the links, and the tracker.
+pub const CONNECTIONS: u64 = LINKS + 1;
+
+/// The one that hears what others change.
+pub const TRACKER: &str = "links/redis-tracker";
+
 /// The link that tries alone while there is none.
 pub const LEAD: &str = "links/redis-link-0";
 
@@ -36,6 +42,13 @@ impl Tier {
     /// A daemon before this server, with settings that may depend on where the proxy is. It waits
     /// much longer than anything takes that is well, and much shorter than a test has patience.
     pub fn before(redis: RedisServer, settings: impl FnOnce(Setup, &Proxy) -> Setup) -> Self {
+        let tier = Self::launch(redis, settings);
+        tier.wait_linked();
+        tier
+    }
+
+    /// The same, without waiting for the links.
+    pub fn launch(redis: RedisServer, settings: impl FnOnce(Setup, &Proxy) -> Setup) -> Self {
         redis.connect();
         let proxy = Proxy::before(redis.address());
         let setup = Setup::new()
@@ -45,18 +58,20 @@ impl Tier {
             .with("redis.breaker_cool_down", r#""100ms""#)
             .with("redis.breaker_max_cool_down", r#""200ms""#)
             .with("redis.links", &LINKS.to_string());
-        let tier = Self { daemon: settings(setup, &proxy).start(), proxy, redis };
-        tier.wait_linked();
-        tier
+        Self { daemon: settings(setup, &proxy).start(), proxy, redis }
     }
 
-    /// Waits until every link has a connection and nobody doubts it.
+    /// Waits until every link has a connection and nobody doubts it, and what others change is heard.
     #[track_caller]
     pub fn wait_linked(&self) {
         wait_until("every link is up", || {
+            let tracker = self.daemon.node(TRACKER).is_some_and(|tracker| {
+                tracker["conditions"].as_array().is_some_and(Vec::is_empty)
+                    && self.daemon.events(TRACKER, "tracking") > 0
+            });
             let counts = self.proxy.counts();
             let closed = self.daemon.node(LEAD).is_some_and(|lead| lead["breaker"] == "closed");
-            closed && counts.open == LINKS && counts.in_flight == 0
+            closed && tracker && counts.open == CONNECTIONS && counts.in_flight == 0
         });
     }
 }

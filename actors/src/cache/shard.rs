@@ -3,6 +3,7 @@
 //! When it restarts, the store survives if no commit was under way (the successor adopts it);
 //! otherwise it is rebuilt from the log while this shard alone answers [`Outcome::Loading`].
 
+mod backlog;
 mod job;
 mod message;
 
@@ -23,6 +24,7 @@ use crate::failpoint::{self, Point};
 use crate::journal::{Author, Journal, Lsn, RecordBatch, Release};
 use crate::supervise::{Failure, Handle, Me, Worker};
 
+pub use backlog::{Admitted, Backlog, GapToll, Toll};
 pub use job::{Job, Outcome, Parked};
 pub use message::{DatabaseStats, Exported, Heard, NotExported, ShardMsg, ShardStats, TierNews};
 
@@ -224,12 +226,13 @@ impl<J: Job> ShardState<J> {
         }
         store.notices_mut().want(self.args.audience.wants());
         match news {
-            TierNews::Changed(keys) => {
+            TierNews::Changed(keys, _toll) => {
                 for (key, hash) in &keys {
                     store.changed_behind(Key { bytes: key, hash: *hash });
                 }
             }
-            TierNews::Gap => {
+            TierNews::Gap(toll) => {
+                drop(toll);
                 store.gap_behind(self.args.clock.unix_ms());
                 self.args.audience.missed(self.args.index);
             }

@@ -1,5 +1,6 @@
 //! One connection, from the address to the first PONG.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::failure::{Failure, FailureKind};
 use super::settings::LinkSettings;
+use super::tracker::{self, Ear};
 
 /// Commands that may wait to be encoded; those under way are bounded by the slot.
 const PIPELINE_BUFFER: usize = 1024;
@@ -25,14 +27,18 @@ const WRITE_BUFFER: usize = 64 << 10;
 const CLUSTER_RETRIES: u32 = 8;
 const CLUSTER_WAIT: (u64, u64) = (5, 200);
 
-/// Connects, logs in, and sees that whoever is there answers.
+/// Connects, logs in, and sees that whoever is there answers. With an ear, Redis is asked to
+/// announce changes to it.
 ///
 /// # Errors
 /// What is in the way, within `connect_timeout`. Nothing of the attempt is left.
-pub(super) async fn dial(settings: &Arc<LinkSettings>) -> Result<Connection, Failure> {
+pub(super) async fn dial(
+    settings: &Arc<LinkSettings>,
+    ear: Option<Ear>,
+) -> Result<Connection, Failure> {
     let at = settings.shown();
     let within = settings.connect_timeout;
-    match timeout(within, connect(settings)).await {
+    match timeout(within, connect(settings, ear)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),
         Err(_) => Err(Failure::before(
@@ -42,10 +48,14 @@ pub(super) async fn dial(settings: &Arc<LinkSettings>) -> Result<Connection, Fai
     }
 }
 
-async fn connect(settings: &Arc<LinkSettings>) -> Result<Connection, Failure> {
+async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Connection, Failure> {
     let prepared = Prepared::of(settings).await?;
     let failed = |error: redis::RedisError| Failure::of(&error);
     let mut connection = if settings.cluster {
+        if let Some(ear) = ear {
+            // Its library connects to nodes on its own account, and says nothing.
+            ear.tracking.answered(Err("the nodes of a Cluster are not tracked".to_owned()));
+        }
         let cluster = prepared.cluster(settings).map_err(failed)?;
         Connection::Cluster(cluster.get_async_connection().await.map_err(failed)?)
     } else {
@@ -55,17 +65,34 @@ async fn connect(settings: &Arc<LinkSettings>) -> Result<Connection, Failure> {
             // Sentinel's word is not enough: whoever it names is asked for its role, too.
             prepared.sentinel(settings).map_err(failed)?.async_get_client().await.map_err(failed)?
         };
-        let config = AsyncConnectionConfig::new()
+        let mut config = AsyncConnectionConfig::new()
             // Whoever calls has a deadline; connecting has one around all of this.
             .set_response_timeout(None)
             .set_connection_timeout(None)
             .set_pipeline_buffer_size(PIPELINE_BUFFER)
             .set_write_backpressure_boundary(WRITE_BUFFER);
+        let tracking = ear.as_ref().map(|ear| Arc::clone(&ear.tracking));
+        if let Some(ear) = ear {
+            config = config.set_push_sender(move |push| {
+                ear.hear(push);
+                Ok::<(), Infallible>(())
+            });
+        }
         let server = client.get_multiplexed_async_connection_with_config(&config);
         let mut server = Connection::Server(server.await.map_err(failed)?);
         let mut name = redis::cmd("CLIENT");
         name.arg("SETNAME").arg(&settings.client_name);
         server.command(&name).await.map_err(failed)?;
+        if let Some(tracking) = tracking {
+            let request = tracker::request(&settings.track_prefixes);
+            tracking.answered(match server.command(&request).await.map_err(failed)? {
+                Value::ServerError(error) => match Failure::of_reply(&error) {
+                    Some(failure) => return Err(failure),
+                    None => Err(format!("allow the user CLIENT TRACKING; Redis says: {error}")),
+                },
+                _ => Ok(()),
+            });
+        }
         server
     };
     // One that is loading accepts connections and logins; only a command finds out.

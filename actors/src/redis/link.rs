@@ -7,6 +7,10 @@
 //!
 //! The first link is the *lead*. While no link is up it alone tries; the others wait for it. So a
 //! Redis that comes back sees one trial at a time, as the lead's breaker grants them.
+//!
+//! The *tracker* is such a link, too, and waits like the others. Beside its commands it hears what
+//! others change in Redis. While it has no connection nothing is done about that: what is in
+//! memory is served on, and once changes are announced again, all of it is in doubt.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +23,7 @@ use super::connection::Connection;
 use super::dial::{dial, ping};
 use super::pool::Slot;
 use super::settings::LinkSettings;
+use super::tracker::{Ear, Tracking};
 use crate::supervise::{Failure, Label, Me, Worker};
 
 /// How long to wait before new settings are tried again.
@@ -57,6 +62,7 @@ impl Label for LinkMsg {
 #[derive(Debug, Clone)]
 pub struct LinkArgs {
     pub(super) slot: Arc<Slot>,
+    pub(super) tracking: Option<Arc<Tracking>>,
 }
 
 /// See the module.
@@ -67,6 +73,7 @@ pub struct Link;
 #[derive(Debug)]
 pub struct LinkState {
     slot: Arc<Slot>,
+    tracking: Option<Arc<Tracking>>,
     /// Waits for the lead.
     waits: Option<JoinHandle<()>>,
     /// What the connection had heard at the last tick.
@@ -91,7 +98,8 @@ impl Worker for Link {
     type State = LinkState;
 
     async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
-        Ok(LinkState { slot: args.slot, waits: None, heard: 0, until: None, made_with: None })
+        let LinkArgs { slot, tracking } = args;
+        Ok(LinkState { slot, tracking, waits: None, heard: 0, until: None, made_with: None })
     }
 
     async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
@@ -105,7 +113,7 @@ impl Worker for Link {
         msg: LinkMsg,
         state: &mut LinkState,
     ) -> Result<(), Failure> {
-        match msg {
+        let done = match msg {
             LinkMsg::Connect => state.connect(me).await,
             LinkMsg::Tick => state.tick(me).await,
             LinkMsg::Broken { epoch, why } if state.slot.is_at(epoch) => Err(Failure::new(why)),
@@ -115,7 +123,11 @@ impl Worker for Link {
                 state.renew(me).await;
                 Ok(())
             }
+        };
+        if let (Err(failure), Some(tracking)) = (&done, &state.tracking) {
+            tracking.lost(&failure.0);
         }
+        done
     }
 
     async fn stopped(&self, _me: &Me<LinkMsg>, state: &mut LinkState) -> Result<(), Failure> {
@@ -128,16 +140,16 @@ impl Worker for Link {
 
 impl LinkState {
     async fn connect(&mut self, me: &Me<LinkMsg>) -> Result<(), Failure> {
-        if !self.slot.leads() && !self.slot.any_live() {
+        if !self.slot.may_try() {
             let (slot, me) = (Arc::clone(&self.slot), me.clone());
             self.waits = Some(tokio::spawn(async move {
-                slot.until_any_live().await;
+                slot.until_may_try().await;
                 me.send(LinkMsg::Connect);
             }));
             return Ok(());
         }
         let settings = self.slot.settings();
-        let connection = dial(&settings).await.map_err(|f| self.failed(f.text))?;
+        let connection = self.dial(&settings).await.map_err(|f| self.failed(f.text))?;
         self.take(connection, &settings);
         me.send_after(settings.ping_every, LinkMsg::Tick);
         Ok(())
@@ -149,7 +161,22 @@ impl LinkState {
         Failure::new(why)
     }
 
+    async fn dial(
+        &self,
+        settings: &Arc<LinkSettings>,
+    ) -> Result<Connection, super::failure::Failure> {
+        let ear = self.tracking.as_ref().map(|tracking| Ear {
+            tracking: Arc::clone(tracking),
+            handle: self.slot.handle.clone(),
+            epoch: self.slot.next_epoch(),
+        });
+        dial(settings, ear).await
+    }
+
     fn take(&mut self, connection: Connection, settings: &Arc<LinkSettings>) {
+        if let Some(tracking) = &self.tracking {
+            tracking.begins();
+        }
         self.slot.publish(connection, settings);
         self.made_with = Some(Arc::clone(settings));
         // Spread, so that links made together are not replaced together.
@@ -168,7 +195,8 @@ impl LinkState {
             return Ok(());
         }
         let Some((connection, heard)) = self.slot.connection() else { return Ok(()) };
-        if heard == self.heard {
+        // Announcements may be missing although answers come late: the tracker is always asked.
+        if heard == self.heard || self.tracking.is_some() {
             ping(connection, settings.timeout).await.map_err(|f| self.failed(f.text))?;
         }
         self.heard = heard;
@@ -183,7 +211,7 @@ impl LinkState {
         {
             return;
         }
-        match dial(&settings).await {
+        match self.dial(&settings).await {
             Ok(connection) => {
                 self.take(connection, &settings);
                 info!(link = self.slot.id, at = %settings.shown(), "a fresh connection to Redis");

@@ -14,9 +14,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::failure::{Executed, Failure, FailureKind};
 use super::link::{LinkArgs, LinkMsg};
+use super::near::Near;
 use super::retry::{self, Budget, Next};
 use super::settings::LinkSettings;
-use crate::supervise::{Changes, Handle};
+use super::tracker::{self, TrackerStats, Tracking};
+use crate::supervise::{Changes, Conditions, Handle};
 
 pub(super) use slot::Slot;
 use slot::{Lease, Shared};
@@ -35,6 +37,15 @@ struct Inner {
     slots: RwLock<Vec<Arc<Slot>>>,
     budget: Mutex<Budget>,
     counts: Counts,
+    tracker: Option<Tracker>,
+}
+
+/// What a pool has whose one link tracks.
+#[derive(Debug)]
+struct Tracker {
+    tracking: Arc<Tracking>,
+    /// The links that it waits for.
+    links: Pool,
 }
 
 /// Whether a command may be executed twice.
@@ -142,22 +153,33 @@ impl PoolChanges {
     }
 }
 
-/// A link's name among its siblings in the tree.
-fn name(id: usize) -> String {
-    format!("redis-link-{id}")
-}
-
 impl Pool {
     /// A pool without links.
     #[must_use]
     pub fn new(settings: LinkSettings) -> Self {
+        Self::with(settings, None)
+    }
+
+    /// A pool for one link that tracks: `near` hears what others change in Redis. Everything that
+    /// we change is to be sent over it, or else it is taken for somebody else's. It only tries
+    /// while one of this pool's links is up.
+    #[must_use]
+    pub fn tracker(&self, near: Arc<dyn Near>, conditions: &Conditions) -> Self {
+        let blind = conditions.declare(tracker::PATH, tracker::NOT_TRACKING);
+        let tracking = Arc::new(Tracking::new(near, blind));
+        let tracker = Tracker { tracking, links: self.clone() };
+        Self::with((*self.settings()).clone(), Some(tracker))
+    }
+
+    fn with(settings: LinkSettings, tracker: Option<Tracker>) -> Self {
         let budget = Mutex::new(Budget::new(settings.retry_share));
         let shared = Arc::new(Shared {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
         });
-        let inner = Inner { shared, slots: RwLock::default(), budget, counts: Counts::default() };
+        let (slots, counts) = (RwLock::default(), Counts::default());
+        let inner = Inner { shared, slots, budget, counts, tracker };
         Self { inner: Arc::new(inner) }
     }
 
@@ -166,9 +188,22 @@ impl Pool {
     pub fn add(&self) -> (String, Handle<LinkMsg>, LinkArgs) {
         let mut slots = self.inner.slots.write().unwrap_or_else(PoisonError::into_inner);
         let id = slots.iter().map(|slot| slot.id + 1).max().unwrap_or(0);
-        let slot = Arc::new(Slot::new(id, Arc::clone(&self.inner.shared)));
+        let waits_for = match &self.inner.tracker {
+            Some(tracker) => Some(tracker.links.live()),
+            None => (id > 0).then(|| self.live()),
+        };
+        let slot = Arc::new(Slot::new(id, Arc::clone(&self.inner.shared), waits_for));
         slots.push(Arc::clone(&slot));
-        (name(id), slot.handle.clone(), LinkArgs { slot })
+        let tracking = self.inner.tracker.as_ref().map(|tracker| Arc::clone(&tracker.tracking));
+        (self.name(id), slot.handle.clone(), LinkArgs { slot, tracking })
+    }
+
+    /// A link's name among its siblings in the tree.
+    fn name(&self, id: usize) -> String {
+        match &self.inner.tracker {
+            None => format!("redis-link-{id}"),
+            Some(_) => "redis-tracker".to_owned(),
+        }
     }
 
     /// Takes the newest link out; its actor is to be stopped by whoever started it. The lead
@@ -178,7 +213,7 @@ impl Pool {
         if slots.len() < 2 {
             return None;
         }
-        slots.pop().map(|slot| name(slot.id))
+        slots.pop().map(|slot| self.name(slot.id))
     }
 
     /// How many links there are.
@@ -370,7 +405,13 @@ impl Pool {
         slots.iter().filter(|slot| slot.is_live()).min_by_key(|slot| slot.under_way()).cloned()
     }
 
+    /// Who is to come up first.
     fn lead(&self) -> Option<Arc<Slot>> {
+        if let Some(Tracker { links, .. }) = &self.inner.tracker
+            && *links.inner.shared.live.borrow() == 0
+        {
+            return links.lead();
+        }
         self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).first().cloned()
     }
 
@@ -380,6 +421,13 @@ impl Pool {
 
     fn budget(&self) -> std::sync::MutexGuard<'_, Budget> {
         self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the link that tracks has heard; `None` for links that do not.
+    #[must_use]
+    pub fn tracked(&self) -> Option<TrackerStats> {
+        let tracker = self.inner.tracker.as_ref()?;
+        Some(tracker.tracking.stats(*self.inner.shared.live.borrow() > 0))
     }
 
     /// What has been counted.

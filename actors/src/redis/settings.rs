@@ -39,6 +39,9 @@ pub struct LinkSettings {
     pub in_flight: usize,
     /// Of a hundred commands, how many may be sent once more.
     pub retry_share: u8,
+    /// What the tracker asks to hear of: keys that begin with one of these; all, if there is none.
+    /// None may begin with another.
+    pub track_prefixes: Vec<String>,
 }
 
 /// Where a password comes from.
@@ -155,6 +158,7 @@ mod tests {
             max_age: None,
             in_flight: 16,
             retry_share: 10,
+            track_prefixes: Vec::new(),
         }
     }
 

@@ -97,6 +97,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "What CLIENT LIST of Redis calls the connections.",
     },
     Key {
+        path: "redis.track_prefixes",
+        kind: Kind::Words { what: "key prefixes", example: "user:" },
+        default: "[]",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "Redis announces only changes of keys that begin with one of these; [] for all. None may begin with another. What others change elsewhere is noticed when it is asked for again.",
+    },
+    Key {
         path: "redis.write",
         kind: Kind::Enum(&["behind", "through"]),
         default: r#""behind""#,

@@ -315,3 +315,17 @@ fn users_that_are_wrong_are_refused_and_no_password_is_shown() {
         assert!(found[0].contains(told) && !found[0].contains("hunter2"), "{found:?}");
     }
 }
+
+#[test]
+fn prefixes_that_overlap_are_refused_as_redis_would() {
+    let with = |list: &str| load(&format!("[redis]\ntrack_prefixes = {list}\n"), &[]);
+    for overlapping in [r#"["user:", "user:7:"]"#, r#"["b", "a", "ab"]"#] {
+        let found = problems(with(overlapping));
+        assert!(found[0].contains("begins with another"), "{found:?}");
+    }
+    assert!(problems(with(r#"["a", "a"]"#))[0].contains("twice"));
+    assert!(problems(with(r#"[""]"#))[0].contains("a list of key prefixes"));
+    for fine in ["[]", r#"["user:", "session:"]"#] {
+        with(fine).expect(fine);
+    }
+}

@@ -38,6 +38,8 @@ fn links() -> TierFigures {
         at: "10.0.0.7:6379".into(),
         state: PoolState::Up(1),
         trouble: None,
+        tracker: seawall_actors::redis::TrackerStats::default(),
+        overflows: 0,
         stats: PoolStats { commands: 9, retries: 2, failures, links: vec![up, down] },
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::backlog::{GapToll, Toll};
 use super::job::Outcome;
 use crate::cache::loan::Loan;
 use crate::cache::store::{NearStats, Store, StoreConfig, StoreStats, Ticket, WalkEnded};
@@ -51,9 +52,9 @@ pub enum ShardMsg<J> {
 #[derive(Debug)]
 pub enum TierNews {
     /// Somebody else changed these keys, given with their hashes.
-    Changed(Vec<(Box<[u8]>, u64)>),
-    /// Changes may have been missed.
-    Gap,
+    Changed(Vec<(Box<[u8]>, u64)>, Toll),
+    /// Changes may have been missed; with a toll if they were too many to wait.
+    Gap(Option<GapToll>),
     /// An answer that no command waits for.
     Heard(Heard),
     /// Somebody is about to ask about keys, whichever.

@@ -334,19 +334,28 @@ impl Store {
         self.advance(0..GROUPS, SUSPECT);
     }
 
-    /// Has a group of keys come due, if it is time: each does once in `every_ms`. What came due
-    /// the time before and was not asked for since is suspect then.
+    /// Has groups of keys come due, as many as it is time for: each does once in `every_ms`. What
+    /// came due the time before and was not asked for since is suspect then.
     pub fn age(&mut self, every_ms: u64, now: UnixMs) {
         let Some(near) = &mut self.near else { return };
         let step = (every_ms / GROUPS as u64).max(1);
         // Also if the clock went back, or the time between was shortened.
-        if now.abs_diff(near.aged_at) < step {
+        let times = now.abs_diff(near.aged_at) / step;
+        if times == 0 {
             return;
         }
-        near.aged_at = now;
-        let group = near.next;
-        near.next = (group + 1) % GROUPS;
-        self.advance(group..group + 1, 1);
+        // However seldom this is called, nothing is believed for longer than twice `every_ms`.
+        let most = GROUPS as u64 * u64::from(SUSPECT);
+        near.aged_at = match times {
+            times if times < most && now > near.aged_at => near.aged_at + times * step,
+            _ => now,
+        };
+        for _ in 0..times.min(most) {
+            let Some(near) = &mut self.near else { return };
+            let group = near.next;
+            near.next = (group + 1) % GROUPS;
+            self.advance(group..group + 1, 1);
+        }
     }
 
     fn advance(&mut self, groups: std::ops::Range<usize>, by: u8) {

@@ -32,6 +32,8 @@ pub(in super::super) struct Slot {
     pub id: usize,
     pub handle: Handle<LinkMsg>,
     shared: Arc<Shared>,
+    /// It tries only while one of these is up; `None`: whenever it may.
+    waits_for: Option<watch::Receiver<usize>>,
     live: RwLock<Option<Arc<Live>>>,
     /// Counts connections; the newest one's number.
     epoch: AtomicU64,
@@ -61,11 +63,12 @@ impl std::fmt::Debug for Live {
 }
 
 impl Slot {
-    pub fn new(id: usize, shared: Arc<Shared>) -> Self {
+    pub fn new(id: usize, shared: Arc<Shared>, waits_for: Option<watch::Receiver<usize>>) -> Self {
         Self {
             id,
             handle: Handle::new(),
             shared,
+            waits_for,
             live: RwLock::new(None),
             epoch: AtomicU64::new(0),
             under_way: AtomicUsize::new(0),
@@ -75,21 +78,19 @@ impl Slot {
         }
     }
 
-    pub fn leads(&self) -> bool {
-        self.id == 0
-    }
-
     pub fn settings(&self) -> Arc<LinkSettings> {
         Arc::clone(&self.shared.settings.borrow())
     }
 
-    pub fn any_live(&self) -> bool {
-        *self.shared.live.borrow() > 0
+    pub fn may_try(&self) -> bool {
+        self.waits_for.as_ref().is_none_or(|others| *others.borrow() > 0)
     }
 
-    pub async fn until_any_live(&self) {
-        // The sender is in `self`: it never closes.
-        let _ = self.shared.live.subscribe().wait_for(|live| *live > 0).await;
+    pub async fn until_may_try(&self) {
+        if let Some(others) = &self.waits_for {
+            // Their pool outlives whoever waits for them.
+            let _ = others.clone().wait_for(|live| *live > 0).await;
+        }
     }
 
     fn current(&self) -> Option<Arc<Live>> {
@@ -103,6 +104,11 @@ impl Slot {
     /// Whether connection number `epoch` is the newest this slot has had.
     pub fn is_at(&self, epoch: u64) -> bool {
         self.epoch.load(Relaxed) == epoch
+    }
+
+    /// The number that the next connection will have.
+    pub fn next_epoch(&self) -> u64 {
+        self.epoch.load(Relaxed) + 1
     }
 
     /// The connection, and how many answers it has brought.

@@ -2,159 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::*;
-use crate::policy::{Backoff, BreakerOptions, BreakerSettings, breaker::WindowKind};
-use crate::redis::{Link, TlsFiles};
-use crate::supervise::{ChildSpec, Restart, Strategy, SupervisorSpec, Tree, TreeOptions};
-
-/// How the server treats what comes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Mode {
-    /// Answers each command; GET by its key.
-    Answer,
-    /// Takes connections and says nothing, on old ones either.
-    Hang,
-    /// Closes what connects, and what is connected at the next command.
-    Close,
-    /// `-LOADING` to everything but the setup.
-    Loading,
-    /// `-READONLY` to SET.
-    ReadOnly,
-    /// No RESP.
-    Garbage,
-}
-
-struct Server {
-    mode: watch::Sender<Mode>,
-    accepted: Arc<AtomicUsize>,
-    /// SETs that were executed.
-    sets: Arc<AtomicUsize>,
-    url: String,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("redis://{}", listener.local_addr().expect("bound"));
-        let (mode, accepted) = (watch::Sender::new(Mode::Answer), Arc::new(AtomicUsize::new(0)));
-        let sets = Arc::new(AtomicUsize::new(0));
-        let (modes, count, done) = (mode.clone(), Arc::clone(&accepted), Arc::clone(&sets));
-        tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                count.fetch_add(1, SeqCst);
-                tokio::spawn(serve(socket, modes.subscribe(), Arc::clone(&done)));
-            }
-        });
-        Self { mode, accepted, sets, url }
-    }
-
-    fn set(&self, mode: Mode) {
-        self.mode.send_replace(mode);
-    }
-
-    fn accepted(&self) -> usize {
-        self.accepted.load(SeqCst)
-    }
-}
-
-async fn serve(mut socket: TcpStream, mode: watch::Receiver<Mode>, sets: Arc<AtomicUsize>) {
-    let mut buffer = Vec::new();
-    loop {
-        while let Some((words, used)) = command(&buffer) {
-            buffer.drain(..used);
-            let mode = *mode.borrow();
-            let setup = ["HELLO", "CLIENT"].contains(&words[0].to_ascii_uppercase().as_str());
-            let answer = match mode {
-                Mode::Hang => continue,
-                Mode::Close => return,
-                Mode::Garbage if !setup => "what?\r\n".to_owned(),
-                Mode::Loading if !setup => "-LOADING not yet\r\n".to_owned(),
-                Mode::ReadOnly if words[0] == "SET" => "-READONLY no\r\n".to_owned(),
-                _ => match words[0].as_str() {
-                    "HELLO" => "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned(),
-                    "PING" => "+PONG\r\n".to_owned(),
-                    "GET" => format!("${}\r\n{}\r\n", words[1].len(), words[1]),
-                    "WRONG" => "-WRONGTYPE no\r\n".to_owned(),
-                    "SET" => {
-                        sets.fetch_add(1, SeqCst);
-                        "+OK\r\n".to_owned()
-                    }
-                    _ => "+OK\r\n".to_owned(),
-                },
-            };
-            if socket.write_all(answer.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-        let mut chunk = [0; 4096];
-        match socket.read(&mut chunk).await {
-            Ok(0) | Err(_) => return,
-            Ok(n) => buffer.extend_from_slice(&chunk[..n]),
-        }
-        if *mode.borrow() == Mode::Close {
-            return;
-        }
-    }
-}
-
-/// The first whole command and its length.
-fn command(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
-    let mut at = 0;
-    let mut line = || {
-        let end = bytes[at..].windows(2).position(|w| w == b"\r\n")? + at;
-        let text = String::from_utf8_lossy(&bytes[at..end]).into_owned();
-        at = end + 2;
-        Some(text)
-    };
-    let count: usize = line()?.strip_prefix('*')?.parse().ok()?;
-    let mut words = Vec::new();
-    for _ in 0..count {
-        line()?;
-        words.push(line()?);
-    }
-    Some((words, at))
-}
-
-const MS: Duration = Duration::from_millis(1);
-
-fn settings(url: &str) -> LinkSettings {
-    LinkSettings {
-        url: url.to_owned(),
-        sentinels: Vec::new(),
-        cluster: false,
-        username: None,
-        password: None,
-        client_name: "test".to_owned(),
-        tls: TlsFiles::default(),
-        content: 0,
-        timeout: 200 * MS,
-        connect_timeout: 200 * MS,
-        ping_every: 50 * MS,
-        max_age: None,
-        in_flight: 64,
-        retry_share: 100,
-    }
-}
+use crate::redis::Link;
+use crate::redis::fake::{MS, Mode, Server, restart, settings};
+use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree, TreeOptions};
 
 async fn start(settings: LinkSettings, links: usize) -> (Pool, Tree) {
     let pool = Pool::new(settings);
-    let hold = BreakerSettings::try_new(BreakerOptions {
-        window: WindowKind::Count(2),
-        minimum_calls: 2,
-        failure_rate: 1.0,
-        cool_down: 100 * MS,
-        max_cool_down: 200 * MS,
-        half_open_for: Duration::from_secs(2),
-        ..BreakerOptions::default()
-    });
-    let restart = Restart {
-        hold: Some(hold.expect("fine")),
-        delay: Backoff::try_new(10 * MS, 2.0, Duration::from_secs(1), 1.0).expect("fine"),
-        ..Restart::default()
-    };
+    let restart = restart();
     let mut root = SupervisorSpec::new("root", Strategy::OneForOne);
     for _ in 0..links {
         let (id, handle, args) = pool.add();
@@ -203,7 +60,10 @@ async fn commands_share_links_and_each_gets_its_own_answer() {
             let pool = pool.clone();
             tokio::spawn(async move {
                 let key = format!("key{i}");
-                let value = pool.run(&get(&key), request(Once::OrMore)).await.expect("an answer");
+                // Five hundred at once take their time on a busy machine.
+                let deadline = Instant::now() + Duration::from_secs(10);
+                let request = Request { deadline, once: Once::OrMore };
+                let value = pool.run(&get(&key), request).await.expect("an answer");
                 assert_eq!(value, Value::BulkString(key.into_bytes()));
             })
         })

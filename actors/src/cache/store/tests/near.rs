@@ -333,6 +333,27 @@ fn entries_come_due_group_by_group_then_suspect_and_the_epochs_never_run_out() {
     assert_eq!(world.standing(0), Standing::Fresh);
 }
 
+/// Aging one group a call made the bound depend on how often sweeps come.
+#[test]
+fn nothing_is_believed_for_longer_because_sweeps_are_seldom() {
+    for pause in [1, 7, 999, 5000, 20_000, 100_000] {
+        let mut world = World::new();
+        world.run(&Step::Theirs(0, false));
+        world.settle();
+        world.run(&Step::Ask(0));
+        world.settle();
+        assert_eq!(world.standing(0), Standing::Fresh);
+        let began = world.now;
+        while world.standing(0) != Standing::Suspect {
+            assert!(world.now - began <= 2 * 16_000 + pause, "every {pause} ms");
+            world.now += pause;
+            world.store.age(16_000, world.now);
+        }
+        // Nor much shorter: it comes due in between, and is asked for behind the reader's back.
+        assert!(world.now - began >= 16_000 - 1000, "every {pause} ms");
+    }
+}
+
 #[test]
 fn a_value_that_does_not_fit_is_refused_and_leaves_nothing() {
     let config =

@@ -45,6 +45,15 @@ pub(super) fn redis(r: &Report, out: &mut String) {
         "redis_gaps" => near(|n| n.gaps),
         "redis_pending_writes" => near(|n| n.pending),
     );
+    let heard = &tier.tracker;
+    lines!(out,
+        "redis_tracking" => u8::from(heard.up && !heard.refused),
+        "redis_announcements" => heard.announcements,
+        "redis_announced_keys" => heard.keys,
+        "redis_announced_flushes" => heard.flushes,
+        "redis_tracker_gaps" => heard.gaps,
+        "redis_announcement_overflows" => tier.overflows,
+    );
     for link in &stats.links {
         let LinkStats { id, age, in_use, waits, waited, reconnects } = link;
         let _ = write!(

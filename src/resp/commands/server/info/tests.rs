@@ -54,6 +54,8 @@ fn busy() -> FakeBackend {
         state: PoolState::Open { retry_in: Duration::from_millis(700) },
         trouble: Some("refused\nagain".into()),
         stats: PoolStats { commands: 6, retries: 1, failures, links: vec![link] },
+        tracker: seawall_actors::redis::TrackerStats::default(),
+        overflows: 0,
     });
     daemon.degraded = vec!["links: gave up".to_owned()];
     daemon
