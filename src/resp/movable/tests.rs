@@ -50,7 +50,7 @@ fn keys_are_found_wherever_they_stand() {
     ] {
         assert_eq!(keys(line).join(" "), wanted, "{line}");
     }
-    let keys = with("migrate h 1  0 5 COPY KEYS a b", |command, args| keys_of(command, args));
+    let keys = with("migrate h 1  0 5 COPY KEYS a b", keys_of);
     assert_eq!(keys, [8, 9]);
 }
 
