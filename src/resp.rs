@@ -18,6 +18,7 @@ pub mod front;
 pub mod integer;
 pub mod keyspace;
 pub mod limits;
+pub mod movable;
 pub mod refusal;
 pub mod reply;
 pub mod round;

@@ -28,7 +28,7 @@ use std::time::Duration;
 use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
-use seawall_actors::redis::{Pool, PoolState, PoolStats, TrackerStats};
+use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats, TrackerStats};
 use seawall_actors::supervise::{Conditions, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -46,6 +46,8 @@ use crate::loading::Loading;
 pub struct Tier {
     /// The connections.
     pub pool: Pool,
+    /// The way of the commands that Redis runs.
+    pub passage: Passage,
     /// The connection that hears what others change. Whatever is changed in Redis because it was
     /// changed here goes over it: Redis announces everything else.
     pub tracker: Pool,
@@ -107,6 +109,7 @@ impl Tier {
         let loss = Loss { tracker: tracker.clone(), gate };
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
         Self {
+            passage: Passage::new(pool.clone(), settings.passage),
             tracker,
             pool,
             flights: Arc::new(flights),

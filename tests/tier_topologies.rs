@@ -27,9 +27,12 @@ fn sentinels_are_asked_for_the_master_and_again_after_a_failover() {
     redis.nodes[0].server.connect().run("SET before v");
     redis.nodes[0].server.connect().run("WAIT 1 5000");
     wait_until("the master is asked", || client.run("GET before") == Reply::bulk("v"));
+    assert_eq!(client.run("LPUSH list a"), Reply::Int(1));
+    redis.nodes[0].server.connect().run("WAIT 1 5000");
     redis.fail_over();
     redis.nodes[1].server.connect().run("SET after w");
     wait_until("the new master is asked", || client.run("GET after") == Reply::bulk("w"));
+    wait_until("what it runs is run by it", || client.run("LPUSH list b") == Reply::Int(2));
     // One that dies without an order.
     redis.wait_for_replica(0);
     redis.nodes[1].server.connect().run("SET last x");
@@ -68,4 +71,27 @@ fn a_cluster_is_one_tier_whatever_node_has_a_key_and_wherever_its_slot_goes() {
     let (slot, from) = cluster.place("key41");
     cluster.move_slot(slot, from, (from + 1) % 3);
     assert_eq!(client.run("GET key41"), Reply::bulk("41"), "by MOVED");
+}
+
+#[test]
+fn what_redis_runs_finds_its_node_of_a_cluster() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let url = format!("redis://{}", cluster.nodes[0].proxy.address());
+    let daemon = daemon(&url, &[("redis.cluster", "true")]);
+    let mut client = daemon.connect();
+    for n in 0..30 {
+        assert_eq!(client.run(&format!("RPUSH list{n} a b")), Reply::Int(2), "{n}");
+    }
+    for line in ["MULTI", "RPUSH list7 c", "LLEN list7"] {
+        client.run(line);
+    }
+    assert_eq!(client.run("EXEC"), Reply::Array([3, 3].map(Reply::Int).into()));
+    let (slot, from) = cluster.place("list8");
+    let to = (from + 1) % 3;
+    cluster.begin_move(slot, from, to);
+    cluster.move_keys(slot, from, to);
+    assert_eq!(client.run("LLEN list8"), Reply::Int(2), "by ASK");
+    cluster.end_move(slot, to);
+    assert_eq!(client.run("LLEN list8"), Reply::Int(2), "by MOVED");
+    assert!(client.run("SUNION list1 list2").text().starts_with("CROSSSLOT"));
 }

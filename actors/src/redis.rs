@@ -13,6 +13,7 @@
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
 //! | `near` | what the cache hears of the tier |
+//! | `passage` | connections for commands that nobody looks into |
 //! | `pool` | the slots, one attempt, and a command with its retries |
 //! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
@@ -28,6 +29,7 @@ mod fake;
 mod link;
 mod near;
 pub mod outbox;
+mod passage;
 mod pool;
 mod retry;
 mod settings;
@@ -36,6 +38,9 @@ mod tracker;
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
+pub use passage::{
+    Dialect, Load, Passage, PassageLimits, Replies, Reserved, Unblock, Wait, error_of,
+};
 pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};
 pub use tracker::TrackerStats;

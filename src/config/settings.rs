@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use seawall_actors::redis::LinkSettings;
 use seawall_actors::redis::outbox::OutboxSettings;
+use seawall_actors::redis::{LinkSettings, PassageLimits};
 
 use super::address::Address;
 use super::events::EventClasses;
@@ -119,6 +119,8 @@ pub struct Redis {
     pub warm: WarmUp,
     /// How many connections.
     pub links: usize,
+    /// How many more for commands that Redis runs.
+    pub passage: PassageLimits,
     /// So many failed connections in a row open the breaker.
     pub breaker_failures: u32,
     /// Its first wait.

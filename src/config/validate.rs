@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
 use seawall_actors::redis::outbox::{Conflict, OutboxSettings};
-use seawall_actors::redis::{LinkSettings, Password, TlsFiles};
+use seawall_actors::redis::{LinkSettings, PassageLimits, Password, TlsFiles};
 
 use super::events::EventClasses;
 use super::files::NamedFiles;
@@ -502,6 +502,10 @@ fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
             within: duration(v, "redis.warm_within"),
         },
         links: to_usize(int(v, "redis.links")),
+        passage: PassageLimits {
+            shared: to_usize(int(v, "redis.pass_links")),
+            blocking: to_usize(int(v, "redis.blocking_links")),
+        },
         breaker_failures: u32::try_from(int(v, "redis.breaker_failures")).unwrap_or(1),
         breaker_cool_down: duration(v, "redis.breaker_cool_down"),
         breaker_max_cool_down: duration(v, "redis.breaker_max_cool_down"),

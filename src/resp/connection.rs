@@ -6,6 +6,7 @@
 mod exec;
 mod informed;
 mod interrupt;
+mod passage;
 mod pipeline;
 mod rollback;
 mod single;
@@ -119,6 +120,10 @@ pub struct Connection<S> {
     pipeline: Pipeline,
     /// What the round in flight counts; its buffer is used again.
     tally: Round,
+    /// What the client sent while a command of its own was waited for.
+    early: Vec<u8>,
+    /// Turns true when the daemon stops; `None` before the connection is served.
+    draining: Option<watch::Receiver<bool>>,
     settings: watch::Receiver<Arc<Settings>>,
     bounds: Bounds,
 }
@@ -133,6 +138,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             wire: Wire::new(stream),
             pipeline: Pipeline::new(daemon.shards.len(), Arc::clone(&session.client().author)),
             tally: Round::default(),
+            early: Vec::new(),
+            draining: None,
             daemon,
             session,
             transaction: Transaction::default(),
@@ -145,6 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Serves the client until it leaves, breaks a rule, or `draining` turns true.
     pub async fn serve(mut self, draining: watch::Receiver<bool>) {
+        self.draining = Some(draining.clone());
         let closed = self.serve_rounds(draining).await;
         self.end_watches().await;
         let (id, addr) = (self.session.id(), self.session.client().addr.clone());
@@ -300,6 +308,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         input.bytes.drain(..consumed);
         input.requests.clear();
         input.spans.clear();
+        input.bytes.append(&mut self.early);
         if input.bytes.is_empty() && input.bytes.capacity() > INPUT_KEEP {
             *input = Input::new(Arc::clone(&input.limits));
         }

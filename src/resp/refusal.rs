@@ -40,6 +40,13 @@ pub enum Refusal {
     /// The key holds another type, in Redis.
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
     WrongType,
+    /// The key holds another type, in Redis, which is to run the command itself. An answer only
+    /// where Redis can't.
+    #[error(
+        "ERR a key holds a type that only Redis has: this command can not run in a transaction \
+         with commands that Redis does not run"
+    )]
+    Foreign,
     /// Any other; the text starts with its code.
     #[error("{0}")]
     Other(Cow<'static, str>),

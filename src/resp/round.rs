@@ -21,7 +21,7 @@ use super::reply::{Proto, Reply};
 use super::table::{Command, DataFn, Flags, Run};
 use crate::tier::{Answer, TierView, Want};
 use crate::tracking::Reader;
-pub use near::{Questions, needed};
+pub use near::{Questions, is_known_to_redis, needed};
 
 /// A decoded request.
 #[derive(Debug, Clone, Copy)]
@@ -121,6 +121,8 @@ pub struct DataJob {
     author: Option<Arc<Author>>,
     /// What the tier has to say first.
     questions: Questions,
+    /// The next request is Redis' to run.
+    stuck: bool,
     /// Whether a write of the database behind which Redis stands was among them, ...
     wrote: bool,
     /// ... and the LSN of its last effect.
@@ -182,6 +184,7 @@ impl DataJob {
             Some(Source { input: Arc::clone(input), view: *view, reader: reader.cloned() });
         self.picks.clear();
         self.done = 0;
+        self.stuck = false;
         self.reset_replies();
         self.questions.clear();
     }
@@ -219,6 +222,20 @@ impl DataJob {
     #[must_use]
     pub fn take_due(&mut self) -> Vec<Want> {
         self.questions.take_due()
+    }
+
+    /// The request that Redis has to run before the job can go on.
+    #[must_use]
+    pub fn stuck_at(&self) -> Option<(Arc<Input>, u32)> {
+        let request = self.picks.get(self.done).copied().filter(|_| self.stuck)?;
+        self.source.as_ref().map(|source| (Arc::clone(&source.input), request))
+    }
+
+    /// Redis has run it: the job can go on behind it. What was known of the keys counts no more.
+    pub fn get_over(&mut self) {
+        self.stuck = false;
+        self.done += 1;
+        self.questions.clear();
     }
 
     /// Replies so far, all together.
@@ -329,6 +346,10 @@ impl Job for DataJob {
             if let Some((command, run)) = data_command(request) {
                 let args = input.args(request);
                 let judged = judge(&self.questions, command, &args, view, store, now);
+                if let Err(Refusal::Foreign) = judged {
+                    self.stuck = true;
+                    break;
+                }
                 if let Err(refusal) = judged {
                     let code = answer(&refusal, &mut Reply::new(&mut self.out, view.proto));
                     self.failures.push(Failure { request: index, code });

@@ -86,6 +86,11 @@ impl Transaction {
         self.queue.len()
     }
 
+    /// The commands in the queue.
+    pub fn commands(&self) -> impl Iterator<Item = &'static Command> {
+        self.queue.iter().map(|queued| queued.command)
+    }
+
     /// Queues a command; `false` if the queue would hold more than `max_bytes`.
     pub fn push(&mut self, command: &'static Command, args: &Args<'_>, max_bytes: usize) -> bool {
         let queued = Queued::copy(command, args);

@@ -81,6 +81,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
+    /// Waits until the client is gone, and takes what it sends meanwhile, up to about `most` bytes.
+    /// Writes what is owed.
+    pub async fn ended(&mut self, input: &mut Vec<u8>, most: usize) {
+        while input.len() < most {
+            match poll_fn(|cx| self.poll_turn(cx, input)).await {
+                Ok(Turn::Read) => {}
+                Ok(Turn::End) | Err(_) => return,
+            }
+        }
+        // Who sends so much without a reply is not looked after any further.
+        std::future::pending().await
+    }
+
     /// Writes as much as goes without waiting.
     ///
     /// # Errors

@@ -49,13 +49,7 @@ pub(super) async fn dial(
 }
 
 async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Connection, Failure> {
-    let wrong = |text: String| Failure::before(FailureKind::Auth, text);
-    let own = Arc::clone(settings);
-    // Files: not on the runtime's threads.
-    let prepared = tokio::task::spawn_blocking(move || Prepared::read(&own))
-        .await
-        .map_err(|died| wrong(died.to_string()))?
-        .map_err(wrong)?;
+    let prepared = Prepared::of(settings).await?;
     let failed = |error: redis::RedisError| Failure::of(&error);
     let mut connection = if settings.cluster {
         if let Some(ear) = ear {
@@ -117,6 +111,22 @@ fn pong(answer: &Value) -> Result<(), Failure> {
     }
 }
 
+/// Where a connection of one's own goes, and who one is there: Sentinels are asked. Of a Cluster,
+/// the node in `redis.url`.
+///
+/// # Errors
+/// Nobody could tell, or a file can't be read.
+pub(super) async fn whereabouts(settings: &Arc<LinkSettings>) -> Result<ConnectionInfo, Failure> {
+    let prepared = Prepared::of(settings).await?;
+    if settings.sentinels.is_empty() {
+        return Ok(prepared.info);
+    }
+    let failed = |error: redis::RedisError| Failure::of(&error);
+    let mut sentinels = prepared.sentinel(settings).map_err(failed)?;
+    let master = sentinels.async_get_client().await.map_err(failed)?;
+    Ok(master.get_connection_info().clone())
+}
+
 /// What connecting needs, files included.
 struct Prepared {
     info: ConnectionInfo,
@@ -124,6 +134,16 @@ struct Prepared {
 }
 
 impl Prepared {
+    async fn of(settings: &Arc<LinkSettings>) -> Result<Self, Failure> {
+        let wrong = |text: String| Failure::before(FailureKind::Auth, text);
+        let own = Arc::clone(settings);
+        // Files: not on the runtime's threads.
+        tokio::task::spawn_blocking(move || Self::read(&own))
+            .await
+            .map_err(|died| wrong(died.to_string()))?
+            .map_err(wrong)
+    }
+
     /// Blocks on files.
     fn read(settings: &LinkSettings) -> Result<Self, String> {
         let info = settings.info()?;

@@ -178,7 +178,8 @@ impl Failure {
         Self::of_code(error.code(), error.details().unwrap_or_default())
     }
 
-    fn of_code(code: &str, detail: &str) -> Option<Self> {
+    /// The same, from the reply's code and text.
+    pub(super) fn of_code(code: &str, detail: &str) -> Option<Self> {
         let kind = match code {
             "LOADING" => FailureKind::Loading,
             "READONLY" => FailureKind::ReadOnly,

@@ -311,8 +311,7 @@ impl Pool {
     }
 
     async fn with_retries(&self, work: Work<'_>, request: Request) -> Result<Vec<Value>, Failure> {
-        self.inner.counts.command();
-        self.budget().earn();
+        self.earn();
         let again = request.once == Once::OrMore;
         for attempt in 0.. {
             let failure = match self.lease(request.deadline).await {
@@ -325,20 +324,46 @@ impl Pool {
                 },
                 Err(failure) => failure,
             };
-            self.inner.counts.failure(failure.kind);
-            let (now, deadline) = (Instant::now().into_std(), request.deadline.into_std());
-            let next = {
-                let mut rng = rand::rng();
-                retry::next(&failure, again, attempt, now, deadline, &mut self.budget(), &mut rng)
-            };
-            match next {
+            match self.after(&failure, again, attempt, request.deadline) {
                 Next::Now => {}
                 Next::After(wait) => tokio::time::sleep(wait).await,
                 Next::Stop => return Err(failure),
             }
-            self.inner.counts.retry();
         }
         unreachable!("the loop ends by returning")
+    }
+
+    /// Counts a command, which earns its share of a retry.
+    pub(super) fn earn(&self) {
+        self.inner.counts.command();
+        self.budget().earn();
+    }
+
+    /// Counts the failure of try number `attempt`, and says what comes next.
+    pub(super) fn after(
+        &self,
+        failure: &Failure,
+        again: bool,
+        attempt: u32,
+        deadline: Instant,
+    ) -> Next {
+        self.inner.counts.failure(failure.kind);
+        let (now, deadline) = (Instant::now().into_std(), deadline.into_std());
+        let mut rng = rand::rng();
+        let next =
+            retry::next(failure, again, attempt, now, deadline, &mut self.budget(), &mut rng);
+        if next != Next::Stop {
+            self.inner.counts.retry();
+        }
+        next
+    }
+
+    /// Waits for a link that has room.
+    ///
+    /// # Errors
+    /// Why there is none: nothing was sent.
+    pub(super) async fn ready(&self, deadline: Instant) -> Result<(), Failure> {
+        self.lease(deadline).await.map(drop)
     }
 
     /// The link with the fewest commands under way, once it has room.

@@ -92,6 +92,15 @@ impl LinkSettings {
         }
     }
 
+    /// The host in `url`; empty for a Unix socket.
+    pub(super) fn host(&self) -> String {
+        use redis::ConnectionAddr::{Tcp, TcpTls};
+        match self.url.as_str().into_connection_info().as_ref().map(ConnectionInfo::addr) {
+            Ok(Tcp(host, _) | TcpTls { host, .. }) => host.clone(),
+            _ => String::new(),
+        }
+    }
+
     /// As the `redis` crate has it. Blocks on the password's file.
     pub(super) fn info(&self) -> Result<ConnectionInfo, String> {
         let info = self.url.as_str().into_connection_info().map_err(|e| e.to_string())?;

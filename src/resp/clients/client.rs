@@ -9,7 +9,8 @@ use std::task::Waker;
 
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::Author;
-use tokio::sync::Notify;
+use seawall_actors::redis::Unblock;
+use tokio::sync::{Notify, watch};
 
 use super::command_name::CommandName;
 use crate::acl::DEFAULT;
@@ -128,6 +129,8 @@ pub struct ClientInfo {
     names: Mutex<Names>,
     /// Where pushes wait; `None` until the connection asks for any.
     inbox: OnceLock<Arc<Inbox>>,
+    /// Ends the wait of the command that blocks; `None` if none does.
+    blocked: Mutex<Option<watch::Sender<Option<Unblock>>>>,
     /// What CLIENT TRACKING asked for.
     tracking: Mutex<Option<Arc<Tracked>>>,
     /// Its task, once that has waited for its client.
@@ -157,6 +160,7 @@ impl ClientInfo {
             output_buffer: AtomicU64::new(0),
             names: Mutex::default(),
             inbox: OnceLock::new(),
+            blocked: Mutex::default(),
             tracking: Mutex::default(),
             task: Mutex::default(),
             killed: AtomicBool::new(false),
@@ -184,6 +188,11 @@ impl ClientInfo {
         let queued = queued.map_or(-1, |n| i32::try_from(n).unwrap_or(i32::MAX));
         self.queued.store(queued, Ordering::Relaxed);
         self.watching.store(u32::try_from(watching).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// Notes that a command blocks, and how it is told to end; `None`: it is over.
+    pub fn note_blocked(&self, word: Option<watch::Sender<Option<Unblock>>>) {
+        *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = word;
     }
 
     /// Notes the selected database.
@@ -298,6 +307,18 @@ impl ClientInfo {
         self.output_buffer.load(Ordering::Relaxed) + pushes
     }
 
+    /// Whether a command of it blocks.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// CLIENT UNBLOCK. Whether a command blocks.
+    pub fn unblock(&self, how: Unblock) -> bool {
+        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        blocked.as_ref().map(|word| word.send_replace(Some(how))).is_some()
+    }
+
     /// When the last round was.
     #[must_use]
     pub fn last_interaction(&self) -> UnixMs {
@@ -376,6 +397,7 @@ impl ClientInfo {
         let letters = [
             (self.is_subscriber(), 'P'),
             (self.in_transaction(), 'x'),
+            (self.is_blocked(), 'b'),
             (tracking.is_some(), 't'),
             (tracking.as_ref().is_some_and(|tracked| tracked.is_broken()), 'R'),
             (tracking.as_ref().is_some_and(|tracked| tracked.options.broadcast), 'B'),

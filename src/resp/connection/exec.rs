@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use super::informed;
+use super::passage::{Item, check_together};
 use super::rollback::{self, OnError};
 use super::single::{discard, loading_dataset, needs_tier};
 use crate::acl::{Denied, Reason};
@@ -20,7 +21,7 @@ use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Questions, answer, execute, needed, outcome_unknown};
+use crate::resp::round::{Questions, answer, execute, is_known_to_redis, needed, outcome_unknown};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
 use seawall_actors::cache::store::{Key, TIERED};
@@ -80,6 +81,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !command.subcommands.is_empty() && args.len() > 1 {
             subcommand::find(command.name, command.subcommands, args)?;
         }
+        let watches = !self.transaction.watched().is_empty();
+        check_together(self.transaction.commands(), command, watches)?;
         if !self.transaction.push(command, args, self.bounds.query_buffer) {
             return Err(Refusal::other(
                 "ERR the transaction is larger than server.query_buffer; it will be discarded",
@@ -192,6 +195,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if rolls_back {
             rollback::check(queue)?;
         }
+        let is_theirs = |queued: &Queued| matches!(queued.command.run, Run::NeedsTier);
+        if queue.iter().any(is_theirs) {
+            return self.exec_in_redis(queue, reply).await;
+        }
         let daemon = std::sync::Arc::clone(&self.daemon);
         let mut wanted = ShardSet::none(daemon.shards.len());
         for queued in queue {
@@ -208,6 +215,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             .collect();
         let (mut borrowed, questions) =
             informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
+        let theirs = queue.iter().all(|queued| is_known_to_redis(queued.command));
+        if questions.met_foreign() && theirs && !rolls_back && self.transaction.watched().is_empty()
+        {
+            drop(borrowed);
+            return self.exec_in_redis(queue, reply).await;
+        }
         borrowed.sign(&self.session.client().author);
         let now = daemon.clock.unix_ms();
         if self.is_stale(&mut borrowed, now) {
@@ -263,6 +276,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         Ok(())
+    }
+
+    /// Has Redis run the transaction: it holds the types of some of its keys.
+    async fn exec_in_redis(
+        &mut self,
+        queue: &[Queued],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        let items: Vec<Item<'_>> = queue.iter().map(|q| (q.command, q.args())).collect();
+        for (command, args) in &items {
+            self.tally.command(command);
+            self.session.permits(command, args).map_err(|denied| no_longer_allowed(&denied))?;
+        }
+        self.passing(&std::sync::Arc::clone(&self.daemon)).transaction(&items, reply).await
     }
 
     /// Whether a watched key has changed. Looking each up finds those that expired unnoticed.
@@ -331,7 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             // UNWATCH inside MULTI does nothing: EXEC ends the watches anyway.
             Run::Transaction(_) => reply.ok(),
             Run::Async(_) => return false,
-            // Never queued: refused before.
+            // A transaction with such a command is run by Redis.
             Run::NeedsTier => reply.error(&needs_tier(queued.command).to_string()),
         }
         true

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use seawall_actors::cache::store::TIERED;
 use seawall_actors::cache::{Outcome, ShardMsg};
 use seawall_actors::failpoint::{self, Point};
 use seawall_actors::journal::Author;
@@ -12,6 +13,7 @@ use seawall_actors::supervise::NotExecuted;
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 
+use super::passage::Passing;
 use crate::daemon::Daemon;
 use crate::resp::coordinator::{loading, shard_down};
 use crate::resp::refusal::Refusal;
@@ -159,6 +161,12 @@ impl Pipeline {
                         if out.len() - start > most {
                             return true;
                         }
+                        let passing =
+                            Passing { daemon, db: TIERED, proto, recovery_wait, most: 2 * most };
+                        if self.pass_foreign(&passing, shard, out).await {
+                            from.next += 1;
+                            continue;
+                        }
                         if let Some(job) = self.lanes.get_mut(shard).and_then(|l| l.job.as_mut()) {
                             job.reset_replies();
                         }
@@ -200,6 +208,34 @@ impl Pipeline {
             }
             None => false,
         }
+    }
+
+    /// Has Redis run the next request of a lane, if that is what the lane waits for.
+    async fn pass_foreign(
+        &mut self,
+        passing: &Passing<'_>,
+        shard: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let job = self.lanes.get_mut(shard).and_then(|lane| lane.job.as_mut());
+        let Some((input, number)) = job.and_then(|job| job.stuck_at()) else { return false };
+        let request = input.requests.get(number as usize);
+        let Some((request, command)) = request.and_then(|r| Some((r, r.command?))) else {
+            return false;
+        };
+        let mut reply = Reply::new(out, passing.proto);
+        if let Err(refusal) = passing.one((command, input.args(request)), &mut reply).await {
+            let code = answer(&refusal, &mut reply);
+            self.failures.push(Failure { request: number, code });
+        }
+        if let Some(lane) = self.lanes.get_mut(shard) {
+            lane.passed = 0;
+            if let Some(job) = &mut lane.job {
+                job.reset_replies();
+                job.get_over();
+            }
+        }
+        true
     }
 
     async fn dispatch(&mut self, daemon: &Daemon, shard: usize) {

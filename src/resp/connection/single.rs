@@ -13,6 +13,7 @@ use crate::resp::commands::subcommand;
 use crate::resp::coordinator::ShardSet;
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::limits::Limits;
+use crate::resp::movable::{Blocks, blocks};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::round::{Input, Request, View, answer, execute, needed, outcome_unknown};
@@ -142,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
             return Err(loading_dataset());
         }
-        if matches!(command.run, Run::NeedsTier) {
+        if matches!(command.run, Run::NeedsTier) && self.daemon.tier.is_none() {
             return Err(needs_tier(command));
         }
         Ok(command)
@@ -207,6 +208,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.note_buffers();
             unless_killed(self.session.client(), self.session.wait_while_paused(command)).await?;
         }
+        if matches!(command.run, Run::NeedsTier) && !self.transaction.is_open() {
+            let blocks = blocks(command, &args);
+            if blocks != Blocks::No {
+                return self.run_blocking((command, args), blocks).await;
+            }
+        }
         // What arrived before a subscription ends is sent before its end is confirmed.
         self.take_pushes(usize::MAX);
         let mut out = std::mem::take(self.wire.out());
@@ -246,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// After a command that may have changed what is remembered of the next. CLIENT CACHING counts
     /// for one command, or for one transaction.
-    fn follow_tracking(&mut self, ran: Option<&Command>) {
+    pub(super) fn follow_tracking(&mut self, ran: Option<&Command>) {
         if self.session.caching_given()
             && !self.transaction.is_open()
             && ran.is_none_or(|command| command.name != "client")
@@ -278,7 +285,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.run_spanning(command, run, request, &args, view, &wanted, reply).await
             }
             Run::Transaction(step) => self.transact(step, &args, reply).await,
-            Run::NeedsTier => Err(needs_tier(command)),
+            Run::NeedsTier => {
+                self.passing(&Arc::clone(&self.daemon)).one((command, args), reply).await
+            }
         }
         .inspect(|()| {
             if command.name == "reset" {
@@ -302,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     #[allow(clippy::too_many_arguments, reason = "each is a different part of one request")]
     async fn run_spanning(
         &mut self,
-        command: &Command,
+        command: &'static Command,
         run: DataFn,
         request: &Request,
         args: &Args<'_>,
@@ -318,7 +327,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
         let now = self.daemon.clock.unix_ms();
-        informed::judge(&questions, command, &keys, &mut borrowed, view, now)?;
+        match informed::judge(&questions, command, &keys, &mut borrowed, view, now) {
+            Err(Refusal::Foreign) => {
+                drop(borrowed);
+                return self.passing(&Arc::clone(&self.daemon)).one((command, *args), reply).await;
+            }
+            judged => judged?,
+        }
         let scope = view.scope(now, &self.bounds.limits);
         let mut keyspace = Keyspace::new(Stores::Many(borrowed.stores()), scope, first_hash);
         let done = execute(command, run, args, &mut keyspace, reply, &writable);

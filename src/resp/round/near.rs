@@ -101,6 +101,12 @@ impl Questions {
         }
     }
 
+    /// Whether one of the answers that were put in place is that only Redis holds the key's type.
+    #[must_use]
+    pub fn met_foreign(&self) -> bool {
+        self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Foreign))
+    }
+
     /// Puts the answers about one store's keys in place, right before the commands run.
     /// `ours` tells which keys are that store's.
     pub fn settle(
@@ -154,6 +160,7 @@ impl Questions {
     ) -> Result<(), Refusal> {
         let told = self.troubles.iter().find(|(of, _)| **of == *key.bytes).map(|(_, t)| t);
         let unknown = match told {
+            Some(Trouble::Foreign) if is_known_to_redis(command) => return Err(Refusal::Foreign),
             Some(Trouble::Foreign) => return Err(Refusal::WrongType),
             Some(Trouble::NoRoom(why)) => {
                 return Err(Refusal::other(format!(
@@ -186,6 +193,15 @@ impl Questions {
         store.forget_suspect(key);
         Ok(())
     }
+}
+
+/// Whether Redis has the command, on keys of its own. MOVE leads to a database that Redis knows
+/// nothing of.
+#[must_use]
+pub fn is_known_to_redis(command: &Command) -> bool {
+    matches!(command.run, Run::Data(_))
+        && !command.name.starts_with("sw.")
+        && command.name != "move"
 }
 
 /// Whether a command deletes whatever its keys hold.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use seawall_actors::redis::Unblock;
+
 use super::{kill, listing, naming, tracking};
 use crate::resp::args::Args;
 use crate::resp::clients::{CommandName, Pause, Traits};
@@ -56,7 +58,7 @@ pub(super) const SUBCOMMANDS: &[Subcommand] = &[
         "Tells this client which keys that it has read have changed.",
     ),
     sub("trackinginfo", 2, "", "Answers what CLIENT TRACKING was asked for."),
-    sub("unblock", -3, "client-id [TIMEOUT|ERROR]", "Answers 0: no command blocks."),
+    sub("unblock", -3, "client-id [TIMEOUT|ERROR]", "Ends the wait of a command that blocks."),
     sub("unpause", 2, "", "Ends CLIENT PAUSE."),
 ];
 
@@ -105,8 +107,10 @@ pub(super) fn client(
             {
                 return Err(Refusal::other("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
             }
-            integer::argument(args.get(2))?;
-            reply.int(0);
+            let id = integer::argument(args.get(2))?;
+            let how = if args.is(3, "error") { Unblock::Error } else { Unblock::Timeout };
+            let client = u64::try_from(id).ok().and_then(|id| session.daemon.clients().get(id));
+            reply.int(i64::from(client.is_some_and(|client| client.unblock(how))));
         }
         "unpause" => {
             session.daemon.clients().pause().open();

@@ -1,0 +1,367 @@
+//! Commands that Redis runs for the client.
+//!
+//! Their keys may have been written here: Redis must have those writes first. What they change
+//! is dropped from memory before the client hears of it, and also if nobody knows whether they
+//! were executed.
+
+use std::time::Duration;
+
+use seawall_actors::cache::store::TIERED;
+use seawall_actors::redis::{
+    Dialect, Executed, Failure, Load, Near as _, Once, Replies, Request, Unblock, Wait, error_of,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Closed, Connection};
+use crate::daemon::Daemon;
+use crate::resp::args::Args;
+use crate::resp::coordinator::{Borrowed, ShardSet};
+use crate::resp::movable::{Blocks, keys_of};
+use crate::resp::refusal::Refusal;
+use crate::resp::reply::{Proto, Reply};
+use crate::resp::round::{answer, is_known_to_redis};
+use crate::resp::table::{Command, Flags, Run};
+use crate::tier::{News, Tier};
+
+/// A command and its arguments.
+pub(super) type Item<'a> = (&'static Command, Args<'a>);
+
+/// Where commands come from.
+#[derive(Clone, Copy)]
+pub(super) struct Passing<'d> {
+    pub daemon: &'d Daemon,
+    /// The selected database.
+    pub db: u8,
+    pub proto: Proto,
+    /// How long a shard that is being rebuilt is waited for.
+    pub recovery_wait: Duration,
+    /// Bytes of a reply.
+    pub most: usize,
+}
+
+/// What is ready to go.
+struct Ready<'d> {
+    tier: &'d Tier,
+    bytes: Vec<u8>,
+    /// One of the keys.
+    key: Option<Box<[u8]>>,
+    request: Request,
+    changes: Changes<'d>,
+    reads_only: bool,
+}
+
+/// Keys that memory is told of when it is over, however it ends.
+struct Changes<'d> {
+    news: &'d News,
+    keys: Vec<Box<[u8]>>,
+}
+
+impl Drop for Changes<'_> {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.news.changed(std::mem::take(&mut self.keys));
+        }
+    }
+}
+
+impl<'d> Passing<'d> {
+    /// Has Redis run one command, and appends its reply.
+    ///
+    /// # Errors
+    /// Why there is no reply, and whether the command may have been executed.
+    pub async fn one(&self, item: Item<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+        let mut ready = self.prepare(&[item], b"", b"").await?;
+        let load = self.load(&ready, 1);
+        let replies = ready.tier.passage.pass(load, ready.request).await;
+        reply.raw(self.last(item.0, ready.take(replies)?.iter()));
+        Ok(())
+    }
+
+    /// The same for a command that waits in Redis, for as long as `wait` says.
+    ///
+    /// # Errors
+    /// As [`Passing::one`].
+    pub async fn waiting(&self, item: Item<'_>, wait: Wait) -> Result<Vec<u8>, Refusal> {
+        let mut ready = self.prepare(&[item], b"", b"").await?;
+        let room = match ready.tier.passage.reserve() {
+            Ok(room) => room,
+            Err(failure) => return Err(ready.refuse(&failure)),
+        };
+        let replies = room.wait(self.load(&ready, 1), ready.request, wait).await;
+        Ok(self.last(item.0, ready.take(replies)?.iter()).to_vec())
+    }
+
+    /// Has Redis run commands as one transaction, and appends the reply of its EXEC.
+    ///
+    /// # Errors
+    /// As [`Passing::one`].
+    pub async fn transaction(
+        &self,
+        items: &[Item<'_>],
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+        const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+        let mut ready = self.prepare(items, MULTI, EXEC).await?;
+        let load = self.load(&ready, items.len() + 2);
+        let replies = ready.tier.passage.pass(load, ready.request).await;
+        let replies = ready.take(replies)?;
+        let refused = replies.iter().take(items.len() + 1).find_map(error_of);
+        match refused {
+            // The client was told that it is queued: this is where it learns better.
+            Some((code, text)) => Err(Refusal::other(format!(
+                "EXECABORT Transaction discarded because of: {code} {text}"
+            ))),
+            None => {
+                reply.raw(replies.iter().last().unwrap_or_default());
+                Ok(())
+            }
+        }
+    }
+
+    fn load<'a>(&self, ready: &'a Ready<'_>, count: usize) -> Load<'a> {
+        let dialect = match self.proto {
+            Proto::V2 => Dialect::Resp2,
+            Proto::V3 => Dialect::Resp3,
+        };
+        let (bytes, key) = (&ready.bytes, ready.key.as_deref());
+        Load { bytes, count, key, dialect, most: self.most }
+    }
+
+    /// The last reply; an error is counted.
+    fn last<'r>(&self, command: &Command, replies: impl Iterator<Item = &'r [u8]>) -> &'r [u8] {
+        let reply = replies.last().unwrap_or_default();
+        if let Some((code, _)) = error_of(reply) {
+            self.daemon.stats.failed(command, code);
+        }
+        reply
+    }
+
+    /// Encodes the commands, and waits until Redis has what was written to their keys.
+    async fn prepare(
+        &self,
+        items: &[Item<'_>],
+        head: &[u8],
+        tail: &[u8],
+    ) -> Result<Ready<'d>, Refusal> {
+        let tier = self.daemon.tier.as_ref().filter(|_| self.db == TIERED);
+        let Some(tier) = tier else {
+            let name = items.first().map_or("", |(command, _)| command.name);
+            return Err(needs_tier(name, self.daemon.tier.is_some()));
+        };
+        let deadline = Instant::now() + tier.pool.settings().timeout;
+        let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
+        for (command, args) in items {
+            encode(args, &mut bytes);
+            let named = keys_of(command, args).into_iter().map(|at| args.get(at));
+            keys.extend(named.clone());
+            if !command.flags.has(Flags::READONLY) {
+                changed.extend(named.map(Box::from));
+            }
+        }
+        bytes.extend_from_slice(tail);
+        let reads_only = items.iter().all(|(command, _)| command.flags.has(Flags::READONLY));
+        let once = if reads_only { Once::OrMore } else { Once::AtMost };
+        self.in_step(tier, &keys, deadline).await?;
+        let changes = Changes { news: &tier.news, keys: changed };
+        let key = keys.first().map(|key| Box::from(*key));
+        let request = Request { deadline, once };
+        Ok(Ready { tier, bytes, key, request, changes, reads_only })
+    }
+
+    /// Waits until Redis has what was written to these keys.
+    async fn in_step(&self, tier: &Tier, keys: &[&[u8]], deadline: Instant) -> Result<(), Refusal> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let shards = &self.daemon.shards;
+        let keys: Vec<_> = keys.iter().map(|key| shards.hasher().key(key)).collect();
+        let mut wanted = ShardSet::none(shards.len());
+        keys.iter().for_each(|key| wanted.add(shards.of(key.hash)));
+        let mut after = 0;
+        {
+            let mut borrowed = Borrowed::take(shards, &wanted, self.recovery_wait).await?;
+            for key in keys {
+                if let Some(store) = borrowed.store_of(key.hash) {
+                    after = store.ticket(key).after.max(after);
+                }
+            }
+        }
+        let mut acknowledged = tier.news.follow();
+        match timeout_at(deadline, acknowledged.wait_for(|lsn| *lsn >= after)).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Refusal::other(
+                "TIERDOWN not applied: Redis lacks writes to these keys that wait in the log; try \
+                 again",
+            )),
+        }
+    }
+}
+
+impl Ready<'_> {
+    /// The replies, or what is said in their place.
+    fn take(&mut self, replies: Result<Replies, Failure>) -> Result<Replies, Refusal> {
+        replies.map_err(|failure| self.refuse(&failure))
+    }
+
+    fn refuse(&mut self, failure: &Failure) -> Refusal {
+        let outcome = match failure.executed {
+            _ if self.reads_only => "no answer",
+            Executed::No => "not applied",
+            Executed::Unknown => "outcome unknown",
+        };
+        if failure.executed == Executed::No {
+            self.changes.keys.clear();
+        }
+        Refusal::other(format!("TIERDOWN {outcome}: {failure}"))
+    }
+}
+
+/// As clients send it: an array of bulk strings.
+fn encode(args: &Args<'_>, out: &mut Vec<u8>) {
+    let mut reply = Reply::new(out, Proto::V2);
+    reply.array(args.len());
+    args.from(0).for_each(|arg| reply.bulk(arg));
+}
+
+/// Why a command that Redis would have to run can't be.
+#[cold]
+fn needs_tier(name: &str, elsewhere: bool) -> Refusal {
+    Refusal::other(if elsewhere {
+        format!("ERR '{name}' is run by Redis, which only database 0 has behind it: SELECT 0 first")
+    } else {
+        format!("ERR '{name}' needs a Redis tier: set redis.url")
+    })
+}
+
+/// Whether a command may be queued behind others: Redis runs all of a transaction or nothing.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check_together(
+    queued: impl Iterator<Item = &'static Command>,
+    command: &Command,
+    watches: bool,
+) -> Result<(), Refusal> {
+    let theirs = |command: &Command| matches!(command.run, Run::NeedsTier);
+    let ours = |command: &Command| !theirs(command) && !is_known_to_redis(command);
+    let (mut theirs_by, mut ours_by) =
+        (theirs(command).then_some(command.name), ours(command).then_some(command.name));
+    for other in queued {
+        theirs_by = theirs_by.or(theirs(other).then_some(other.name));
+        ours_by = ours_by.or(ours(other).then_some(other.name));
+    }
+    match (theirs_by, ours_by) {
+        (Some(theirs), Some(ours)) => Err(Refusal::other(format!(
+            "ERR '{theirs}' is run by Redis and '{ours}' is not: no transaction can hold both"
+        ))),
+        (Some(theirs), None) if watches => Err(Refusal::other(format!(
+            "ERR '{theirs}' is run by Redis, where nothing is watched: no transaction after WATCH \
+             can hold it"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    /// The way to Redis for commands of this connection.
+    pub(super) fn passing<'d>(&self, daemon: &'d Daemon) -> Passing<'d> {
+        Passing {
+            daemon,
+            db: self.session.db,
+            proto: self.session.proto,
+            recovery_wait: self.bounds.recovery_wait,
+            most: self.bounds.output_buffer,
+        }
+    }
+
+    /// Runs a command that waits in Redis, unless the client leaves. What was owed before is
+    /// written meanwhile, and what it sends is kept.
+    pub(super) async fn run_blocking(
+        &mut self,
+        item: Item<'_>,
+        blocks: Blocks,
+    ) -> Result<(), Closed> {
+        let daemon = std::sync::Arc::clone(&self.daemon);
+        let (passing, client) = (self.passing(&daemon), self.session.client().clone());
+        self.tally.command(item.0);
+        let grace = daemon.tier.as_ref().map_or(Duration::ZERO, |t| t.pool.settings().timeout);
+        let until = match blocks {
+            Blocks::No => Some(Instant::now() + grace),
+            // Too far ahead to be told from never.
+            Blocks::For(ms) => Instant::now().checked_add(Duration::from_millis(ms) + grace),
+            Blocks::Forever => None,
+        };
+        let (speak, word) = watch::channel(None);
+        client.note_blocked(Some(speak));
+        self.session.note_round(item.0, self.daemon.life.steady_ms());
+        self.note_buffers();
+        let draining = self.draining.clone();
+        let answered = {
+            let answer = passing.waiting(item, Wait { until, word: Some(word) });
+            let drained = async {
+                if let Some(mut draining) = draining {
+                    let _ = draining.wait_for(|on| *on).await;
+                    client.unblock(Unblock::Timeout);
+                    tokio::time::sleep(grace).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let most = self.bounds.query_buffer;
+            tokio::select! {
+                biased;
+                answered = answer => Ok(answered),
+                () = client.killed() => Err(Closed::Killed),
+                () = self.wire.ended(&mut self.early, most) => Err(Closed::Left),
+                () = drained => Err(Closed::Draining),
+            }
+        };
+        client.note_blocked(None);
+        let answered = answered?;
+        if self.session.replies() {
+            let mut reply = Reply::new(self.wire.out(), self.session.proto);
+            match answered {
+                Ok(bytes) => reply.raw(&bytes),
+                Err(refusal) => {
+                    let code = answer(&refusal, &mut reply);
+                    self.daemon.stats.failed(item.0, code.as_str());
+                }
+            }
+        }
+        self.session.command_done();
+        self.follow_tracking(Some(item.0));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::table;
+
+    #[test]
+    fn a_transaction_is_run_by_redis_or_here() {
+        let check = |names: &str, watches| {
+            let mut queue: Vec<&'static Command> = Vec::new();
+            names.split(' ').try_for_each(|name| {
+                let command = table::find(name.as_bytes()).expect(name);
+                check_together(queue.iter().copied(), command, watches)?;
+                queue.push(command);
+                Ok::<_, Refusal>(())
+            })
+        };
+        for fine in ["set get", "hset expire del", "set hset", "ping get keys", "eval get"] {
+            assert_eq!(check(fine, false), Ok(()), "{fine}");
+        }
+        for wrong in ["hset ping", "keys hset", "hset move", "sw.get hset", "select lpush"] {
+            if wrong.split(' ').all(|name| table::find(name.as_bytes()).is_some()) {
+                assert!(check(wrong, false).is_err(), "{wrong}");
+            }
+        }
+        assert!(check("hset", true).is_err());
+        assert_eq!(check("set", true), Ok(()));
+    }
+}

@@ -1,0 +1,250 @@
+//! Commands that Redis runs: through the daemon a client gets what a direct one gets, to the byte.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::support::proxy::{Door, Flow};
+use crate::support::redis::RedisServer;
+use crate::support::tier::Tier;
+use crate::support::{Raw, Reply, wait_until};
+
+/// Every such command that a server of version 7.0 has, in every form whose reply differs between
+/// the protocols; commands that only newer ones have are refused by it in its own words.
+const SCRIPT: &str = include_str!("tier_passage/script.txt");
+
+/// Takes too long for a server that others wait for.
+const LEFT_OUT: [&str; 1] = ["pfselftest"];
+
+fn patient(tier: &Tier) -> Raw {
+    let mut client = tier.daemon.connect();
+    assert_eq!(client.run("CONFIG SET redis.timeout 20s"), Reply::ok());
+    client
+}
+
+fn lines() -> impl Iterator<Item = &'static str> {
+    SCRIPT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn compare(protocol: &str) {
+    let (Some(tier), Some(other)) = (Tier::start(&[]), RedisServer::listening(&[])) else { return };
+    let (mut through, mut direct) = (patient(&tier), other.connect());
+    through.run(&format!("HELLO {protocol}"));
+    direct.run(&format!("HELLO {protocol}"));
+    for line in lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ask = |client: &mut Raw| {
+            client.send(&words);
+            String::from_utf8_lossy(&client.receive_bytes()).into_owned()
+        };
+        let (want, got) = (ask(&mut direct), ask(&mut through));
+        assert_eq!(got, want, "RESP{protocol}: {line}");
+    }
+}
+
+#[test]
+fn replies_are_those_of_redis_in_resp2() {
+    compare("2");
+}
+
+#[test]
+fn replies_are_those_of_redis_in_resp3() {
+    compare("3");
+}
+
+#[test]
+fn the_script_has_every_command_that_redis_runs() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let docs = tier.daemon.connect().run("COMMAND DOCS");
+    let theirs: BTreeSet<String> = docs
+        .items()
+        .chunks(2)
+        .filter(|pair| format!("{:?}", pair[1]).contains("answered by a Redis tier"))
+        .map(|pair| pair[0].text())
+        .collect();
+    let tried = lines().map(|line| line.split(' ').next().unwrap_or_default().to_lowercase());
+    let tried: BTreeSet<String> = tried.chain(LEFT_OUT.map(str::to_owned)).collect();
+    let missing: Vec<&String> = theirs.difference(&tried).collect();
+    assert!(theirs.len() > 100 && missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn commands_of_both_kinds_keep_their_order_in_a_pipeline() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let mut client = patient(&tier);
+    for line in ["HSET h f 1", "DEL h", "HSET h f 2", "EXISTS h", "HGET h f", "TYPE h", "DEL h"] {
+        client.send(&line.split(' ').collect::<Vec<_>>());
+    }
+    let replies: Vec<String> = (0..7).map(|_| format!("{:?}", client.receive())).collect();
+    assert_eq!(replies, [":1", ":1", ":1", ":1", "\"2\"", "+hash", ":1"]);
+}
+
+#[test]
+fn what_such_a_command_changes_is_not_served_from_memory() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let mut client = patient(&tier);
+    tier.redis.connect().run("SET k a");
+    assert_eq!(client.run("GET k"), Reply::bulk("a"));
+    assert_eq!(client.run("SETBIT k 6 1"), Reply::Int(0));
+    assert_eq!(client.run("GET k"), Reply::bulk("c"));
+    let script = "redis.call('set',KEYS[1],'script')";
+    client.call(&["EVAL", script, "1", "k"]);
+    assert_eq!(client.run("GET k"), Reply::bulk("script"));
+    client.call(&["MULTI"]);
+    client.run("SADD s m");
+    client.run("SET k transaction");
+    client.run("EXEC");
+    assert_eq!(client.run("GET k"), Reply::bulk("transaction"));
+    // Nobody knows whether this one was executed: it was.
+    client.run("CONFIG SET redis.timeout 200ms");
+    tier.proxy.replies(Flow::Delay(Duration::from_millis(300)));
+    let error = client.run("SETRANGE nothing 0 x");
+    assert!(error.text().starts_with("TIERDOWN"), "{error:?}");
+    let error = client.run("SETBIT k 0 1");
+    assert!(error.text().starts_with("TIERDOWN"), "{error:?}");
+    tier.proxy.heal();
+    client.run("CONFIG SET redis.timeout 20s");
+    wait_until("the links are back", || client.run("HLEN h") == Reply::Int(0));
+    let want = tier.redis.connect().run("GET k");
+    assert_eq!(client.run("GET k"), want);
+}
+
+#[test]
+fn a_transaction_is_run_by_redis_as_a_whole_or_refused() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let mut client = patient(&tier);
+    // Also if only its keys are Redis'.
+    client.run("HSET h f v");
+    for line in ["MULTI", "EXPIRE h 100", "EXISTS h nothing"] {
+        client.run(line);
+    }
+    assert_eq!(client.run("EXEC"), Reply::Array([1, 1].map(Reply::Int).into()));
+    for (first, second) in [("HSET h f v", "KEYS *"), ("PING", "LPUSH l a")] {
+        client.run("MULTI");
+        assert_eq!(client.run(first), Reply::Simple("QUEUED".into()));
+        let error = client.run(second).text();
+        assert!(error.contains("no transaction can hold both"), "{error}");
+        assert!(client.run("EXEC").text().starts_with("EXECABORT"));
+    }
+    client.run("WATCH k");
+    client.run("MULTI");
+    assert!(client.run("HSET h f v").is_error());
+    assert!(client.run("EXEC").text().starts_with("EXECABORT"));
+    // What Redis refuses to queue is told by EXEC, and nothing of it was executed.
+    for line in ["MULTI", "LPUSH l a", "EVAL x", "EXEC"] {
+        client.run(line);
+    }
+    for line in ["MULTI", "LPUSH l a", "HEXPIRE h 1 FIELDS 1 f"] {
+        client.run(line);
+    }
+    let error = client.run("EXEC").text();
+    assert!(error.starts_with("EXECABORT"), "{error}");
+    assert_eq!(client.run("LLEN l"), Reply::Int(0));
+}
+
+#[test]
+fn without_redis_such_a_command_says_so_at_once() {
+    let Some(mut tier) = Tier::start(&[]) else { return };
+    let mut client = tier.daemon.connect();
+    assert_eq!(client.run("LPUSH l a"), Reply::Int(1));
+    client.run("SELECT 1");
+    assert!(client.run("LPUSH l a").text().contains("database 0"));
+    client.run("SELECT 0");
+    tier.redis.pause();
+    let began = Instant::now();
+    let error = client.run("LPUSH l a").text();
+    assert!(error.starts_with("TIERDOWN outcome unknown"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    tier.redis.resume();
+    tier.proxy.door(Door::Refused);
+    tier.redis.kill();
+    wait_until("the breaker opens", || client.run("LPUSH l a").text().contains("breaker"));
+    let error = client.run("LPUSH l a").text();
+    assert!(error.starts_with("TIERDOWN not applied"), "{error}");
+    let error = client.run("LLEN l").text();
+    assert!(error.starts_with("TIERDOWN no answer"), "{error}");
+    assert_eq!(client.run("SET own 1"), Reply::ok());
+}
+
+#[test]
+fn a_restart_of_redis_costs_no_error_once_it_is_back() {
+    let Some(mut tier) = Tier::start(&[]) else { return };
+    let mut client = patient(&tier);
+    assert_eq!(client.run("LPUSH l a"), Reply::Int(1));
+    tier.redis.kill();
+    tier.redis.restart();
+    wait_until("it is back", || client.run("LLEN l") == Reply::Int(0));
+    assert_eq!(client.run("LPUSH l a"), Reply::Int(1));
+}
+
+/// Commands that wait in Redis.
+fn waiting(redis: &mut Raw) -> usize {
+    let info = redis.run("INFO clients").text();
+    let line = info.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
+    line.and_then(|count| count.trim().parse().ok()).expect("a count")
+}
+
+#[test]
+fn a_command_that_blocks_holds_up_nobody_and_ends_with_its_client() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut client, mut other) = (tier.daemon.connect(), tier.daemon.connect());
+    let mut redis = tier.redis.connect();
+    let id = client.run("CLIENT ID").int();
+    // What stands before it in the pipeline is answered at once; what stands behind, later.
+    for line in ["SET a 1", "BLPOP l 0", "GET a"] {
+        client.send(&line.split(' ').collect::<Vec<_>>());
+    }
+    assert_eq!(client.receive(), Reply::ok());
+    wait_until("it waits in Redis", || waiting(&mut redis) == 1);
+    let flags = format!("id={id} ");
+    let list = other.run("CLIENT LIST").text();
+    let line = list.lines().find(|line| line.contains(&flags)).expect("it is listed");
+    assert!(line.contains("flags=b") && line.contains("cmd=blpop"), "{line}");
+    assert_eq!(other.run("RPUSH l x"), Reply::Int(1));
+    assert_eq!(client.receive(), Reply::Array([Reply::bulk("l"), Reply::bulk("x")].into()));
+    assert_eq!(client.receive(), Reply::bulk("1"));
+    // Longer than redis.timeout, and no failure.
+    assert_eq!(client.run("BLPOP l 0.4"), Reply::Nil);
+    client.send(&["XREAD", "BLOCK", "0", "STREAMS", "s", "$"]);
+    wait_until("it waits in Redis", || waiting(&mut redis) == 1);
+    assert_eq!(other.run(&format!("CLIENT UNBLOCK {id}")), Reply::Int(1));
+    assert_eq!(client.receive(), Reply::Nil);
+    client.send(&["BZPOPMIN", "z", "0"]);
+    wait_until("it waits in Redis", || waiting(&mut redis) == 1);
+    assert_eq!(other.run(&format!("CLIENT UNBLOCK {id} ERROR")), Reply::Int(1));
+    assert!(client.receive().text().starts_with("UNBLOCKED"));
+    assert_eq!(other.run(&format!("CLIENT UNBLOCK {id}")), Reply::Int(0));
+    client.send(&["BRPOP", "l", "0"]);
+    wait_until("it waits in Redis", || waiting(&mut redis) == 1);
+    drop(client);
+    wait_until("nobody waits", || waiting(&mut redis) == 0);
+    // In a transaction nothing waits.
+    for line in ["MULTI", "BLPOP l 0"] {
+        other.run(line);
+    }
+    assert_eq!(other.run("EXEC"), Reply::Array([Reply::Nil].into()));
+}
+
+#[test]
+fn commands_that_block_are_bounded_and_end_with_redis_and_with_the_daemon() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let mut tier = Tier::before(redis, |setup, proxy| {
+        let url = format!(r#""redis://{}""#, proxy.address());
+        setup.with("redis.url", &url).with("redis.blocking_links", "1")
+    });
+    let (mut client, mut other) = (tier.daemon.connect(), tier.daemon.connect());
+    let mut redis = tier.redis.connect();
+    client.send(&["BLPOP", "l", "0"]);
+    wait_until("it waits in Redis", || waiting(&mut redis) == 1);
+    let error = other.run("BLPOP l 0").text();
+    assert!(error.starts_with("TIERDOWN not applied") && error.contains("blocking"), "{error}");
+    tier.redis.pause();
+    let error = client.receive().text();
+    assert!(error.starts_with("TIERDOWN outcome unknown"), "{error}");
+    tier.redis.resume();
+    wait_until("nobody waits", || waiting(&mut redis) == 0);
+    wait_until("the links are back", || other.run("LLEN l") == Reply::Int(0));
+    client.send(&["BLPOP", "l", "0"]);
+    wait_until("it waits in Redis", || waiting(&mut redis) == 1);
+    tier.daemon.stop();
+    assert_eq!(client.receive(), Reply::Nil);
+}
