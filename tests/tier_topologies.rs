@@ -95,3 +95,32 @@ fn what_redis_runs_finds_its_node_of_a_cluster() {
     assert_eq!(client.run("LLEN list8"), Reply::Int(2), "by MOVED");
     assert!(client.run("SUNION list1 list2").text().starts_with("CROSSSLOT"));
 }
+
+#[test]
+fn writes_get_to_every_node_of_a_cluster() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let url = format!("redis://{}", cluster.nodes[0].proxy.address());
+    let daemon = daemon(&url, &[("redis.cluster", "true")]);
+    let mut client = daemon.connect();
+    // Of whichever node has it.
+    let stored = |key: &str| {
+        let mut replies = (0..3).map(|n| cluster.control(n).run(&format!("GET {key}")));
+        replies.find(|reply| !reply.is_error()).expect("a node has the slot")
+    };
+    for n in 0..60 {
+        client.run(&format!("SET key{n} {n}"));
+    }
+    client.run("MSET key0 zero key1 one key2 two");
+    client.run("DEL key3");
+    wait_until("the last write is there", || stored("key3") == Reply::Nil);
+    for n in 4..60 {
+        wait_until("every write is there", || {
+            stored(&format!("key{n}")) == Reply::bulk(n.to_string())
+        });
+    }
+    assert_eq!(stored("key1"), Reply::bulk("one"));
+    client.run("FLUSHALL");
+    client.run("SET after v");
+    wait_until("what came after the flush is there", || stored("after") == Reply::bulk("v"));
+    assert_eq!(stored("key59"), Reply::Nil);
+}

@@ -281,15 +281,27 @@ impl Pump {
         let transaction = {
             let heard = gate.heard();
             let away_until_ms = self.away_until_ms.unwrap_or(now);
-            let rules = Rules { conflict, away_until_ms, heard: &heard, now };
+            let cluster = self.args.pool.settings().cluster;
+            let rules = Rules { conflict, away_until_ms, heard: &heard, now, cluster };
             Transaction::new(batch, rules, &self.marker, reached)
         };
         self.attempted = self.attempted.max(Some(reached));
-        let sent = self.args.pool.pipe(&transaction.pipeline, self.request(batch.bytes())).await;
-        let answers = sent.map_err(|failure| trouble(&failure.kind, failure.text))?;
-        let changes = transaction.changes;
+        if let Some(before) = &transaction.before {
+            self.alone(before).await?;
+        }
+        let answers = if transaction.pipeline.is_empty() {
+            Vec::new()
+        } else {
+            let request = self.request(batch.bytes());
+            let sent = self.args.pool.pipe(&transaction.pipeline, request).await;
+            sent.map_err(|failure| trouble(&failure.kind, failure.text))?
+        };
+        let (changes, after) = (transaction.changes, transaction.after.clone());
         match transaction.finish(answers) {
             Outcome::Done(lost) => {
+                if let Some(after) = &after {
+                    self.alone(after).await?;
+                }
                 add(&counts.sent, changes);
                 add(&counts.batches, 1);
                 let kept = changes + lost.len() as u64 + u64::from(batch.flushes());
@@ -302,6 +314,17 @@ impl Pump {
                 Ok(())
             }
             Outcome::Refused(why) => Err(Trouble(format!("Redis refuses: {why}"))),
+        }
+    }
+
+    /// One command, executed or not.
+    async fn alone(&self, command: &redis::Cmd) -> Result<(), Trouble> {
+        match self.args.pool.run(command, self.request(0)).await {
+            Ok(redis::Value::ServerError(error)) => {
+                Err(Trouble(format!("Redis refuses: {} {:?}", error.code(), error.details())))
+            }
+            Ok(_) => Ok(()),
+            Err(failure) => Err(trouble(&failure.kind, failure.text)),
         }
     }
 

@@ -18,13 +18,20 @@ pub(super) struct Rules<'a> {
     pub heard: &'a Heard,
     /// Time now.
     pub now: UnixMs,
+    /// Keys live on several nodes.
+    pub cluster: bool,
 }
 
-/// One transaction.
+/// One transaction. On a Cluster there is none over several nodes: what changes keys goes to all
+/// of them side by side, and the marker only after it, so that it never says too much.
 #[derive(Debug)]
 pub(super) struct Transaction {
+    /// What is to be executed before the rest, on a Cluster.
+    pub before: Option<Cmd>,
     pub pipeline: Pipeline,
-    /// Commands between MULTI and EXEC.
+    /// And after it.
+    pub after: Option<Cmd>,
+    /// Commands that change something; between MULTI and EXEC, if those are there.
     commands: usize,
     /// Which of them ask whether Redis has the key already.
     asks: Vec<(usize, Box<[u8]>)>,
@@ -47,22 +54,36 @@ impl Transaction {
     /// The batch, and behind it the marker, which says `reached`.
     pub fn new(batch: &Batch, rules: Rules<'_>, marker: &str, reached: Lsn) -> Self {
         let mut this = Self {
+            before: None,
             pipeline: Pipeline::new(),
+            after: None,
             commands: 0,
             asks: Vec::new(),
             lost: Vec::new(),
             changes: 0,
         };
+        let mark = redis::cmd("SET").arg(marker).arg(reached).to_owned();
+        let flush = batch.flushes().then(|| redis::cmd("FLUSHDB").arg("ASYNC").to_owned());
+        if rules.cluster {
+            this.before = flush;
+            this.changes_of(batch, rules);
+            this.after = Some(mark);
+            return this;
+        }
         this.pipeline.cmd("MULTI");
-        if batch.flushes() {
-            this.push(redis::cmd("FLUSHDB").arg("ASYNC"));
+        if let Some(flush) = flush {
+            this.push(&flush);
         }
-        for (keyed, act) in batch.changes(rules.now) {
-            this.change(&keyed.key, act, keyed.wall_ms, rules);
-        }
-        this.push(redis::cmd("SET").arg(marker).arg(reached));
+        this.changes_of(batch, rules);
+        this.push(&mark);
         this.pipeline.cmd("EXEC");
         this
+    }
+
+    fn changes_of(&mut self, batch: &Batch, rules: Rules<'_>) {
+        for (keyed, act) in batch.changes(rules.now) {
+            self.change(&keyed.key, act, keyed.wall_ms, rules);
+        }
     }
 
     fn push(&mut self, command: &Cmd) {
@@ -98,6 +119,9 @@ impl Transaction {
 
     /// Takes in the answers.
     pub fn finish(self, answers: Vec<Value>) -> Outcome {
+        if self.after.is_some() {
+            return self.judge(&answers);
+        }
         let mut answers = answers.into_iter();
         let executed = answers.next_back();
         // The first complaint says why; EXEC's own only that there was one.
@@ -111,7 +135,12 @@ impl Transaction {
             Some(Value::ServerError(error)) => return Outcome::Refused(words(&error)),
             _ => return Outcome::Refused("EXEC brought no array".to_owned()),
         };
-        for result in &results {
+        self.judge(&results)
+    }
+
+    /// From the results of the commands that change something.
+    fn judge(self, results: &[Value]) -> Outcome {
+        for result in results {
             if let Value::ServerError(error) = result {
                 return Outcome::Refused(words(error));
             }
@@ -142,7 +171,7 @@ mod tests {
     }
 
     fn sent(conflict: Conflict, away_until_ms: UnixMs, heard: &Heard) -> (String, Vec<Box<[u8]>>) {
-        let rules = Rules { conflict, away_until_ms, heard, now: 50 };
+        let rules = Rules { conflict, away_until_ms, heard, now: 50, cluster: false };
         let transaction = Transaction::new(&batch(), rules, "m", 7);
         let words = |cmd: &Cmd| {
             let text = |arg| match arg {
@@ -186,7 +215,13 @@ mod tests {
     #[test]
     fn the_answers_say_who_has_won() {
         let heard = Heard::default();
-        let rules = Rules { conflict: Conflict::Redis, away_until_ms: 99, heard: &heard, now: 50 };
+        let rules = Rules {
+            conflict: Conflict::Redis,
+            away_until_ms: 99,
+            heard: &heard,
+            now: 50,
+            cluster: false,
+        };
         let transaction = Transaction::new(&batch(), rules, "m", 7);
         let queued = || Value::SimpleString("QUEUED".to_owned());
         let results = Value::Array(vec![Value::Okay, Value::Nil, Value::Okay]);
