@@ -1,29 +1,27 @@
 //! From accepted values to [`Settings`]: the rules that look at more than one key. Pure.
 
+mod redis;
 mod tls;
 mod users;
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::Store;
-use seawall_actors::redis::outbox::{Conflict, OutboxSettings};
-use seawall_actors::redis::{LinkSettings, PassageLimits, Password, TlsFiles};
 
+use super::address::Address;
 use super::events::EventClasses;
 use super::files::NamedFiles;
 use super::keys;
 use super::machine::Machine;
 use super::secret::Secret;
 use super::settings::{
-    Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, LogRecovery, Redis,
-    Server, Settings, Snapshot, Startup, Supervision, Tls, Validation, Wal,
+    Admin, Cache, Data, Debug, Eviction, Fsync, KeyBytes, Log, LogFormat, LogRecovery, Server,
+    Settings, Snapshot, Startup, Supervision, Tls, Validation, Wal,
 };
 use super::sources::Values;
 use super::value::Value;
-use crate::tier::warm::WarmUp;
 
 /// Entries that `paranoia` allows.
 pub const PARANOIA_ENTRIES: u64 = 10_000;
@@ -89,7 +87,7 @@ pub fn validate(
     let users = users::users(&values, files, password.as_ref(), &mut violations);
     let tls = tls::tls(&values, files, &mut violations);
     let auto = running_shards.unwrap_or_else(|| auto_shards(&values, machine, max_memory));
-    redis_rules(&values, &mut violations);
+    redis::rules(&values, &mut violations);
     let mut settings = build(values, auto, max_memory, password, tls, files);
     (settings.users, settings.files) = (users, files.clone());
     rules(&settings, &mut violations);
@@ -283,14 +281,8 @@ fn build(
     };
     Settings {
         server: Server {
-            bind: match v.get("server.bind") {
-                Some(Value::List(items)) => items.iter().filter_map(|t| t.parse().ok()).collect(),
-                _ => Vec::new(),
-            },
-            tls_bind: match v.get("server.tls_bind") {
-                Some(Value::List(items)) => items.iter().filter_map(|t| t.parse().ok()).collect(),
-                _ => Vec::new(),
-            },
+            bind: addresses(v, "server.bind").collect(),
+            tls_bind: addresses(v, "server.tls_bind").collect(),
             unix_socket: path(v, "server.unix_socket"),
             databases: u16::try_from(int(v, "server.databases")).unwrap_or(u16::MAX),
             max_clients: to_usize(int(v, "server.max_clients")),
@@ -359,7 +351,7 @@ fn build(
             after_bytes: nonzero(size(v, "snapshot.after_bytes")),
             keep: to_usize(int(v, "snapshot.keep")).max(2),
         },
-        redis: redis(v, files),
+        redis: redis::redis(v, files),
         log: Log {
             format: match text(v, "log.format") {
                 "json" => LogFormat::Json,
@@ -377,139 +369,6 @@ fn build(
         files: NamedFiles::default(),
         values,
     }
-}
-
-/// Rules of `[redis]` that its settings no longer show.
-fn redis_rules(v: &Values, out: &mut Vec<Violation>) {
-    let mut broken = |keys: &[&'static str], message: &str| {
-        out.push(Violation { keys: keys.to_vec(), message: message.to_owned() });
-    };
-    if secret(v, "redis.password").is_some() && path(v, "redis.password_file").is_some() {
-        broken(
-            &["redis.password_file", "redis.password"],
-            "password and password_file exclude each other; set one of them",
-        );
-    }
-    if matches!(v.get("redis.url"), Some(Value::Url(url)) if !url.expose().is_empty())
-        && !flag(v, "wal.enabled")
-    {
-        broken(
-            &["redis.url", "wal.enabled"],
-            "needs the log, from which Redis is written: set wal.enabled to true, or leave url \
-             empty",
-        );
-    }
-    if path(v, "redis.cert_file").is_some() != path(v, "redis.key_file").is_some() {
-        broken(
-            &["redis.key_file", "redis.cert_file"],
-            "a certificate needs its key: set both cert_file and key_file, or neither",
-        );
-    }
-    let sentinels = matches!(v.get("redis.sentinels"), Some(Value::List(all)) if !all.is_empty());
-    if flag(v, "redis.cluster") && sentinels {
-        broken(
-            &["redis.cluster", "redis.sentinels"],
-            "a Cluster looks after itself: set redis.cluster or redis.sentinels, not both",
-        );
-    }
-    if duration(v, "redis.breaker_cool_down") > duration(v, "redis.breaker_max_cool_down") {
-        broken(
-            &["redis.breaker_max_cool_down", "redis.breaker_cool_down"],
-            "the longest wait is shorter than the first, breaker_cool_down",
-        );
-    }
-    let prefixes = list(v, "redis.track_prefixes");
-    let overlaps = |(i, one): (usize, &String)| {
-        prefixes.iter().enumerate().any(|(j, other)| i != j && other.starts_with(one.as_str()))
-    };
-    if prefixes.iter().enumerate().any(overlaps) {
-        broken(
-            &["redis.track_prefixes"],
-            "one of the prefixes begins with another; Redis takes none that overlap, and the \
-             shorter one says it all",
-        );
-    }
-}
-
-/// Another number for another content of the files that links read.
-fn content(v: &Values, files: &NamedFiles) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for key in ["redis.password_file", "redis.ca_file", "redis.cert_file", "redis.key_file"] {
-        files.get(key, text(v, key)).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
-    let url = match v.get("redis.url") {
-        Some(Value::Url(url)) if !url.expose().is_empty() => url.expose().to_owned(),
-        _ => return None,
-    };
-    let password = path(v, "redis.password_file")
-        .map(Password::File)
-        .or_else(|| secret(v, "redis.password").map(|s| Password::Text(s.expose().to_owned())));
-    let client = path(v, "redis.cert_file").zip(path(v, "redis.key_file"));
-    let sentinels = match v.get("redis.sentinels") {
-        Some(Value::List(items)) => items
-            .iter()
-            .filter_map(|text| text.parse::<super::address::Address>().ok())
-            .map(|address| (address.host().to_owned(), address.port()))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let link = LinkSettings {
-        url,
-        sentinels,
-        cluster: flag(v, "redis.cluster"),
-        username: Some(text(v, "redis.username").to_owned()).filter(|name| !name.is_empty()),
-        password,
-        client_name: text(v, "redis.client_name").to_owned(),
-        tls: TlsFiles { ca: path(v, "redis.ca_file"), client },
-        content: content(v, files),
-        timeout: duration(v, "redis.timeout"),
-        connect_timeout: duration(v, "redis.connect_timeout"),
-        ping_every: duration(v, "redis.ping_every"),
-        max_age: bounded(v, "redis.max_age"),
-        in_flight: to_usize(int(v, "redis.in_flight")),
-        track_prefixes: list(v, "redis.track_prefixes").to_vec(),
-        retry_share: u8::try_from(int(v, "redis.retry_share")).unwrap_or(100),
-    };
-    let outbox = OutboxSettings {
-        through: text(v, "redis.write") == "through",
-        conflict: match text(v, "redis.conflict") {
-            "newest" => Conflict::Newest,
-            "redis" => Conflict::Redis,
-            _ => Conflict::Local,
-        },
-        drain: duration(v, "redis.drain"),
-    };
-    Some(Redis {
-        link,
-        outbox,
-        soft_timeout: duration(v, "redis.soft_timeout"),
-        negative_ttl: duration(v, "redis.negative_ttl"),
-        stale_if_error: duration(v, "redis.stale_if_error"),
-        revalidate_after: duration(v, "redis.revalidate_after"),
-        warm: WarmUp {
-            patterns: match v.get("redis.warm") {
-                Some(Value::List(patterns)) => patterns.clone(),
-                _ => Vec::new(),
-            },
-            file: path(v, "redis.warm_file"),
-            keys: int(v, "redis.warm_keys"),
-            bytes: size(v, "redis.warm_bytes"),
-            rate: int(v, "redis.warm_rate"),
-            within: duration(v, "redis.warm_within"),
-        },
-        links: to_usize(int(v, "redis.links")),
-        passage: PassageLimits {
-            shared: to_usize(int(v, "redis.pass_links")),
-            blocking: to_usize(int(v, "redis.blocking_links")),
-        },
-        breaker_failures: u32::try_from(int(v, "redis.breaker_failures")).unwrap_or(1),
-        breaker_cool_down: duration(v, "redis.breaker_cool_down"),
-        breaker_max_cool_down: duration(v, "redis.breaker_max_cool_down"),
-    })
 }
 
 // === the values by type ===
@@ -559,6 +418,10 @@ fn list<'a>(values: &'a Values, path: &'static str) -> &'a [String] {
         Some(Value::List(items)) => items,
         _ => &[],
     }
+}
+
+fn addresses(values: &Values, path: &'static str) -> impl Iterator<Item = Address> {
+    list(values, path).iter().filter_map(|text| text.parse().ok())
 }
 
 fn secret<'a>(values: &'a Values, path: &'static str) -> Option<&'a Secret> {

@@ -21,7 +21,7 @@ use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Questions, answer, execute, is_known_to_redis, needed, outcome_unknown};
+use crate::resp::round::{Questions, answer, execute, is_known_to_redis, outcome_unknown};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
 use seawall_actors::cache::store::{Key, TIERED};
@@ -211,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let commands: Vec<_> = queue.iter().map(|q| (q.command, q.args())).collect();
         let keys: Vec<Key<'_>> = commands
             .iter()
-            .flat_map(|(c, args)| needed(c, args).map(|at| view.hasher.key(args.get(at))))
+            .flat_map(|(command, args)| informed::keys(&view, command, args))
             .collect();
         let (mut borrowed, questions) =
             informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
@@ -325,8 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         match queued.command.run {
             Run::Data(run) | Run::AllShards(run) => {
                 let (command, view) = (queued.command, self.view());
-                let keys: Vec<Key<'_>> =
-                    needed(command, &args).map(|at| view.hasher.key(args.get(at))).collect();
+                let keys: Vec<Key<'_>> = informed::keys(&view, command, &args).collect();
                 let judged = informed::judge(questions, command, &keys, borrowed, &view, now);
                 let done = match judged {
                     Err(refusal) => Err(answer(&refusal, &mut reply)),

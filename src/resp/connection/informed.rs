@@ -6,10 +6,22 @@ use seawall_actors::cache::store::Key;
 use seawall_actors::clock::UnixMs;
 
 use crate::daemon::Daemon;
+use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::refusal::Refusal;
-use crate::resp::round::{Questions, View};
+use crate::resp::round::{Questions, View, needed};
 use crate::resp::table::Command;
+
+/// The keys of a command that the tier has to tell about first: none on a database without one.
+pub(super) fn keys<'a>(
+    view: &View,
+    command: &Command,
+    args: &Args<'a>,
+) -> impl Iterator<Item = Key<'a>> + use<'a> {
+    let (hasher, args) = (view.hasher, *args);
+    let tiered = view.near.is_some().then(|| needed(command, &args));
+    tiered.into_iter().flatten().map(move |at| hasher.key(args.get(at)))
+}
 
 /// Borrows stores, once the tier has told what they lack about `keys`. Nobody's store is held
 /// while it is asked.

@@ -16,7 +16,7 @@ use crate::resp::limits::Limits;
 use crate::resp::movable::{Blocks, blocks};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Input, Request, View, answer, execute, needed, outcome_unknown};
+use crate::resp::round::{Input, Request, View, answer, execute, outcome_unknown};
 use crate::resp::table::{Command, DataFn, Flags, Run, TransactionStep};
 use crate::slow::{Lap, Laps, Waiter};
 
@@ -320,8 +320,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
-        let keys: Vec<Key<'_>> =
-            needed(command, args).map(|at| view.hasher.key(args.get(at))).collect();
+        let keys: Vec<Key<'_>> = informed::keys(view, command, args).collect();
         let (mut borrowed, questions) =
             informed::borrow(&self.daemon, self.bounds.recovery_wait, wanted, view, &keys).await?;
         borrowed.sign(&self.session.client().author);

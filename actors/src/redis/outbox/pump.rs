@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::batch::Batch;
 use super::gate::{OutboxState, add};
 use super::lapsed::Lapsed;
-use super::send::{Outcome, Rules, Transaction};
+use super::send::{Outcome, Rules, Transaction, words};
 use super::start::{Start, Why, decide};
 use super::{OutboxArgs, acknowledge, marker};
 use crate::clock::UnixMs;
@@ -321,7 +321,7 @@ impl Pump {
     async fn alone(&self, command: &redis::Cmd) -> Result<(), Trouble> {
         match self.args.pool.run(command, self.request(0)).await {
             Ok(redis::Value::ServerError(error)) => {
-                Err(Trouble(format!("Redis refuses: {} {:?}", error.code(), error.details())))
+                Err(Trouble(format!("Redis refuses: {}", words(&error))))
             }
             Ok(_) => Ok(()),
             Err(failure) => Err(trouble(&failure.kind, failure.text)),

@@ -152,7 +152,8 @@ impl Transaction {
     }
 }
 
-fn words(error: &redis::ServerError) -> String {
+/// What Redis says when it refuses.
+pub(super) fn words(error: &redis::ServerError) -> String {
     format!("{} {}", error.code(), error.details().unwrap_or_default()).trim_end().to_owned()
 }
 
