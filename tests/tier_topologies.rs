@@ -24,19 +24,17 @@ fn sentinels_are_asked_for_the_master_and_again_after_a_failover() {
     let sentinels = format!("[{}]", addresses.join(", "));
     let daemon = daemon(&format!("redis://{NAME}/0"), &[("redis.sentinels", &sentinels)]);
     let mut client = daemon.connect();
-    redis.nodes[0].server.connect().run("SET before v");
-    redis.nodes[0].server.connect().run("WAIT 1 5000");
+    redis.write(0, "SET before v");
     wait_until("the master is asked", || client.run("GET before") == Reply::bulk("v"));
     assert_eq!(client.run("LPUSH list a"), Reply::Int(1));
-    redis.nodes[0].server.connect().run("WAIT 1 5000");
+    redis.write(0, "SET also w");
     redis.fail_over();
     redis.nodes[1].server.connect().run("SET after w");
     wait_until("the new master is asked", || client.run("GET after") == Reply::bulk("w"));
     wait_until("what it runs is run by it", || client.run("LPUSH list b") == Reply::Int(2));
     // One that dies without an order.
     redis.wait_for_replica(0);
-    redis.nodes[1].server.connect().run("SET last x");
-    redis.nodes[1].server.connect().run("WAIT 1 5000");
+    redis.write(1, "SET last x");
     redis.nodes[1].server.pause();
     wait_until("the old master is asked again", || client.run("GET last") == Reply::bulk("x"));
     redis.nodes[1].server.resume();
