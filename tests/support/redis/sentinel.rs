@@ -64,13 +64,15 @@ impl Sentinels {
         self.nodes.iter().position(|node| node.proxy.address().port() == port)
     }
 
-    /// Writes to the node that is the master, and returns when the other one has it, too.
-    #[track_caller]
-    pub fn write(&self, master: usize, line: &str) {
-        // WAIT waits for what came over its own connection.
-        let mut client = self.nodes[master].server.connect();
-        assert!(!client.run(line).is_error(), "{line}");
-        assert_eq!(client.run("WAIT 1 30000"), Reply::Int(1), "{line}");
+    /// Has the master execute this, which may happen twice; returns when the replica has it, too.
+    pub fn write(&self, line: &str) {
+        wait_until("both nodes have a write", || {
+            let Some(master) = self.master() else { return false };
+            // WAIT waits for what came over its own connection.
+            let mut client = self.nodes[master].server.connect();
+            client.try_run(line).is_ok_and(|reply| !reply.is_error())
+                && client.try_run("WAIT 1 5000").is_ok_and(|reply| reply == Reply::Int(1))
+        });
     }
 
     /// Orders a failover, with both servers well, and waits until it is done.
