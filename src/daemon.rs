@@ -158,9 +158,7 @@ impl Shards {
     /// The shard that holds keys of this hash.
     #[must_use]
     pub fn of(&self, hash: u64) -> usize {
-        // At most 256 shards.
-        let count = u32::try_from(self.handles.len()).unwrap_or(u32::MAX);
-        KeyHasher::shard_of(hash, count) as usize
+        KeyHasher::shard_of(hash, self.handles.len())
     }
 
     /// One shard's handle. `shard` comes from [`Shards::of`] or is below [`Shards::len`].

@@ -276,9 +276,7 @@ impl Tracker {
 
     fn with<R>(&self, key: &[u8], work: impl FnOnce(&mut Table) -> R) -> R {
         let parts = &self.shared.parts;
-        // At most 256 shards.
-        let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        let part = KeyHasher::shard_of(self.shared.hasher.hash(key), count) as usize;
+        let part = KeyHasher::shard_of(self.shared.hasher.hash(key), parts.len());
         work(&mut parts[part].lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

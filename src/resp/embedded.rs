@@ -93,9 +93,9 @@ impl Embedded {
             let mut keyspace = Keyspace::new(Stores::One(store), scope, first_hash);
             return function(&mut keyspace, args, &mut reply);
         }
-        let count = u32::try_from(self.stores.len()).unwrap_or(u32::MAX);
+        let count = self.stores.len();
         let of_keys: Vec<usize> =
-            keys().map(|key| KeyHasher::shard_of(self.hasher.hash(key), count) as usize).collect();
+            keys().map(|key| KeyHasher::shard_of(self.hasher.hash(key), count)).collect();
         // Only the declared shards are lent: a command that reaches for another one panics.
         let mut lent: Vec<_> = self
             .stores

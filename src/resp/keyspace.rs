@@ -90,8 +90,7 @@ impl<'a> Keyspace<'a> {
         match &mut self.stores {
             Stores::One(store) => store,
             Stores::Many(stores) => {
-                let count = u32::try_from(stores.len()).unwrap_or(u32::MAX);
-                let shard = KeyHasher::shard_of(key.hash, count) as usize;
+                let shard = KeyHasher::shard_of(key.hash, stores.len());
                 // Each store has notices of its own; whose turn it was is known here alone. So they
                 // travel along, always within a store, and none is lost with a command.
                 let mut told = Notices::default();

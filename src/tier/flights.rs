@@ -1,25 +1,37 @@
 //! Questions to the tier: one under way per key, however many ask.
+//!
+//! Who asks first about a key makes a *flight* of it; who asks while it is under way waits for the
+//! same answer. What is asked in one turn of the runtime goes together: one pipeline, one task, one
+//! timer.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod flight;
+mod lingering;
+mod reading;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::Value;
-use seawall_actors::cache::store::Ticket;
+use hashbrown::HashTable;
+use redis::{Cmd, Pipeline};
 use seawall_actors::clock::Clock;
+use seawall_actors::journal::Lsn;
 use seawall_actors::redis::outbox::Gate;
 use seawall_actors::redis::{Once, Pool, Request};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use self::flight::{Flight, Passenger};
+use self::lingering::Lingering;
+use self::reading::{plausible, read};
 use super::news::News;
 use super::question::{Answer, Found, Want};
 
 /// Keys that are asked for in one pipeline.
 const BATCH: usize = 128;
-/// A value is there so long for those who missed the key before it was put into memory. That it is
-/// so old is known to whoever takes it in, from its ticket.
+/// A value is there for this long at least, and for twice as long at most, for those who missed the
+/// key before it was put into memory. That it is so old is known to whoever takes it in, from its
+/// ticket.
 const LINGER: Duration = Duration::from_millis(20);
 
 /// Flights of one tier. Bounded by its askers: a connection asks for one round's keys at a time.
@@ -29,23 +41,19 @@ pub(super) struct Flights {
     clock: Clock,
     news: Arc<News>,
     loss: Loss,
-    under_way: Mutex<HashMap<Box<[u8]>, Flight>>,
+    table: Mutex<Table>,
 }
 
-/// A question under way.
-#[derive(Debug, Clone)]
-struct Flight {
-    ticket: Ticket,
-    answer: watch::Receiver<Option<Found>>,
-    /// Somebody did not wait for it: the answer goes to the shard.
-    behind: Arc<AtomicBool>,
-}
-
-/// A key on its flight, and who is told.
-struct Passenger {
-    want: Want,
-    landed: watch::Sender<Option<Found>>,
-    behind: Arc<AtomicBool>,
+/// What is under way, and what is about to be.
+#[derive(Debug, Default)]
+struct Table {
+    /// By key.
+    flights: HashTable<Arc<Flight>>,
+    /// Who is to be taken along next. Somebody is on the way to fetch them, if there are any.
+    waiting: Vec<Passenger>,
+    /// Until when those who wait must have their answer: the first of them decides.
+    deadline: Option<Instant>,
+    lingering: Lingering,
 }
 
 /// How long one waits for an answer.
@@ -73,13 +81,41 @@ impl Loss {
     }
 }
 
-impl Flights {
-    pub fn new(pool: Pool, clock: Clock, news: Arc<News>, loss: Loss) -> Self {
-        Self { pool, clock, news, loss, under_way: Mutex::default() }
+impl Table {
+    /// The flight that answers a question, a new one if there is none.
+    fn board(&mut self, want: &Want) -> Arc<Flight> {
+        if let Some(flight) = self.flights.find_mut(want.hash, |other| other.key == want.key) {
+            if flight.answers(&want.ticket) {
+                return Arc::clone(flight);
+            }
+            let fresh = Arc::new(Flight::of(want));
+            *flight = Arc::clone(&fresh);
+            self.waiting.push(Passenger::new(Arc::clone(&fresh), want.stale));
+            return fresh;
+        }
+        let fresh = Arc::new(Flight::of(want));
+        self.flights.insert_unique(want.hash, Arc::clone(&fresh), |flight| flight.hash);
+        self.waiting.push(Passenger::new(Arc::clone(&fresh), want.stale));
+        fresh
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Flight>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes a flight out. Somebody with a later ticket may have put another in its place; that
+    /// one stays.
+    fn forget(&mut self, flight: &Arc<Flight>) {
+        if let Ok(entry) = self.flights.find_entry(flight.hash, |other| Arc::ptr_eq(other, flight))
+        {
+            entry.remove();
+        }
+    }
+}
+
+impl Flights {
+    pub fn new(pool: Pool, clock: Clock, news: Arc<News>, loss: Loss) -> Self {
+        Self { pool, clock, news, loss, table: Mutex::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks, or joins those who ask already, and waits for the answers, in the order of `wants`.
@@ -87,24 +123,18 @@ impl Flights {
         let now = Instant::now();
         let flights = self.board(&wants, now + patience.hard);
         let mut answers = Vec::with_capacity(wants.len());
-        for (want, mut flight) in wants.into_iter().zip(flights) {
-            let wait = if want.stale { patience.soft } else { patience.hard };
-            let landed = timeout_at(now + wait, flight.answer.wait_for(Option::is_some)).await;
-            let found = match landed {
-                Ok(Ok(found)) => found.clone(),
-                // Whoever asked has died.
-                Ok(Err(_)) => None,
-                Err(_) => {
-                    flight.behind.store(true, Ordering::Relaxed);
-                    Some(Found::Unknown("it did not answer in time".into()))
+        for (want, flight) in wants.into_iter().zip(flights) {
+            // Every flight lands by its deadline, which is no later than ours: only whoever has
+            // less patience needs a clock of his own.
+            let found = if want.stale {
+                match timeout_at(now + patience.soft, flight.landed()).await {
+                    Ok(found) => found.clone(),
+                    Err(_) => flight.leave_behind(),
                 }
+            } else {
+                flight.landed().await.clone()
             };
-            answers.push(Answer {
-                key: want.key,
-                hash: want.hash,
-                ticket: flight.ticket,
-                found: found.unwrap_or_else(|| Found::Unknown("the question was lost".into())),
-            });
+            answers.push(Answer { key: want.key, hash: want.hash, ticket: flight.ticket, found });
         }
         answers
     }
@@ -112,59 +142,87 @@ impl Flights {
     /// Asks, and lets the shards know what comes back.
     pub fn refresh(self: &Arc<Self>, wants: &[Want], patience: Duration) {
         for flight in self.board(wants, Instant::now() + patience) {
-            flight.behind.store(true, Ordering::Relaxed);
+            if let Some(found) = flight.tell_the_shard() {
+                self.pass_on(&flight, found);
+            }
         }
     }
 
-    /// A flight for each key; those that are new are started, together.
-    fn board(self: &Arc<Self>, wants: &[Want], deadline: Instant) -> Vec<Flight> {
-        let mut fresh: Vec<Passenger> = Vec::new();
-        let mut flights = Vec::with_capacity(wants.len());
-        {
-            let mut table = self.table();
-            for want in wants {
-                // One that began before the tier had what is needed now, or before the key changed,
-                // would tell of what was.
-                if let Some(flight) = table.get(&want.key)
-                    && flight.ticket.answers(&want.ticket)
-                    && flight.answer.has_changed().is_ok()
-                {
-                    flights.push(flight.clone());
-                    continue;
-                }
-                let (landed, answer) = watch::channel(None);
-                let behind = Arc::new(AtomicBool::new(false));
-                let flight = Flight { ticket: want.ticket, answer, behind: Arc::clone(&behind) };
-                table.insert(want.key.clone(), flight.clone());
-                flights.push(flight);
-                fresh.push(Passenger { want: want.clone(), landed, behind });
-            }
-        }
-        while !fresh.is_empty() {
-            let rest = fresh.split_off(fresh.len().min(BATCH));
-            let batch = std::mem::replace(&mut fresh, rest);
+    /// A flight for each key. Those that are new leave together, with whatever others ask for
+    /// until then.
+    fn board(self: &Arc<Self>, wants: &[Want], deadline: Instant) -> Vec<Arc<Flight>> {
+        let mut table = self.table();
+        let flights = wants.iter().map(|want| table.board(want)).collect();
+        if !table.waiting.is_empty() && table.deadline.is_none() {
+            table.deadline = Some(deadline);
             let this = Arc::clone(self);
             // A task of its own: who asked first may leave before the others.
-            tokio::spawn(async move { this.fly(batch, deadline).await });
+            tokio::spawn(async move { this.fetch_waiting().await });
         }
         flights
     }
 
-    async fn fly(&self, batch: Vec<Passenger>, deadline: Instant) {
-        let after = batch.iter().map(|p| p.want.ticket.after).max().unwrap_or(0);
-        let mut acknowledged = self.news.follow();
-        let ready = timeout_at(deadline, acknowledged.wait_for(|lsn| *lsn >= after));
-        let ready = matches!(ready.await, Ok(Ok(_)));
-        let before = self.loss.ruled_out();
-        let found = if ready {
-            self.look_up(batch.iter().map(|p| &*p.want.key), deadline).await
+    /// Takes those along who wait.
+    async fn fetch_waiting(self: &Arc<Self>) {
+        let (mut waiting, deadline) = {
+            let mut table = self.table();
+            (std::mem::take(&mut table.waiting), table.deadline.take())
+        };
+        let Some(deadline) = deadline else { return };
+        let reached = self.news.reached();
+        // Those whose writes Redis lacks must not hold up the others.
+        let later: Vec<Passenger> =
+            waiting.extract_if(.., |passenger| passenger.after() > reached).collect();
+        if !later.is_empty() {
+            let this = Arc::clone(self);
+            tokio::spawn(async move { this.fly_in_batches(later, deadline).await });
+        }
+        self.fly_in_batches(waiting, deadline).await;
+    }
+
+    async fn fly_in_batches(self: &Arc<Self>, mut passengers: Vec<Passenger>, deadline: Instant) {
+        while passengers.len() > BATCH {
+            let batch = passengers.split_off(passengers.len() - BATCH);
+            let this = Arc::clone(self);
+            tokio::spawn(async move { this.fly(batch, deadline).await });
+        }
+        if !passengers.is_empty() {
+            self.fly(passengers, deadline).await;
+        }
+    }
+
+    async fn fly(self: &Arc<Self>, batch: Vec<Passenger>, deadline: Instant) {
+        let after = batch.iter().map(Passenger::after).max().unwrap_or(0);
+        let found = if self.acknowledged_by(after, deadline).await {
+            let before = self.loss.ruled_out();
+            let keys = batch.iter().map(|passenger| &*passenger.flight.key);
+            let found = self.look_up(keys, deadline).await;
+            let whole = before.is_some() && before == self.loss.ruled_out();
+            found.map(|found| (found, whole))
         } else {
             Err("it lacks writes that wait in the log".into())
         };
-        let whole = before.is_some() && before == self.loss.ruled_out();
-        let mut found = found.map(Vec::into_iter);
-        let mut lingering = Vec::new();
-        for Passenger { want, landed, behind } in batch {
+        self.land(batch, found);
+    }
+
+    /// Waits until Redis has every write up to `after`; `false` if that takes too long.
+    async fn acknowledged_by(&self, after: Lsn, deadline: Instant) -> bool {
+        if self.news.reached() >= after {
+            return true;
+        }
+        let mut acknowledged = self.news.follow();
+        let reached = acknowledged.wait_for(|lsn| *lsn >= after);
+        matches!(timeout_at(deadline, reached).await, Ok(Ok(_)))
+    }
+
+    /// Hands the answers out: what was found, and whether Redis surely had what it was given.
+    fn land(self: &Arc<Self>, batch: Vec<Passenger>, found: Result<(Vec<Found>, bool), Arc<str>>) {
+        let (mut found, whole) = match found {
+            Ok((found, whole)) => (Ok(found.into_iter()), whole),
+            Err(why) => (Err(why), false),
+        };
+        let mut landing = Vec::with_capacity(batch.len());
+        for passenger in batch {
             let found = match &mut found {
                 Ok(found) => found
                     .next()
@@ -172,51 +230,64 @@ impl Flights {
                 Err(why) => Found::Unknown(Arc::clone(why)),
             };
             // Against what is in memory only one counts that has what it was given.
-            let found = match want.stale && !whole {
+            let found = match passenger.stale && !whole {
                 true => Found::Unknown("it may lack what it had".into()),
                 false => found,
             };
-            let stays = matches!(found, Found::Value { .. });
-            if !stays {
-                self.forget(&want.key, &behind);
+            landing.push((passenger, found));
+        }
+        {
+            let mut table = self.table();
+            for (passenger, found) in &landing {
+                match found {
+                    // Whoever missed the key before the answer was put into memory may board only
+                    // now.
+                    Found::Value { .. } => table.lingering.add(Arc::clone(&passenger.flight)),
+                    _ => table.forget(&passenger.flight),
+                }
             }
-            landed.send_replace(Some(found.clone()));
-            if behind.load(Ordering::Relaxed) {
-                let Want { key, hash, ticket, .. } = want.clone();
-                self.news.found(Answer { key, hash, ticket, found });
-            }
-            if stays {
-                // With its sender: a flight without one is taken for lost.
-                lingering.push((want.key, behind, landed));
+            if table.lingering.needs_sweeper() {
+                let this = Arc::clone(self);
+                tokio::spawn(async move { this.sweep().await });
             }
         }
-        if lingering.is_empty() {
-            return;
-        }
-        // Whoever missed the key before the answer was put into memory may board only now.
-        tokio::time::sleep(LINGER).await;
-        for (key, behind, _landed) in lingering {
-            self.forget(&key, &behind);
+        for (passenger, found) in landing {
+            if passenger.flight.land(found.clone()) {
+                self.pass_on(&passenger.flight, found);
+            }
         }
     }
 
-    /// Takes a flight out of the table. Somebody with a later ticket may have put another in its
-    /// place; that one stays.
-    fn forget(&self, key: &[u8], behind: &Arc<AtomicBool>) {
-        let mut table = self.table();
-        if table.get(key).is_some_and(|flight| Arc::ptr_eq(&flight.behind, behind)) {
-            table.remove(key);
+    /// Tells the shard what nobody waits for any more.
+    fn pass_on(&self, flight: &Flight, found: Found) {
+        let Flight { key, hash, ticket, .. } = flight;
+        self.news.found(Answer { key: key.clone(), hash: *hash, ticket: *ticket, found });
+    }
+
+    /// Takes out what has lingered, until nothing is left.
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(LINGER).await;
+            let mut table = self.table();
+            let Some(gone) = table.lingering.turn() else { return };
+            for flight in &gone {
+                table.forget(flight);
+            }
         }
     }
 
     pub async fn look_up<'k>(
         &self,
-        keys: impl Iterator<Item = &'k [u8]>,
+        keys: impl ExactSizeIterator<Item = &'k [u8]>,
         deadline: Instant,
     ) -> Result<Vec<Found>, Arc<str>> {
-        let mut pipeline = redis::pipe();
+        let mut pipeline = Pipeline::with_capacity(keys.len() * 2);
         for key in keys {
-            pipeline.cmd("GET").arg(key).cmd("PTTL").arg(key);
+            for name in ["GET", "PTTL"] {
+                let mut command = Cmd::with_capacity(2, name.len() + key.len());
+                command.arg(name).arg(key);
+                pipeline.add_command(command);
+            }
         }
         let request = Request { deadline, once: Once::OrMore };
         let answers = self
@@ -225,46 +296,11 @@ impl Flights {
             .await
             .map_err(|failure| Arc::from(failure.to_string()))?;
         let now = self.clock.unix_ms();
+        let mut found = Vec::with_capacity(answers.len() / 2);
         let mut answers = answers.into_iter();
-        let mut found = Vec::new();
         while let (Some(value), Some(ttl)) = (answers.next(), answers.next()) {
             found.push(read(value, &ttl, now));
         }
         Ok(found)
-    }
-}
-
-/// Whether these may be the answers to as many GETs and PTTLs.
-fn plausible(answers: &[Value]) -> bool {
-    answers.chunks(2).all(|pair| {
-        matches!(
-            pair,
-            [
-                Value::BulkString(_) | Value::Nil | Value::ServerError(_),
-                Value::Int(_) | Value::ServerError(_)
-            ]
-        )
-    })
-}
-
-/// What GET and PTTL say together.
-fn read(value: Value, ttl: &Value, now: u64) -> Found {
-    let value = match value {
-        Value::BulkString(bytes) => Arc::from(bytes),
-        Value::Nil => return Found::Absent,
-        Value::ServerError(error) if error.code() == "WRONGTYPE" => return Found::Foreign,
-        Value::ServerError(error) => {
-            return Found::Unknown(format!("it refuses: {}", error.code()).into());
-        }
-        _ => return Found::Unknown("it answered something else than a string".into()),
-    };
-    match ttl {
-        Value::Int(-1) => Found::Value { value, expires_at: None },
-        Value::Int(ms) if *ms >= 0 => {
-            Found::Value { value, expires_at: Some(now.saturating_add(ms.unsigned_abs())) }
-        }
-        // It expired in between.
-        Value::Int(_) => Found::Absent,
-        _ => Found::Unknown("it did not say when the key expires".into()),
     }
 }

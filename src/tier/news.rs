@@ -44,6 +44,11 @@ impl News {
         self.acknowledged.subscribe()
     }
 
+    /// How far Redis is.
+    pub(super) fn reached(&self) -> Lsn {
+        *self.acknowledged.borrow()
+    }
+
     /// An answer that came when nobody waited any more.
     pub(super) fn found(&self, answer: Answer) {
         let found = match answer.found {
@@ -69,19 +74,13 @@ impl News {
     /// What the tier holds for a key that no command asked for.
     pub(super) fn unasked(&self, key: Box<[u8]>, found: Found, tickets: &[Option<Ticket>]) {
         let hash = self.hasher.hash(&key);
-        if let Some(Some(ticket)) = tickets.get(self.shard_of(hash)) {
+        if let Some(Some(ticket)) = tickets.get(KeyHasher::shard_of(hash, self.shards.len())) {
             self.found(Answer { key, hash, ticket: *ticket, found });
         }
     }
 
-    fn shard_of(&self, hash: u64) -> usize {
-        // At most 256 shards.
-        let count = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
-        KeyHasher::shard_of(hash, count) as usize
-    }
-
     fn tell(&self, hash: u64, news: TierNews) {
-        if let Some(shard) = self.shards.get(self.shard_of(hash)) {
+        if let Some(shard) = self.shards.get(KeyHasher::shard_of(hash, self.shards.len())) {
             let _ = shard.cast(ShardMsg::Tier(news));
         }
     }
@@ -96,7 +95,7 @@ impl Near for News {
         let mut shares: Vec<Vec<(Box<[u8]>, u64)>> = vec![Vec::new(); self.shards.len()];
         for key in keys {
             let hash = self.hasher.hash(&key);
-            if let Some(share) = shares.get_mut(self.shard_of(hash)) {
+            if let Some(share) = shares.get_mut(KeyHasher::shard_of(hash, self.shards.len())) {
                 share.push((key, hash));
             }
         }

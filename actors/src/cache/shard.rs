@@ -83,6 +83,7 @@ pub struct ShardState<J: Job> {
     args: ShardArgs<J>,
     /// `None` while the store is rebuilt, or lent.
     store: Option<Box<Store>>,
+    /// Of the newest effect that a reader has to wait for: evictions are none.
     last_lsn: Lsn,
     active_expire: bool,
     /// The rebuild that is under way.
@@ -301,12 +302,24 @@ impl<J: Job> ShardState<J> {
         if writable.is_err() {
             // Only expiries can have happened; their records wait in the store for better days.
             parked.release(Ok(()));
+        } else if !store.effects().is_empty() && store.effects().is_evictions_only() {
+            // It has read, and what came from the tier has put others out: nobody has to wait for
+            // the log to know, or a miss would cost a write to the disk.
+            self.flush_effects();
+            self.settle(parked);
         } else if !store.effects_mut().is_empty() {
             store.mark_effects();
             self.last_lsn = self.args.journal.append(store.effects_mut(), Some(parked));
             store.stamp_effects(self.last_lsn);
             failpoint::hit(Point::ShardAppended);
-        } else if self.last_lsn > self.args.journal.settled() {
+        } else {
+            self.settle(parked);
+        }
+    }
+
+    /// Releases what has only read, once everything that it may have seen is settled.
+    fn settle(&self, parked: Parked<J>) {
+        if self.last_lsn > self.args.journal.settled() {
             self.args.journal.park(self.last_lsn, parked);
         } else {
             parked.release(Ok(()));
@@ -379,9 +392,13 @@ impl<J: Job> ShardState<J> {
     fn flush_effects(&mut self) {
         let Some(store) = &mut self.store else { return };
         if !store.effects_mut().is_empty() && self.args.journal.writable().is_ok() {
+            let evictions = store.effects().is_evictions_only();
             store.mark_effects();
-            self.last_lsn = self.args.journal.append(store.effects_mut(), None);
-            store.stamp_effects(self.last_lsn);
+            let lsn = self.args.journal.append(store.effects_mut(), None);
+            store.stamp_effects(lsn);
+            if !evictions {
+                self.last_lsn = lsn;
+            }
         }
     }
 

@@ -136,6 +136,8 @@ pub enum DecodeError {
 pub struct RecordBatch {
     bytes: Vec<u8>,
     count: u32,
+    /// How many of them are evictions.
+    evictions: u32,
     /// Length of the longest value.
     largest: usize,
 }
@@ -144,7 +146,7 @@ impl RecordBatch {
     /// An empty batch; allocates nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { bytes: Vec::new(), count: 0, largest: 0 }
+        Self { bytes: Vec::new(), count: 0, evictions: 0, largest: 0 }
     }
 
     /// Appends a record.
@@ -177,6 +179,7 @@ impl RecordBatch {
             }
             Record::Flush { db } => self.head(FLUSH, 1, db.unwrap_or(EVERY_DB)),
             Record::Evict { db, key } => {
+                self.evictions += 1;
                 self.head(EVICT, 1 + key.len(), db);
                 self.bytes.extend_from_slice(key);
             }
@@ -211,6 +214,7 @@ impl RecordBatch {
     pub fn extend(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
         self.count += other.count;
+        self.evictions += other.evictions;
         self.largest = self.largest.max(other.largest);
     }
 
@@ -224,6 +228,13 @@ impl RecordBatch {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether there is nothing but evictions. Nobody has to wait until those are settled: one that
+    /// is lost in a crash gives back what the key held.
+    #[must_use]
+    pub const fn is_evictions_only(&self) -> bool {
+        self.count == self.evictions
     }
 
     /// Bytes of the longest value, 0 without any.
@@ -242,6 +253,7 @@ impl RecordBatch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
+        self.evictions = 0;
         self.largest = 0;
     }
 }

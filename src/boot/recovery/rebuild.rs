@@ -86,7 +86,7 @@ pub(super) struct Source {
     pub(super) snapshots: Snapshots,
     pub(super) intake: DaemonIntake,
     pub(super) hasher: KeyHasher,
-    pub(super) shards: u32,
+    pub(super) shards: usize,
     pub(super) clock: Clock,
     pub(super) poison: Arc<Poison>,
 }

@@ -23,7 +23,7 @@ pub(super) struct Plan {
     /// The shard of the first store.
     pub(super) first: usize,
     /// How many shards there are, those that are not filled included.
-    pub(super) count: u32,
+    pub(super) count: usize,
     /// The limits of each store that is filled.
     pub(super) configs: Vec<StoreConfig>,
     /// The time of the load: what has expired by now is not seen again.
@@ -36,7 +36,7 @@ impl Plan {
     /// The stores' indexes in the plan that take a record of this hash; none, if it is another
     /// shard's.
     pub(super) fn index_of(&self, hash: u64) -> Option<usize> {
-        let shard = KeyHasher::shard_of(hash, self.count) as usize;
+        let shard = KeyHasher::shard_of(hash, self.count);
         shard.checked_sub(self.first).filter(|index| *index < self.configs.len())
     }
 }

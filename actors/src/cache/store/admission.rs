@@ -108,7 +108,8 @@ impl Store {
             Limit::Entries => self.stats.evicted_entries += 1,
             Limit::Memory => self.stats.evicted_memory += 1,
         }
-        if !self.muted {
+        // What the log knows nothing of does not come back when it is read.
+        if !self.muted && !self.slab.is_unlogged(slot) {
             let db = self.logical[usize::from(place.db)];
             self.effects.push(&Record::Evict { db, key: place.key() });
         }

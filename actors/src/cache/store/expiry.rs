@@ -47,7 +47,8 @@ impl Store {
     pub(super) fn expire_slot(&mut self, slot: u32) {
         self.committing = true;
         self.stats.expired += 1;
-        if !self.muted {
+        // What the log knows nothing of does not come back when it is read.
+        if !self.muted && !self.slab.is_unlogged(slot) {
             let place = self.slab.at(slot);
             let db = self.logical[usize::from(place.db)];
             self.effects.push_expired(db, place.key());

@@ -50,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`WalkEnded`]; what was exported under this number is of no use then.
     pub fn export(
-        &self,
+        &mut self,
         walk: u64,
         cursor: u64,
         limits: ExportLimits,
@@ -82,6 +82,8 @@ impl Store {
                     value: place.value(),
                     expires_at: place.expiry(),
                 });
+                // Whoever reads it back has the entry from there.
+                self.slab.set_unlogged(slot, false);
             }
         }
         Ok(None)

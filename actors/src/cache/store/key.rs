@@ -63,8 +63,9 @@ impl KeyHasher {
 
     /// The shard, below `shards`, that owns keys of this hash (0 if `shards` is 0 or 1).
     #[must_use]
-    pub const fn shard_of(hash: u64, shards: u32) -> u32 {
-        (((hash >> 32) * shards as u64) >> 32) as u32
+    pub const fn shard_of(hash: u64, shards: usize) -> usize {
+        // At most 256 shards: the product fits.
+        (((hash >> 32) * shards as u64) >> 32) as usize
     }
 }
 

@@ -440,8 +440,9 @@ impl Store {
         }
     }
 
-    /// Takes over what the tier holds for a key, unless there is something newer here. Leaves no
-    /// effect: the tier has it. Others make room, and that is in the effects.
+    /// Takes over what the tier holds for a key, unless there is something newer here. That is no
+    /// effect: the tier has it. What the log has of the key, and of others that make room, is
+    /// evicted there, too.
     ///
     /// # Errors
     /// [`Refusal::OutOfMemory`] or [`Refusal::TooLarge`]: it does not fit.
@@ -509,6 +510,7 @@ impl Store {
         let inserted = self.insert_block(physical, key.table_hash(), key_len, block);
         if let Ok(slot) = inserted {
             self.slab.at_mut(slot).tag = tag;
+            self.slab.set_unlogged(slot, true);
             self.set_expiry(slot, expires_at.unwrap_or(0), now);
             self.touch_slot(slot, now);
         }
@@ -545,16 +547,21 @@ impl Store {
         }
     }
 
-    /// Drops an entry without a trace in the effects.
+    /// Drops an entry, if there is one.
     fn forget(&mut self, key: Key<'_>) {
         if let Some(slot) = self.locate(TIERED, key) {
             self.drop_slot(slot);
         }
     }
 
-    /// Those who watch it are told: it is not what it was.
+    /// Those who watch it are told: it is not what it was. To the log it is an eviction: what it
+    /// has of the key must not come back when it is read.
     fn drop_slot(&mut self, slot: u32) {
         self.committing = true;
+        if !self.slab.is_unlogged(slot) {
+            let place = self.slab.at(slot);
+            self.effects.push(&Record::Evict { db: TIERED, key: place.key() });
+        }
         self.detach(slot);
         self.committing = false;
     }
@@ -573,6 +580,7 @@ impl Store {
         if let Some(near) = &self.near {
             let epoch = near.epoch(near.hash(self.slab.at(slot).key()));
             self.slab.at_mut(slot).tag = epoch;
+            self.slab.set_unlogged(slot, false);
         }
     }
 }

@@ -20,12 +20,19 @@ pub(super) type Chunk = Option<Box<[Slot; CHUNK]>>;
 /// What the slab knows of a chunk; apart from the chunk pointers, which lookups read.
 #[derive(Debug)]
 struct Meta {
+    /// The slots whose entries the log knows nothing of, a bit each.
+    unlogged: [u64; CHUNK / 64],
     /// First free slot in the chunk; [`NIL`] if none.
     free: u32,
     used: u32,
     /// Links in the list the chunk is in: *partial* (present, not full) or *absent*.
     prev: u32,
     next: u32,
+}
+
+impl Meta {
+    /// Of a chunk whose slots are all free, in their order; in no list.
+    const FRESH: Self = Self { unlogged: [0; CHUNK / 64], free: 0, used: 0, prev: NIL, next: NIL };
 }
 
 const BYTES_PER_PLACE: u64 = (size_of::<Chunk>() + size_of::<Meta>()) as u64;
@@ -70,6 +77,20 @@ impl Slab {
             Some(chunk) => &mut chunk[(slot & MASK) as usize],
             None => unreachable_slot(slot),
         }
+    }
+
+    /// Whether the log knows nothing of the entry in `slot`: it came from the tier.
+    pub fn is_unlogged(&self, slot: u32) -> bool {
+        let (word, bit) = bit(slot);
+        self.meta[(slot >> SHIFT) as usize].unlogged[word] & bit != 0
+    }
+
+    /// Notes whether the log knows nothing of the entry in `slot`. It does of a new one, until
+    /// this says otherwise.
+    pub fn set_unlogged(&mut self, slot: u32, unlogged: bool) {
+        let (word, bit) = bit(slot);
+        let bits = &mut self.meta[(slot >> SHIFT) as usize].unlogged[word];
+        *bits = if unlogged { *bits | bit } else { *bits & !bit };
     }
 
     /// The chunk around an index from outside; `None` if it is past the end or given back.
@@ -137,6 +158,7 @@ impl Slab {
         debug_assert!(place.db != FREE, "a slot is released once");
         let block = std::mem::take(&mut place.block);
         *place = Slot { newer: was_free, ..Slot::empty() };
+        self.set_unlogged(slot, false);
         let meta = &mut self.meta[chunk as usize];
         meta.free = within;
         meta.used -= 1;
@@ -199,13 +221,13 @@ impl Slab {
                 self.meta.reserve_exact(more);
             }
             self.chunks.push(Some(slots));
-            self.meta.push(Meta { free: 0, used: 0, prev: NIL, next: NIL });
+            self.meta.push(Meta::FRESH);
             self.chunks.len() as u32 - 1
         } else {
             let chunk = self.absent;
             self.absent = self.meta[chunk as usize].next;
             self.chunks[chunk as usize] = Some(slots);
-            self.meta[chunk as usize] = Meta { free: 0, used: 0, prev: NIL, next: NIL };
+            self.meta[chunk as usize] = Meta::FRESH;
             chunk
         };
         self.present += 1;
@@ -235,6 +257,12 @@ impl Slab {
         let meta = &mut self.meta[chunk as usize];
         (meta.prev, meta.next) = (NIL, NIL);
     }
+}
+
+/// Where a slot's bit is in its chunk's words.
+const fn bit(slot: u32) -> (usize, u64) {
+    let within = slot & MASK;
+    ((within / 64) as usize, 1 << (within % 64))
 }
 
 /// A link to a chunk that is gone is a defect of the store: the shard crashes and is rebuilt.

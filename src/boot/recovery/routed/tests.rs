@@ -6,7 +6,7 @@ pub(in crate::boot::recovery) fn plan(shards: usize) -> Plan {
     Plan {
         hasher: KeyHasher::fixed(),
         first: 0,
-        count: u32::try_from(shards).expect("few"),
+        count: shards,
         configs: vec![StoreConfig::default(); shards],
         now: LATE,
         aside: Arc::default(),

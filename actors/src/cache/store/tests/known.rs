@@ -256,7 +256,7 @@ fn shards_are_all_used_and_in_range() {
     let mut counts = [0u32; 7];
     for i in 0u32..7000 {
         let shard = KeyHasher::shard_of(hasher.hash(&i.to_le_bytes()), 7);
-        counts[shard as usize] += 1;
+        counts[shard] += 1;
     }
     assert!(counts.iter().all(|&count| (800..1200).contains(&count)), "{counts:?}");
     assert_eq!(KeyHasher::shard_of(u64::MAX, 0), 0);
