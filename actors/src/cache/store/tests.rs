@@ -6,6 +6,7 @@ mod model;
 mod near;
 mod script;
 mod undo;
+mod unlogged;
 
 use super::*;
 

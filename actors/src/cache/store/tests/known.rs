@@ -193,7 +193,7 @@ fn a_store_that_emptied_gives_its_memory_back() {
     for i in 0u64..20_000 {
         assert!(store.remove(0, key(&i.to_le_bytes()), NOW));
     }
-    let places = 20_000 / 256 * 2 * 24;
+    let places = 20_000 / 256 * 2 * 56;
     assert!(store.memory() < Store::floor_bytes(3) + places, "{}", store.memory());
 }
 

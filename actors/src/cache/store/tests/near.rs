@@ -201,7 +201,10 @@ impl World {
                         self.store.absent_behind(key, question.ticket, until);
                     }
                 }
-                assert!(self.store.effects().is_empty(), "what the tier said is no effect");
+                assert!(
+                    self.store.effects().is_evictions_only(),
+                    "what the tier said is no effect"
+                );
             }
             Step::Gap => {
                 self.invalidations.clear();
