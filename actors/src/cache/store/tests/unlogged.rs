@@ -95,7 +95,7 @@ impl World {
                 store.absent_behind(key(&name(k)), ticket, None);
             }
             Step::Changed(k) => drop(store.changed_behind(key(&name(k)))),
-            Step::Gap => store.gap_behind(now),
+            Step::Gap => store.gap_behind(),
             Step::Sweep(ms) => {
                 self.now += ms;
                 store.expire_due(100, self.now);
