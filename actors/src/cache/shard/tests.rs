@@ -20,6 +20,8 @@ enum TestJob {
     Set(&'static str),
     SetThenPanic(&'static str),
     Get(&'static str, Option<bool>),
+    /// The tier has this key.
+    Fill(&'static str),
 }
 
 fn key(bytes: &str) -> Key<'_> {
@@ -41,6 +43,7 @@ impl Job for TestJob {
                 panic!("a command of this batch panics");
             }
             Self::Get(k, found) => *found = Some(store.exists(0, key(k), now)),
+            Self::Fill(k) => store.fill(key(k), b"v", None, store.ticket(key(k)), now).unwrap(),
         }
     }
 }
@@ -107,14 +110,16 @@ async fn bench() -> Bench {
     let rebuild = Arc::new(FromNotebook(Arc::clone(&notebook), AtomicUsize::new(0)));
     let cradle = Arc::new(Cradle::with(Box::new(Store::new(StoreConfig::default())), 0));
     let again = Arc::clone(&rebuild) as Arc<dyn Rebuild>;
-    let (handle, tree) = bench_with(Arc::clone(&notebook), cradle, again).await;
+    let (handle, tree) =
+        bench_with(Arc::clone(&notebook) as _, cradle, again, StoreConfig::default()).await;
     Bench { handle, notebook, rebuild, tree }
 }
 
 async fn bench_with(
-    journal: Arc<Notebook>,
+    journal: Arc<dyn Journal<Parked<TestJob>>>,
     cradle: Arc<Cradle>,
     rebuild: Arc<dyn Rebuild>,
+    config: StoreConfig,
 ) -> (Handle<ShardMsg<TestJob>>, Tree) {
     let handle = Handle::new();
     let make = move || {
@@ -122,9 +127,9 @@ async fn bench_with(
             tier: None,
             index: 0,
             cradle: Arc::clone(&cradle),
-            journal: Arc::clone(&journal) as _,
+            journal: Arc::clone(&journal),
             rebuild: Arc::clone(&rebuild),
-            config: watch::Sender::new(StoreConfig::default()).subscribe(),
+            config: watch::Sender::new(config).subscribe(),
             audience: Arc::new(Nobody),
             clock: Clock::manual(1),
         };
@@ -243,7 +248,13 @@ async fn whoever_waits_for_the_store_is_told_when_it_is_there() {
 
 #[tokio::test]
 async fn a_shard_without_a_store_loads_and_can_be_stopped() {
-    let bench = bench_with(Arc::new(Notebook::default()), Arc::default(), Arc::new(Stuck)).await;
+    let bench = bench_with(
+        Arc::new(Notebook::default()),
+        Arc::default(),
+        Arc::new(Stuck),
+        StoreConfig::default(),
+    )
+    .await;
     let wait = bench.0.call(Duration::from_millis(20), ShardMsg::AwaitStore).await;
     assert!(wait.is_err(), "nobody is told too early");
     let answer = bench.0.call(WITHIN, |reply| ShardMsg::Run(TestJob::Set("no"), reply)).await;
@@ -257,8 +268,70 @@ async fn a_shard_without_a_store_loads_and_can_be_stopped() {
 async fn a_rebuild_that_panics_is_tried_again() {
     let rebuild = Arc::new(Explosive(AtomicUsize::new(0)));
     let again = Arc::clone(&rebuild) as Arc<dyn Rebuild>;
-    let (handle, tree) = bench_with(Arc::new(Notebook::default()), Arc::default(), again).await;
+    let (handle, tree) =
+        bench_with(Arc::new(Notebook::default()), Arc::default(), again, StoreConfig::default())
+            .await;
     while handle.call(WITHIN, ShardMsg::AwaitStore).await.is_err() {}
     assert_eq!(rebuild.0.load(Ordering::Relaxed), 2);
+    tree.shutdown().await;
+}
+
+/// A log that takes everything and settles nothing.
+#[derive(Debug, Default)]
+struct Unsettled(Mutex<(Lsn, Vec<Parked<TestJob>>)>);
+
+impl Journal<Parked<TestJob>> for Unsettled {
+    fn append(&self, batch: &mut RecordBatch, parked: Option<Parked<TestJob>>) -> Lsn {
+        let mut log = self.0.lock().unwrap();
+        log.0 += Lsn::from(batch.count());
+        batch.clear();
+        log.1.extend(parked);
+        log.0
+    }
+
+    fn park(&self, _lsn: Lsn, parked: Parked<TestJob>) {
+        self.0.lock().unwrap().1.push(parked);
+    }
+
+    fn settled(&self) -> Lsn {
+        0
+    }
+
+    fn writable(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_miss_whose_answer_puts_another_entry_out_does_not_wait_for_the_log() {
+    let config = StoreConfig { max_entries: 1, ..StoreConfig::default() };
+    let mut store = Box::new(Store::new(config));
+    store.set(0, key("written"), b"v", Expiry::Never, 1).unwrap();
+    store.effects_mut().clear();
+    store.attach_tier(0, 1);
+    let journal = Arc::new(Unsettled::default());
+    let (handle, tree) = bench_with(
+        Arc::clone(&journal) as _,
+        Arc::new(Cradle::with(store, 0)),
+        Arc::new(Stuck),
+        config,
+    )
+    .await;
+    for k in ["first", "second"] {
+        let fill = handle.call(WITHIN, |reply| ShardMsg::Run(TestJob::Fill(k), reply)).await;
+        assert!(matches!(fill, Ok(Outcome::Done(_))), "{fill:?}");
+    }
+    let read = |reply| ShardMsg::Run(TestJob::Get("second", None), reply);
+    let answer = handle.call(WITHIN, read).await;
+    assert!(matches!(answer, Ok(Outcome::Done(TestJob::Get(_, Some(true))))), "{answer:?}");
+    assert_eq!(journal.0.lock().unwrap().0, 1, "the one that was written is evicted in the log");
+    // A write waits, and so does who reads behind it.
+    let (reply, mut write) = oneshot::channel();
+    handle.cast(ShardMsg::Run(TestJob::Set("mine"), reply)).unwrap();
+    let (reply, mut behind) = oneshot::channel();
+    handle.cast(ShardMsg::Run(TestJob::Get("mine", None), reply)).unwrap();
+    handle.call(WITHIN, ShardMsg::Stats).await.expect("both have run");
+    assert!(write.try_recv().is_err() && behind.try_recv().is_err());
+    assert_eq!(journal.0.lock().unwrap().1.len(), 2);
     tree.shutdown().await;
 }
