@@ -90,8 +90,14 @@ impl Pump {
         }
         // What Redis has stays unknown where it is.
         let says = self.marked.map_or_else(|| "unknown".to_owned(), |lsn| lsn.to_string());
-        self.command(redis::cmd("SET").arg(&self.marker).arg(says)).await?;
-        self.command(&fence::watch(&self.marker)).await.map(drop)
+        let mut fence = Pipeline::new();
+        // It would be our own watch that notices.
+        fence.cmd("UNWATCH").cmd("SET").arg(&self.marker).arg(says);
+        fence.add_command(fence::watch(&self.marker));
+        match self.pipe(&fence, 0).await?.iter().find_map(refusal) {
+            Some(why) => Err(Trouble::Refused(why)),
+            None => Ok(()),
+        }
     }
 
     /// The beginning of commands that are executed as a whole, where there is such a thing.
