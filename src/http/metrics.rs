@@ -208,7 +208,7 @@ pub fn outbox(stats: &OutboxStats) -> Sample {
     }
     s.count(&m::OUTBOX_ACKNOWLEDGED, &[], stats.acknowledged);
     s.count(&m::OUTBOX_LAG, &[], stats.lag.records);
-    s.count(&m::OUTBOX_LAG_SIZE, &[], stats.lag.bytes);
+    s.count(&m::OUTBOX_BACKLOG, &[], stats.lag.bytes);
     if let Some(oldest_ms) = stats.lag.oldest_ms {
         s.number(&m::OUTBOX_OLDEST, &[], seconds(oldest_ms, 1e3));
     }

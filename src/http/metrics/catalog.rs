@@ -204,7 +204,7 @@ catalog! {
             "Log sequence number up to which Redis has every write";
         OUTBOX_LAG = "seawall_redis_outbox_lag", Gauge, None, [],
             "Log sequence numbers behind that: records that Redis does not have yet, those included that it does not need";
-        OUTBOX_LAG_SIZE = "seawall_redis_outbox_lag", Gauge, Bytes, [],
+        OUTBOX_BACKLOG = "seawall_redis_outbox_backlog", Gauge, Bytes, [],
             "Bytes of the log behind that, about";
         OUTBOX_OLDEST = "seawall_redis_outbox_oldest", Gauge, Seconds, [],
             "When the oldest write that Redis does not have was logged, about, as Unix time; absent while it has all";
