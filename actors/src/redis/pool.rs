@@ -1,29 +1,29 @@
-//! The slots of the links, and how a command goes through them.
+//! All links to one Redis: who they are, and how they stand.
 
 mod slot;
+mod state;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
-use redis::{Cmd, Pipeline, Value};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
 
-use super::failure::{Executed, Failure, FailureKind};
 use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
-use super::retry::{self, Budget, Next};
+use super::retry::Budget;
 use super::settings::LinkSettings;
 use super::tracker::{self, TrackerStats, Tracking};
-use crate::supervise::{Changes, Conditions, Handle};
+use crate::supervise::{Conditions, Handle};
 
+use slot::Shared;
 pub(super) use slot::Slot;
-use slot::{Lease, Shared};
+pub use state::{PoolChanges, PoolState};
 use stats::Counts;
 pub use stats::{LinkStats, PoolStats};
+pub use work::{Once, Request};
 
 /// All links to one Redis. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -46,114 +46,6 @@ struct Tracker {
     tracking: Arc<Tracking>,
     /// The links that it waits for.
     links: Pool,
-}
-
-/// Whether a command may be executed twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Once {
-    /// Sent again only if it surely was not executed.
-    AtMost,
-    /// It leaves the same behind, however often.
-    OrMore,
-    /// As [`Once::AtMost`], and only over the connection with this number ([`Pool::epoch`]), which
-    /// something was agreed on with before. For a pool of one link.
-    Over(u64),
-}
-
-/// What is sent.
-#[derive(Clone, Copy)]
-enum Work<'a> {
-    One(&'a Cmd),
-    Many(&'a Pipeline, Plausible),
-}
-
-/// Whether answers can be those to what was asked.
-type Plausible = fn(&[Value]) -> bool;
-
-impl Work<'_> {
-    /// One try.
-    async fn once(self, lease: &mut Lease, deadline: Instant) -> Result<Vec<Value>, Failure> {
-        let answers = match self {
-            Self::One(command) => {
-                let sent = lease.connection().command(command);
-                let answer = timeout_at(deadline, sent).await;
-                vec![lease.settle(answer)?]
-            }
-            Self::Many(commands, _) => {
-                let sent = lease.connection().pipeline(commands);
-                let answers = timeout_at(deadline, sent).await;
-                lease.settle(answers)?
-            }
-        };
-        let not_now = answers.iter().find_map(|value| match value {
-            Value::ServerError(error) => Failure::of_reply(error),
-            _ => None,
-        });
-        match (not_now, self) {
-            (None, Self::Many(_, plausible)) if !plausible(&answers) => Err(Failure::after(
-                FailureKind::Garbage,
-                "Redis answered something else than what it was asked; the connection is dropped",
-            )),
-            (None, _) => Ok(answers),
-            (Some(failure), Self::One(_)) => Err(failure),
-            // What stood before it was executed.
-            (Some(failure), Self::Many(..)) => {
-                Err(Failure { executed: Executed::Unknown, ..failure })
-            }
-        }
-    }
-}
-
-/// How a command is to be treated.
-#[derive(Debug, Clone, Copy)]
-pub struct Request {
-    /// Nothing is waited for after this.
-    pub deadline: Instant,
-    /// Whether it may be executed twice.
-    pub once: Once,
-}
-
-/// How the links stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PoolState {
-    /// So many links are up.
-    Up(usize),
-    /// None is, and one is on its way.
-    Connecting,
-    /// None is, and the breaker holds the lead.
-    Open {
-        /// Until the next trial.
-        retry_in: Duration,
-    },
-}
-
-/// Tells when a pool may have come to stand otherwise.
-#[derive(Debug)]
-pub struct PoolChanges {
-    live: watch::Receiver<usize>,
-    trouble: watch::Receiver<Option<Arc<str>>>,
-    lead: Option<Changes<LinkMsg>>,
-}
-
-impl PoolChanges {
-    /// Resolves at the next change: a link came up or went down, one has failed, or the breaker
-    /// let go. Never, once the pool is gone. Safe to cancel.
-    pub async fn next(&mut self) {
-        let lead = async {
-            match &mut self.lead {
-                Some(lead) => lead.next().await,
-                None => std::future::pending().await,
-            }
-        };
-        let gone = tokio::select! {
-            changed = self.live.changed() => changed.is_err(),
-            changed = self.trouble.changed() => changed.is_err(),
-            () = lead => false,
-        };
-        if gone {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 impl Pool {
@@ -276,140 +168,6 @@ impl Pool {
             trouble: shared.trouble.subscribe(),
             lead: self.lead().map(|lead| lead.handle.changes()),
         }
-    }
-
-    /// Sends one command, again if that helps and may be. An error reply that is an answer comes
-    /// back as [`Value::ServerError`].
-    ///
-    /// # Errors
-    /// [`Failure`], which says whether the command may have been executed.
-    pub async fn run(&self, command: &Cmd, request: Request) -> Result<Value, Failure> {
-        let answers = self.with_retries(Work::One(command), request).await?;
-        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
-    }
-
-    /// Sends a pipeline in one piece. Answers are in the order of the commands; error replies
-    /// that are answers are [`Value::ServerError`]s among them.
-    ///
-    /// # Errors
-    /// As [`Pool::run`]; a reply that says *not now* fails the whole, with an unknown outcome,
-    /// because what stood before it was executed.
-    pub async fn pipe(&self, commands: &Pipeline, request: Request) -> Result<Vec<Value>, Failure> {
-        self.pipe_checked(commands, request, |_| true).await
-    }
-
-    /// The same, where the answers show whether they are those to the commands. If they are not
-    /// `plausible`, the connection has lost count, and one command would get the answer of
-    /// another: it is dropped, and what it said is not believed.
-    ///
-    /// # Errors
-    /// As [`Pool::pipe`].
-    pub async fn pipe_checked(
-        &self,
-        commands: &Pipeline,
-        request: Request,
-        plausible: fn(&[Value]) -> bool,
-    ) -> Result<Vec<Value>, Failure> {
-        self.with_retries(Work::Many(commands, plausible), request).await
-    }
-
-    async fn with_retries(&self, work: Work<'_>, request: Request) -> Result<Vec<Value>, Failure> {
-        self.earn();
-        let again = request.once == Once::OrMore;
-        for attempt in 0.. {
-            let failure = match self.lease(request.deadline).await {
-                Ok(lease) if matches!(request.once, Once::Over(epoch) if lease.epoch() != epoch) => {
-                    let text = "another connection has taken the place of the one it was for";
-                    return Err(Failure::before(FailureKind::Broken, text));
-                }
-                Ok(mut lease) => match work.once(&mut lease, request.deadline).await {
-                    Ok(value) => return Ok(value),
-                    Err(failure) => {
-                        lease.failed(&failure);
-                        failure
-                    }
-                },
-                Err(failure) => failure,
-            };
-            match self.after(&failure, again, attempt, request.deadline) {
-                Next::Now => {}
-                Next::After(wait) => tokio::time::sleep(wait).await,
-                Next::Stop => return Err(failure),
-            }
-        }
-        unreachable!("the loop ends by returning")
-    }
-
-    /// Counts a command, which earns its share of a retry.
-    pub(super) fn earn(&self) {
-        self.inner.counts.command();
-        self.budget().earn();
-    }
-
-    /// Counts the failure of try number `attempt`, and says what comes next.
-    pub(super) fn after(
-        &self,
-        failure: &Failure,
-        again: bool,
-        attempt: u32,
-        deadline: Instant,
-    ) -> Next {
-        self.inner.counts.failure(failure.kind);
-        let (now, deadline) = (Instant::now().into_std(), deadline.into_std());
-        let mut rng = rand::rng();
-        let next =
-            retry::next(failure, again, attempt, now, deadline, &mut self.budget(), &mut rng);
-        if next != Next::Stop {
-            self.inner.counts.retry();
-        }
-        next
-    }
-
-    /// Waits for a link that has room.
-    ///
-    /// # Errors
-    /// Why there is none: nothing was sent.
-    pub(super) async fn ready(&self, deadline: Instant) -> Result<(), Failure> {
-        self.lease(deadline).await.map(drop)
-    }
-
-    /// The link with the fewest commands under way, once it has room.
-    async fn lease(&self, deadline: Instant) -> Result<Lease, Failure> {
-        loop {
-            let mut live = self.inner.shared.live.subscribe();
-            if let Some(slot) = self.pick() {
-                // It may have gone since it was picked.
-                if let Some(lease) = slot.lease(deadline).await? {
-                    return Ok(lease);
-                }
-                continue;
-            }
-            let Some(lead) = self.lead() else {
-                return Err(Failure::before(FailureKind::NoLink, "there is no link to Redis"));
-            };
-            let mut stand = lead.handle.changes();
-            if let Some(retry_in) = lead.handle.held_for() {
-                let text = format!("the breaker is open, next trial in {retry_in:.1?}");
-                return Err(Failure::before(FailureKind::BreakerOpen { retry_in }, text));
-            }
-            live.mark_unchanged();
-            if *live.borrow() > 0 {
-                continue;
-            }
-            tokio::select! {
-                _ = live.changed() => {}
-                () = stand.next() => {}
-                () = tokio::time::sleep_until(deadline) => {
-                    let text = "no connection to Redis came up in time";
-                    return Err(Failure::before(FailureKind::NoLink, text));
-                }
-            }
-        }
-    }
-
-    fn pick(&self) -> Option<Arc<Slot>> {
-        let slots = self.inner.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.iter().filter(|slot| slot.is_live()).min_by_key(|slot| slot.under_way()).cloned()
     }
 
     /// Who is to come up first.

@@ -1,12 +1,15 @@
 //! A pool in a real tree, against a server of the test's own.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
+use redis::{Cmd, Value};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use super::*;
-use crate::redis::Link;
 use crate::redis::fake::{MS, Mode, Server, restart, settings};
+use crate::redis::{Executed, FailureKind, Link};
 use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree, TreeOptions};
 
 async fn start(settings: LinkSettings, links: usize) -> (Pool, Tree) {
