@@ -220,7 +220,7 @@ fn what_others_change_on_any_node_of_a_cluster_is_seen() {
     assert_eq!(there.run("SET k7 moving"), Reply::ok());
     seen(&mut client, 7..8, "moving");
     cluster.end_move(slot, to);
-    cluster.run("SET k7 moved");
+    assert_eq!(cluster.run("SET k7 moved"), Reply::ok());
     seen(&mut client, 7..8, "moved");
     // Everything of one node.
     let (_, node) = cluster.place("k3");
@@ -250,7 +250,7 @@ fn our_own_writes_to_a_cluster_are_not_announced_to_us_and_stay_in_memory() {
     for node in 0..3 {
         let key = (0..KEYS).find(|n| cluster.place(&format!("k{n}")).1 == node);
         let key = key.expect("every node has some");
-        cluster.run(&format!("SET k{key} theirs"));
+        assert_eq!(cluster.run(&format!("SET k{key} theirs")), Reply::ok());
         seen(&mut client, key..key + 1, "theirs");
         theirs.push(key);
     }
@@ -277,11 +277,11 @@ fn a_master_that_is_away_takes_only_its_own_keys_along() {
         blind(&daemon).is_some_and(|why| why.contains(&name))
     });
     for n in &here {
-        cluster.run(&format!("SET k{n} new"));
+        assert_eq!(cluster.run(&format!("SET k{n} new")), Reply::ok());
     }
     seen(&mut client, here.iter().copied(), "new");
     for n in &here {
-        cluster.run(&format!("SET k{n} newer"));
+        assert_eq!(cluster.run(&format!("SET k{n} newer")), Reply::ok());
     }
     seen(&mut client, here.into_iter(), "newer");
     for n in &lost {
@@ -298,7 +298,7 @@ fn a_master_that_is_away_takes_only_its_own_keys_along() {
     wait_until("it announces again", || daemon.events(TRACKER, "tracking") > tracked);
     seen(&mut client, lost.iter().copied(), "new");
     for n in &lost {
-        cluster.run(&format!("SET k{n} newer"));
+        assert_eq!(cluster.run(&format!("SET k{n} newer")), Reply::ok());
     }
     seen(&mut client, lost.into_iter(), "newer");
 }
@@ -337,8 +337,8 @@ fn a_replica_that_becomes_a_master_is_followed_and_the_first_address_may_go() {
 fn what_is_named_by_patterns_is_found_on_every_node_of_a_cluster() {
     let Some(cluster) = Cluster::start(3) else { return };
     for n in 0..300 {
-        cluster.run(&format!("SET user:{n} {n}"));
-        cluster.run(&format!("SET other:{n} {n}"));
+        assert_eq!(cluster.run(&format!("SET user:{n} {n}")), Reply::ok());
+        assert_eq!(cluster.run(&format!("SET other:{n} {n}")), Reply::ok());
     }
     let mut daemon = tracking(&cluster, &[("redis.warm", r#"["user:*"]"#)]);
     let done = daemon.wait_log("the warm-up is over", |line| {

@@ -2,7 +2,7 @@
 
 use super::super::port::Port;
 use super::super::proxy::Proxy;
-use super::super::{Raw, Reply, wait_until};
+use super::super::{Raw, Reply, wait_for, wait_until};
 use super::RedisServer;
 use super::sentinel::Node;
 
@@ -86,13 +86,17 @@ impl Cluster {
         }
     }
 
-    /// The reply of the node that has the key; of those that run.
+    /// The reply of the node that has the key, of those that run, once the Cluster is well.
     #[track_caller]
     pub fn run(&self, line: &str) -> Reply {
-        let running = self.nodes.iter().filter(|node| node.server.is_running());
-        let replies = running.map(|node| node.server.connect().run(line));
-        let elsewhere = |reply: &Reply| reply.is_error() && reply.text().starts_with("MOVED");
-        replies.into_iter().find(|reply| !elsewhere(reply)).expect("a node has the slot")
+        let not_now = |reply: &Reply| {
+            let text = reply.is_error().then(|| reply.text()).unwrap_or_default();
+            ["MOVED", "CLUSTERDOWN"].iter().any(|word| text.starts_with(word))
+        };
+        wait_for(line, || {
+            let running = self.nodes.iter().filter(|node| node.server.is_running());
+            running.map(|node| node.server.connect().run(line)).find(|reply| !not_now(reply))
+        })
     }
 
     /// A connection to one node that is not the proxy's business.
@@ -170,7 +174,7 @@ fn node(bus: &Port) -> Option<Node> {
         "--repl-diskless-sync-delay",
         "0",
         "--cluster-node-timeout",
-        "2000",
+        "10000",
         "--cluster-port",
         &bus,
         "--cluster-announce-ip",
