@@ -1,6 +1,7 @@
 //! A daemon with a Redis behind it, and a proxy between the two.
 
 pub mod traffic;
+pub mod writers;
 
 use std::time::Duration;
 
