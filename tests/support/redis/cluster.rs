@@ -90,7 +90,7 @@ impl Cluster {
     #[track_caller]
     pub fn run(&self, line: &str) -> Reply {
         let not_now = |reply: &Reply| {
-            let text = reply.is_error().then(|| reply.text()).unwrap_or_default();
+            let text = if reply.is_error() { reply.text() } else { String::new() };
             ["MOVED", "CLUSTERDOWN"].iter().any(|word| text.starts_with(word))
         };
         wait_for(line, || {
