@@ -207,7 +207,7 @@ impl DataJob {
         self.done == self.picks.len()
     }
 
-    /// What has to be asked of the tier before anything of the job can run.
+    /// What has to be asked of the tier before anything more of the job can run.
     #[must_use]
     pub fn take_questions(&mut self) -> Vec<Want> {
         self.questions.take()
@@ -317,18 +317,9 @@ impl Job for DataJob {
         let Some(Source { input, view, reader }) = &self.source else { return };
         warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
         if let Some(near) = view.near {
-            if self.questions.were_asked() {
-                self.questions.settle(store, near, now, |_| true);
-            } else {
-                for request in self.picks.iter().skip(self.done) {
-                    let Some(request) = input.requests.get(*request as usize) else { break };
-                    let Some((command, _)) = data_command(request) else { continue };
-                    let args = input.args(request);
-                    for at in needed(command, &args) {
-                        self.questions.note(view.hasher.key(args.get(at)), store, near, now);
-                    }
-                }
-            }
+            self.questions.settle(store, near, now, |_| true);
+            let rest = self.picks.get(self.done..).unwrap_or_default();
+            note(&mut self.questions, rest, input, view, store, now);
             if self.questions.are_open() {
                 return;
             }
@@ -338,10 +329,23 @@ impl Job for DataJob {
                 audience.hear(store.notices_mut(), 0);
             }
         }
+        let mut evicted = store.stats().evicted();
         while let Some(index) = self.picks.get(self.done).copied() {
             let Some(request) = input.requests.get(index as usize) else { break };
             if self.out.len() >= MAX_JOB_OUT {
                 break;
+            }
+            // What made room for others is not absent for that.
+            if view.near.is_some() && evicted != store.stats().evicted() {
+                evicted = store.stats().evicted();
+                let rest = self.picks.get(self.done..).unwrap_or_default();
+                note(&mut self.questions, rest, input, view, store, now);
+                if self.questions.are_open() {
+                    // What is known now may not be true when the rest is run.
+                    self.questions.clear();
+                    note(&mut self.questions, rest, input, view, store, now);
+                    return;
+                }
             }
             if let Some((command, run)) = data_command(request) {
                 let args = input.args(request);
@@ -376,6 +380,8 @@ impl Job for DataJob {
             self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));
             self.done += 1;
         }
+        // Whatever is run later knows nothing by then.
+        self.questions.forget();
     }
 
     fn logged(&mut self, lsn: Lsn) {
@@ -384,6 +390,26 @@ impl Job for DataJob {
 
     fn author(&self) -> Option<&Author> {
         self.author.as_deref()
+    }
+}
+
+/// Notes what there is to ask before these requests can run, if the database has a tier.
+fn note(
+    questions: &mut Questions,
+    picks: &[u32],
+    input: &Input,
+    view: &View,
+    store: &Store,
+    now: UnixMs,
+) {
+    let Some(near) = view.near else { return };
+    for request in picks {
+        let Some(request) = input.requests.get(*request as usize) else { break };
+        let Some((command, _)) = data_command(request) else { continue };
+        let args = input.args(request);
+        for at in needed(command, &args) {
+            questions.note(view.hasher.key(args.get(at)), store, near, now);
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 //!   (a gap in the invalidations, a time without contact) makes older entries *suspect*: they are
 //!   asked for again before they are believed.
 //! - *Is what the tier answered still true when it arrives?* Not if the key changed meanwhile,
-//!   here or there: the answer is used once and stays suspect.
+//!   here or there: whoever asked uses the answer, and nobody else.
 //!
 //! Pure, like the rest of the store. Keys are known by a hash of 64 bits: a collision makes a
 //! key pending that is not, and costs a question.
@@ -36,6 +36,9 @@ const GROUPS: usize = 16;
 const SUSPECT: u8 = 2;
 /// Epochs are counted up to here; then every entry is tagged anew.
 const LAST_EPOCH: u8 = 250;
+/// The tag of an answer that was overtaken on its way: whoever asked began before that and may use
+/// it, and to everybody else it is as if nothing were there.
+const OVERTAKEN: u8 = u8::MAX;
 /// Writes that may be pending one by one. Beyond, everything up to the newest counts as pending.
 pub const MAX_PENDING: usize = if cfg!(test) { 1 << 10 } else { 1 << 18 };
 /// Changes that are remembered for answers under way.
@@ -55,7 +58,7 @@ pub enum Standing {
     Due,
     /// In memory; to be asked for before it is believed.
     Suspect,
-    /// Not in memory; the tier may have it.
+    /// Not in memory, or nothing that counts; the tier may have it.
     Missing,
     /// Known not to be there.
     Gone,
@@ -365,6 +368,9 @@ impl Store {
             let (epochs, hasher) = (near.epochs, near.hasher.clone());
             near.epochs = [SUSPECT; GROUPS];
             self.slab.for_each_mut(|slot: &mut Slot| {
+                if slot.tag == OVERTAKEN {
+                    return;
+                }
                 let epoch = epochs[hasher.hash_one(slot.key()) as usize % GROUPS];
                 slot.tag = SUSPECT - epoch.wrapping_sub(slot.tag).min(SUSPECT);
             });
@@ -398,6 +404,7 @@ impl Store {
         let pending = near.pending.get(&hash);
         match live {
             Some(_) if pending.is_some() => Standing::Fresh,
+            Some(place) if place.tag == OVERTAKEN => Standing::Missing,
             Some(place) => match near.epoch(hash).wrapping_sub(place.tag) {
                 0 => Standing::Fresh,
                 1 => Standing::Due,
@@ -460,7 +467,7 @@ impl Store {
             return Ok(());
         }
         let doubtful = near.changed_since(hash, asked.seq);
-        let tag = near.epoch(hash).wrapping_sub(if doubtful { SUSPECT } else { 0 });
+        let tag = if doubtful { OVERTAKEN } else { near.epoch(hash) };
         let found = self.locate(TIERED, key);
         if found.is_some() && doubtful {
             return Ok(());
