@@ -8,7 +8,7 @@ mod near;
 
 use std::sync::Arc;
 
-use seawall_actors::cache::store::{KeyHasher, Store, TIERED};
+use seawall_actors::cache::store::{KeyHasher, Standing, Store, TIERED};
 use seawall_actors::cache::{Audience, Job};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, JournalError, Lsn};
@@ -316,10 +316,10 @@ impl Job for DataJob {
         let by = self.author().map_or(0, Author::number);
         let Some(Source { input, view, reader }) = &self.source else { return };
         warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
+        let (first, evicted) = (self.done, store.stats().evicted());
         if let Some(near) = view.near {
             self.questions.settle(store, near, now, |_| true);
-            let rest = self.picks.get(self.done..).unwrap_or_default();
-            note(&mut self.questions, rest, input, view, store, now);
+            note(&mut self.questions, self.picks.get(first..), (input, view, near), store, now);
             if self.questions.are_open() {
                 return;
             }
@@ -329,26 +329,32 @@ impl Job for DataJob {
                 audience.hear(store.notices_mut(), 0);
             }
         }
-        let mut evicted = store.stats().evicted();
         while let Some(index) = self.picks.get(self.done).copied() {
             let Some(request) = input.requests.get(index as usize) else { break };
             if self.out.len() >= MAX_JOB_OUT {
                 break;
             }
-            // What made room for others is not absent for that.
-            if view.near.is_some() && evicted != store.stats().evicted() {
-                evicted = store.stats().evicted();
-                let rest = self.picks.get(self.done..).unwrap_or_default();
-                note(&mut self.questions, rest, input, view, store, now);
-                if self.questions.are_open() {
-                    // What is known now may not be true when the rest is run.
-                    self.questions.clear();
-                    note(&mut self.questions, rest, input, view, store, now);
-                    return;
-                }
-            }
             if let Some((command, run)) = data_command(request) {
                 let args = input.args(request);
+                // What went to make room for others is not absent for that.
+                if let Some(near) = view.near
+                    && evicted != store.stats().evicted()
+                {
+                    for key in needed(command, &args).map(|at| view.hasher.key(args.get(at))) {
+                        if store.standing(key, now) != Standing::Missing {
+                            continue;
+                        }
+                        if self.done > first {
+                            // Or it was deleted just now. What is known may not be true any more
+                            // when the rest is run.
+                            self.questions.clear();
+                            let rest = self.picks.get(self.done..);
+                            note(&mut self.questions, rest, (input, view, near), store, now);
+                            return;
+                        }
+                        self.questions.place(key, store, near, now);
+                    }
+                }
                 let judged = judge(&self.questions, command, &args, view, store, now);
                 if let Err(Refusal::Foreign) = judged {
                     self.stuck = true;
@@ -393,17 +399,15 @@ impl Job for DataJob {
     }
 }
 
-/// Notes what there is to ask before these requests can run, if the database has a tier.
+/// Notes what there is to ask before these requests can run.
 fn note(
     questions: &mut Questions,
-    picks: &[u32],
-    input: &Input,
-    view: &View,
+    picks: Option<&[u32]>,
+    (input, view, near): (&Input, &View, TierView),
     store: &Store,
     now: UnixMs,
 ) {
-    let Some(near) = view.near else { return };
-    for request in picks {
+    for request in picks.unwrap_or_default() {
         let Some(request) = input.requests.get(*request as usize) else { break };
         let Some((command, _)) = data_command(request) else { continue };
         let args = input.args(request);

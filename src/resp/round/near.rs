@@ -36,6 +36,33 @@ struct Told {
     trouble: Option<Trouble>,
 }
 
+impl Told {
+    const fn new(answer: Answer) -> Self {
+        Self { answer, trouble: None }
+    }
+
+    fn place(&mut self, store: &mut Store, near: TierView, now: UnixMs) {
+        let answer = &self.answer;
+        let key = Key { bytes: &answer.key, hash: answer.hash };
+        self.trouble = match &answer.found {
+            Found::Value { value, expires_at } => store
+                .fill(key, value, *expires_at, answer.ticket, now)
+                .err()
+                .map(|refusal| Trouble::NoRoom(Refusal::from(refusal).to_string())),
+            Found::Absent => {
+                let until = (near.negative_ms > 0).then(|| now + near.negative_ms);
+                store.absent_behind(key, answer.ticket, until);
+                None
+            }
+            Found::Foreign => {
+                store.absent_behind(key, answer.ticket, None);
+                Some(Trouble::Foreign)
+            }
+            Found::Unknown(why) => Some(Trouble::Unknown(std::sync::Arc::clone(why))),
+        };
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Trouble {
     /// Nobody knows what it holds.
@@ -79,15 +106,19 @@ impl Questions {
 
     /// Takes the answers in, beside those that are here.
     pub fn answer(&mut self, answers: Vec<Answer>) {
-        self.told.extend(answers.into_iter().map(|answer| Told { answer, trouble: None }));
+        self.told.extend(answers.into_iter().map(Told::new));
         self.told.sort_by_key(|told| told.answer.hash);
     }
 
-    fn told(&self, key: Key<'_>) -> Option<&Told> {
+    fn place_of(&self, key: Key<'_>) -> Option<usize> {
         let from = self.told.partition_point(|told| told.answer.hash < key.hash);
         let same = self.told.get(from..).unwrap_or_default();
         let mut same = same.iter().take_while(|told| told.answer.hash == key.hash);
-        same.find(|told| *told.answer.key == *key.bytes)
+        same.position(|told| *told.answer.key == *key.bytes).map(|at| from + at)
+    }
+
+    fn told(&self, key: Key<'_>) -> Option<&Told> {
+        self.told.get(self.place_of(key)?)
     }
 
     /// Notes what there is to ask about a key that a command needs.
@@ -119,6 +150,14 @@ impl Questions {
         self.told.iter().any(|told| matches!(told.trouble, Some(Trouble::Foreign)))
     }
 
+    /// Puts what is known of a key in place again: it went for another one's sake. Before any command
+    /// of the batch has run.
+    pub fn place(&mut self, key: Key<'_>, store: &mut Store, near: TierView, now: UnixMs) {
+        if let Some(told) = self.place_of(key).and_then(|at| self.told.get_mut(at)) {
+            told.place(store, near, now);
+        }
+    }
+
     /// Puts the answers about one store's keys in place, right before the commands run; again if
     /// they could not run then. `ours` tells which keys are that store's.
     pub fn settle(
@@ -128,28 +167,8 @@ impl Questions {
         now: UnixMs,
         ours: impl Fn(u64) -> bool,
     ) {
-        for Told { answer, trouble } in &mut self.told {
-            if !ours(answer.hash) {
-                continue;
-            }
-            let key = Key { bytes: &answer.key, hash: answer.hash };
-            *trouble = match &answer.found {
-                Found::Value { value, expires_at } => store
-                    .fill(key, value, *expires_at, answer.ticket, now)
-                    .err()
-                    .map(|refusal| Trouble::NoRoom(Refusal::from(refusal).to_string())),
-                Found::Absent => {
-                    let until = (near.negative_ms > 0).then(|| now + near.negative_ms);
-                    store.absent_behind(key, answer.ticket, until);
-                    None
-                }
-                Found::Foreign => {
-                    store.absent_behind(key, answer.ticket, None);
-                    Some(Trouble::Foreign)
-                }
-                Found::Unknown(why) => Some(Trouble::Unknown(std::sync::Arc::clone(why))),
-            };
-        }
+        let told = self.told.iter_mut().filter(|told| ours(told.answer.hash));
+        told.for_each(|told| told.place(store, near, now));
     }
 
     /// Whether a command may run with what is known about one of its keys.
@@ -167,15 +186,7 @@ impl Questions {
         near: TierView,
         now: UnixMs,
     ) -> Result<(), Refusal> {
-        let told = self.told(key);
-        if let Some(Told { answer, trouble: None }) = told
-            && let Found::Value { value, expires_at } = &answer.found
-            && store.standing(key, now) == Standing::Missing
-        {
-            // It went for another one of the batch.
-            store.fill(key, value, *expires_at, answer.ticket, now)?;
-        }
-        let unknown = match told.and_then(|told| told.trouble.as_ref()) {
+        let unknown = match self.told(key).and_then(|told| told.trouble.as_ref()) {
             Some(Trouble::Foreign) if is_known_to_redis(command) => return Err(Refusal::Foreign),
             Some(Trouble::Foreign) => return Err(Refusal::WrongType),
             Some(Trouble::NoRoom(why)) => {

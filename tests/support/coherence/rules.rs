@@ -105,21 +105,21 @@ pub fn check(ops: &[Op], truth: &Truth, ticks: &Ticks, terms: Terms) -> Findings
         }
     }
     let mut findings = Findings::default();
-    for n in 0..ops.len() {
-        let found = match (ops[n].place, ops[n].act) {
+    for (n, op) in ops.iter().enumerate() {
+        let found = match (op.place, op.act) {
             (Place::Wall(wall), Act::Read { seen }) => {
                 findings.reads += 1;
                 case.note_age(n, seen, &mut findings);
                 case.read(n, wall, seen)
             }
             (Place::Wall(wall), Act::Put { .. })
-                if terms.through == Some(wall) && !may_end(ops[n].key) =>
+                if terms.through == Some(wall) && !may_end(op.key) =>
             {
                 case.through(n)
             }
             _ => Ok(()),
         };
-        let wrong = found.err().map(|why| (ops[n].key, format!("{why}: {:?}", ops[n])));
+        let wrong = found.err().map(|why| (op.key, format!("{why}: {op:?}")));
         findings.violations.extend(wrong);
     }
     case.monotonic(&mut findings.violations);
@@ -317,7 +317,9 @@ impl Case<'_> {
 
     /// Reads of one life of one Seawall, key by key.
     fn monotonic(&self, violations: &mut Vec<(usize, String)>) {
-        let mut reads: BTreeMap<(usize, u32, usize), Vec<(usize, (At, At))>> = BTreeMap::new();
+        // By Seawall, life and key: which call, and where Redis had what it saw.
+        type Seen = Vec<(usize, (At, At))>;
+        let mut reads: BTreeMap<(usize, u32, usize), Seen> = BTreeMap::new();
         for (n, op) in self.ops.iter().enumerate() {
             let (Place::Wall(wall), Act::Read { seen: Some(id) }) = (op.place, op.act) else {
                 continue;
