@@ -50,7 +50,7 @@ pub enum Standing {
     Due,
     /// In memory; to be asked for before it is believed.
     Suspect,
-    /// Not in memory; the tier may have it.
+    /// Not in memory, or nothing that counts; the tier may have it.
     Missing,
     /// Known not to be there.
     Gone,

@@ -303,7 +303,7 @@ fn an_answer_that_was_overtaken_is_there_for_nobody_else() {
     assert!(world.in_memory(0).is_some(), "whoever asked began before the deletion");
     // Not suspect, either: where the tier cannot be asked that is served.
     assert_eq!(world.standing(0), Standing::Missing);
-    world.store.gap_behind(world.now);
+    world.store.gap_behind();
     (0..16 * 600).for_each(|_| world.run(&Step::Age));
     assert_eq!(world.standing(0), Standing::Missing);
 }
