@@ -46,6 +46,7 @@ mod tier_shown;
 mod tier_topologies;
 mod tier_tracking;
 mod tier_writes;
+mod tier_writes_faults;
 mod tls;
 mod tracking;
 mod transactions;

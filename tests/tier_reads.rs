@@ -18,7 +18,7 @@ fn gets(tier: &Tier) -> u64 {
 
 #[test]
 fn a_miss_is_answered_by_redis_once_and_by_memory_from_then_on() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     redis.run("SET k theirs PX 60000");
     redis.run("SET forever x");
@@ -40,7 +40,7 @@ fn a_miss_is_answered_by_redis_once_and_by_memory_from_then_on() {
 
 #[test]
 fn commands_of_every_kind_see_what_redis_holds() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     for i in 0..40 {
         redis.run(&format!("SET key{i} {i}"));
@@ -103,7 +103,7 @@ fn many_who_miss_one_key_together_cost_redis_one_question() {
 
 #[test]
 fn absence_is_remembered_for_as_long_as_it_was_said() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let mut client = tier.daemon.connect();
     assert_eq!(client.run("GET k"), Reply::Nil);
     assert_eq!(client.run("GET k"), Reply::Nil);
@@ -155,7 +155,7 @@ fn while_redis_hangs_memory_answers_and_nothing_waits_longer_than_it_may() {
 
 #[test]
 fn what_has_come_due_is_served_and_asked_for_behind_the_reader_s_back() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     assert_eq!(client.run("CONFIG SET redis.revalidate_after 1s"), Reply::ok());
     redis.run("SET k old");
