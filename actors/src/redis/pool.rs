@@ -7,12 +7,14 @@ mod stats;
 mod tests;
 mod work;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
 use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
+use super::nodes::Node;
 use super::retry::Budget;
 use super::settings::LinkSettings;
 use super::tracker::{self, TrackerStats, Tracking};
@@ -72,6 +74,7 @@ impl Pool {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
+            known: Mutex::default(),
         });
         let (slots, counts) = (RwLock::default(), Counts::default());
         let inner = Inner { shared, slots, budget, counts, tracker };
@@ -145,6 +148,14 @@ impl Pool {
             Some(retry_in) => PoolState::Open { retry_in },
             None => PoolState::Connecting,
         }
+    }
+
+    /// The nodes of the Cluster that have slots, as far as they are known; none, if it is one server
+    /// or no link is up.
+    #[must_use]
+    pub fn masters(&self) -> BTreeSet<Node> {
+        let connection = self.pick().and_then(|slot| slot.connection());
+        connection.map(|(connection, _)| connection.masters()).unwrap_or_default()
     }
 
     /// Follows how many links are up. Changes, too, when one connection takes another's place.

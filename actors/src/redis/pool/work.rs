@@ -6,6 +6,7 @@ use redis::{Cmd, Pipeline, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::failure::{Executed, Failure, FailureKind};
+use super::super::nodes::Node;
 use super::super::retry::{self, Next};
 use super::Pool;
 use super::slot::{Lease, Slot};
@@ -26,6 +27,8 @@ pub enum Once {
 #[derive(Clone, Copy)]
 enum Work<'a> {
     One(&'a Cmd),
+    /// To this node of a Cluster.
+    At(&'a Node, &'a Cmd),
     Many(&'a Pipeline, Plausible),
 }
 
@@ -38,6 +41,11 @@ impl Work<'_> {
         let answers = match self {
             Self::One(command) => {
                 let sent = lease.connection().command(command);
+                let answer = timeout_at(deadline, sent).await;
+                vec![lease.settle(answer)?]
+            }
+            Self::At(node, command) => {
+                let sent = lease.connection().command_at(node, command);
                 let answer = timeout_at(deadline, sent).await;
                 vec![lease.settle(answer)?]
             }
@@ -57,7 +65,7 @@ impl Work<'_> {
                 "Redis answered something else than what it was asked; the connection is dropped",
             )),
             (None, _) => Ok(answers),
-            (Some(failure), Self::One(_)) => Err(failure),
+            (Some(failure), Self::One(_) | Self::At(..)) => Err(failure),
             // What stood before it was executed.
             (Some(failure), Self::Many(..)) => {
                 Err(Failure { executed: Executed::Unknown, ..failure })
@@ -83,6 +91,20 @@ impl Pool {
     /// [`Failure`], which says whether the command may have been executed.
     pub async fn run(&self, command: &Cmd, request: Request) -> Result<Value, Failure> {
         let answers = self.with_retries(Work::One(command), request).await?;
+        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    /// Sends one command to this node of the Cluster, whatever its key.
+    ///
+    /// # Errors
+    /// As [`Pool::run`].
+    pub async fn run_at(
+        &self,
+        node: &Node,
+        command: &Cmd,
+        request: Request,
+    ) -> Result<Value, Failure> {
+        let answers = self.with_retries(Work::At(node, command), request).await?;
         Ok(answers.into_iter().next().unwrap_or(Value::Nil))
     }
 
@@ -204,7 +226,7 @@ impl Pool {
         }
     }
 
-    fn pick(&self) -> Option<Arc<Slot>> {
+    pub(super) fn pick(&self) -> Option<Arc<Slot>> {
         let slots = self.inner.slots.read().unwrap_or_else(PoisonError::into_inner);
         slots.iter().filter(|slot| slot.is_live()).min_by_key(|slot| slot.under_way()).cloned()
     }

@@ -2,8 +2,8 @@
 //! effect: the tier has it. Nor is that it goes again, since the log has never heard of it; what the
 //! log does have of a key that goes is evicted there, too, so that it never comes back.
 
-use super::{Belief, Ticket};
-use super::{Near, TIERED};
+use super::epochs::OVERTAKEN;
+use super::{Belief, Near, TIERED, Ticket};
 use crate::cache::store::admission::Demand;
 use crate::cache::store::{Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
@@ -41,10 +41,11 @@ impl Store {
         if near.pending.after(hash) > asked.after {
             return Ok(());
         }
-        let doubtful = near.changes.since(hash, asked.seq);
-        let tag = if doubtful { near.epochs.doubted(hash) } else { near.epochs.confirmed(hash) };
+        let overtaken = near.changes.since(hash, asked.seq);
+        let tag = if overtaken { OVERTAKEN } else { near.epochs.confirmed(hash) };
         let found = self.locate(TIERED, key);
-        if found.is_some() && doubtful {
+        let counts = |slot: u32| self.slab.at(slot).tag != OVERTAKEN;
+        if overtaken && found.is_some_and(counts) {
             return Ok(());
         }
         if expires_at.is_some_and(|at| at <= now) {
@@ -130,8 +131,8 @@ impl Store {
     pub fn forget_suspect(&mut self, key: Key<'_>) {
         let suspect = self.near.as_ref().is_some_and(|near| {
             let hash = near.hash(key.bytes);
-            let doubted =
-                |slot: u32| near.epochs.belief(hash, self.slab.at(slot).tag) == Belief::Suspect;
+            let belief = |slot: u32| near.epochs.belief(hash, self.slab.at(slot).tag);
+            let doubted = |slot| matches!(belief(slot), Belief::Suspect | Belief::Overtaken);
             near.pending.of(hash).is_none() && self.locate(TIERED, key).is_some_and(doubted)
         });
         if suspect {
