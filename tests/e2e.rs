@@ -38,6 +38,7 @@ mod statistics;
 mod supervision;
 mod tier_changes;
 mod tier_faults;
+mod tier_freshness;
 mod tier_links;
 mod tier_passage;
 mod tier_reads;

@@ -82,7 +82,7 @@ impl Questions {
     }
 
     /// Notes what there is to ask about a key that a command needs.
-    pub fn note(&mut self, key: Key<'_>, store: &Store, near: TierView, now: UnixMs) {
+    pub fn note(&mut self, key: Key<'_>, store: &mut Store, near: TierView, now: UnixMs) {
         if !near.reachable {
             return;
         }
@@ -94,7 +94,10 @@ impl Questions {
         };
         match store.standing(key, now) {
             Standing::Fresh | Standing::Gone => {}
-            Standing::Due if self.due.len() < MAX_DUE => self.due.push(want(true)),
+            Standing::Due if self.due.len() < MAX_DUE => {
+                self.due.push(want(true));
+                store.asked_early(key, now);
+            }
             Standing::Due => {}
             Standing::Suspect => self.wants.push(want(true)),
             Standing::Missing => self.wants.push(want(false)),
@@ -180,7 +183,10 @@ impl Questions {
         let known = match store.standing(key, now) {
             Standing::Fresh | Standing::Due | Standing::Gone => return Ok(()),
             Standing::Suspect => store.bridges_silence(near.stale_ms, now),
-            Standing::Missing => false,
+            // Good enough to be read, and not to be built upon.
+            Standing::Missing => {
+                !command.flags.has(Flags::WRITE) && store.show_expired(key, near.stale_ms, now)
+            }
         };
         if known {
             store.served_stale();

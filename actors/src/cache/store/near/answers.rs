@@ -1,8 +1,7 @@
 //! What the tier answered, put in place unless there is something newer here. None of it is an
 //! effect: the tier has it.
 
-use super::{Belief, Ticket};
-use super::{Near, TIERED};
+use super::{Belief, Near, Origin, TIERED, Ticket};
 use crate::cache::store::admission::Demand;
 use crate::cache::store::{Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
@@ -42,6 +41,8 @@ impl Store {
         }
         let doubtful = near.changes.since(hash, asked.seq);
         let tag = if doubtful { near.epochs.doubted(hash) } else { near.epochs.confirmed(hash) };
+        let theirs = expires_at.unwrap_or(0);
+        let at = near.shortened(hash, theirs, now);
         let found = self.locate(TIERED, key);
         if found.is_some() && doubtful {
             return Ok(());
@@ -54,13 +55,19 @@ impl Store {
         if let Some(slot) = found
             && self.slab.at(slot).value() == value
         {
+            // What was written here has the time that it was given here.
+            let ours = !self.slab.at(slot).origin().is_tier();
             self.committing = true;
-            self.set_expiry(slot, expires_at.unwrap_or(0), now);
-            self.slab.at_mut(slot).tag = tag;
+            self.set_expiry(slot, if ours { theirs } else { at }, now);
+            let place = self.slab.at_mut(slot);
+            place.tag = tag;
+            if !ours {
+                place.set_origin(Origin::living(at.saturating_sub(now)));
+            }
             self.committing = false;
         } else {
             self.forget(key);
-            self.fill_new(key, value, expires_at, tag, now)?;
+            self.fill_new(key, value, at, tag, now)?;
         }
         if let Some(near) = &mut self.near {
             near.stats.fills += 1;
@@ -73,7 +80,7 @@ impl Store {
         &mut self,
         key: Key<'_>,
         value: &[u8],
-        expires_at: Option<UnixMs>,
+        at: UnixMs,
         tag: u8,
         now: UnixMs,
     ) -> Result<(), Refusal> {
@@ -89,8 +96,10 @@ impl Store {
         self.committing = true;
         let inserted = self.insert_block(physical, key.table_hash(), key_len, block);
         if let Ok(slot) = inserted {
-            self.slab.at_mut(slot).tag = tag;
-            self.set_expiry(slot, expires_at.unwrap_or(0), now);
+            let place = self.slab.at_mut(slot);
+            place.tag = tag;
+            place.set_origin(Origin::living(at.saturating_sub(now)));
+            self.set_expiry(slot, at, now);
             self.touch_slot(slot, now);
         }
         self.committing = false;
@@ -141,6 +150,8 @@ impl Store {
     fn forget(&mut self, key: Key<'_>) {
         if let Some(slot) = self.locate(TIERED, key) {
             self.drop_slot(slot);
+        } else {
+            self.drop_kept_of(key.bytes);
         }
     }
 
@@ -155,6 +166,7 @@ impl Store {
     /// even if there is nothing here.
     pub fn bury(&mut self, key: Key<'_>, now: UnixMs) {
         if !self.remove(TIERED, key, now) {
+            self.drop_kept_of(key.bytes);
             self.effects.push(&Record::Delete { db: TIERED, key: key.bytes });
         }
     }
