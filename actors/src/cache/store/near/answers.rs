@@ -48,7 +48,10 @@ impl Store {
             return Ok(());
         }
         if expires_at.is_some_and(|at| at <= now) {
-            self.forget(key);
+            // Where it has expired here as well, that is what has become of it.
+            if self.find_live(TIERED, key, now).is_some() {
+                self.forget(key);
+            }
             return Ok(());
         }
         // The same again only counts as confirmed: nobody who watches it is told of a change.

@@ -2,7 +2,7 @@
 //! when it is served although its time is over.
 
 use super::kept::{Expired, Gone};
-use super::{Near, TIERED};
+use super::{Near, Origin, TIERED};
 use crate::cache::store::slot::Slot;
 use crate::cache::store::walk::splitmix;
 use crate::cache::store::{EntryView, Event, Key, Store};
@@ -174,14 +174,14 @@ impl Store {
         near.kept.shown(near.hash(key.bytes), key.bytes, now)
     }
 
-    /// The tier is asked about an entry whose time is not over yet: once is enough, until it has
-    /// answered.
+    /// The tier is asked about an entry whose time is not over yet. Should no answer come, it is
+    /// asked again when little of the rest is left.
     pub fn asked_early(&mut self, key: Key<'_>, now: UnixMs) {
         let Some(slot) = self.locate(TIERED, key) else { return };
         let Some(near) = &mut self.near else { return };
         let place = self.slab.at_mut(slot);
         if near.ends_soon(place, now) {
-            place.set_origin(super::Origin::TIER);
+            place.set_origin(Origin::living(place.expires_at.saturating_sub(now)));
             near.stats.early += 1;
         }
     }

@@ -12,13 +12,13 @@ impl Origin {
     pub const BITS: u32 = 6;
     /// Written here.
     pub const OURS: Self = Self(0);
-    /// Taken over from the tier, and not to be asked for before its time has come.
-    pub const TIER: Self = Self(1);
+    /// Taken over from the tier, for ever.
+    const FOR_EVER: Self = Self(1);
 
     /// Taken over from the tier, with so many milliseconds to live; 0: for ever.
     pub const fn living(ttl_ms: u64) -> Self {
         match ttl_ms.checked_ilog2() {
-            None => Self::TIER,
+            None => Self::FOR_EVER,
             Some(log) if log as u8 + LIVES < 1 << Self::BITS => Self(log as u8 + LIVES),
             Some(_) => Self((1 << Self::BITS) - 1),
         }
@@ -62,6 +62,6 @@ mod tests {
                 assert!(early <= ttl / 10 && early >= ttl / 20 - 1, "{early} of {ttl}");
             }
         }
-        assert_eq!((Origin::OURS.early_ms(90), Origin::TIER.early_ms(90)), (0, 0));
+        assert_eq!((Origin::OURS.early_ms(90), Origin::FOR_EVER.early_ms(90)), (0, 0));
     }
 }

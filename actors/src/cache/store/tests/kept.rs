@@ -342,7 +342,7 @@ fn an_entry_from_the_tier_is_asked_for_once_when_little_of_its_time_is_left() {
     assert_eq!(store.standing(key(b"ours"), early), Standing::Fresh);
     for _ in 0..3 {
         store.asked_early(theirs, early);
-        assert_eq!(store.standing(theirs, early), Standing::Fresh, "once is enough");
+        assert_eq!(store.standing(theirs, early), Standing::Fresh, "once is enough for now");
     }
     assert_eq!(store.near_stats().map(|near| near.early), Some(1));
     // The same answer: with ever less left it is asked for again, but not without end.
