@@ -112,6 +112,8 @@ impl Store {
     /// The tier has no such key. An entry here goes, unless it is newer; with `until`, the key
     /// is known to be absent for that long.
     pub fn absent_behind(&mut self, key: Key<'_>, asked: Ticket, until: Option<UnixMs>) {
+        // What is kept is older than any question, and has ended even if there is a value again.
+        self.drop_kept_of(key.bytes);
         let Some(near) = &mut self.near else { return };
         near.silent_since = None;
         let hash = near.hash(key.bytes);

@@ -303,6 +303,21 @@ fn what_expired_of_the_tier_s_is_for_the_tier_to_tell() {
     assert_eq!(store.standing(key(b"ours"), NOW + 10), Standing::Gone);
 }
 
+/// An answer that crossed a gap counted for nothing: the reader was told that the key is absent, and
+/// the next one, in silence, got what it had held.
+#[test]
+fn absence_ends_what_is_kept_even_if_the_answer_is_outdated() {
+    let mut world = World::new(config(0, 0, Eviction::None), 1 << 20);
+    world.run(&Step::Fill(0, 10));
+    world.run(&Step::Pass(20));
+    world.run(&Step::Sweep);
+    let bytes = name(0);
+    let ticket = world.store.ticket(key(&bytes));
+    world.run(&Step::Gap);
+    world.store.absent_behind(key(&bytes), ticket, None);
+    assert!(!world.store.show_expired(key(&bytes), STALE_MS, world.now));
+}
+
 #[test]
 fn a_client_that_was_shown_an_expired_value_is_told_when_it_is_no_more() {
     let mut world = World::new(config(0, 0, Eviction::None), 1 << 20);
