@@ -5,6 +5,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::{Executed, Failure, FailureKind};
 use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
+use super::nodes::Node;
 use super::retry::{self, Budget, Next};
 use super::settings::LinkSettings;
 use super::tracker::{self, TrackerStats, Tracking};
@@ -55,12 +57,17 @@ pub enum Once {
     AtMost,
     /// It leaves the same behind, however often.
     OrMore,
+    /// As [`Once::AtMost`], and only over the connection with this number ([`Pool::epoch`]), which
+    /// something was agreed on with before. For a pool of one link.
+    Over(u64),
 }
 
 /// What is sent.
 #[derive(Clone, Copy)]
 enum Work<'a> {
     One(&'a Cmd),
+    /// To this node of a Cluster.
+    At(&'a Node, &'a Cmd),
     Many(&'a Pipeline, Plausible),
 }
 
@@ -73,6 +80,11 @@ impl Work<'_> {
         let answers = match self {
             Self::One(command) => {
                 let sent = lease.connection().command(command);
+                let answer = timeout_at(deadline, sent).await;
+                vec![lease.settle(answer)?]
+            }
+            Self::At(node, command) => {
+                let sent = lease.connection().command_at(node, command);
                 let answer = timeout_at(deadline, sent).await;
                 vec![lease.settle(answer)?]
             }
@@ -92,7 +104,7 @@ impl Work<'_> {
                 "Redis answered something else than what it was asked; the connection is dropped",
             )),
             (None, _) => Ok(answers),
-            (Some(failure), Self::One(_)) => Err(failure),
+            (Some(failure), Self::One(_) | Self::At(..)) => Err(failure),
             // What stood before it was executed.
             (Some(failure), Self::Many(..)) => {
                 Err(Failure { executed: Executed::Unknown, ..failure })
@@ -177,6 +189,7 @@ impl Pool {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
+            known: Mutex::default(),
         });
         let (slots, counts) = (RwLock::default(), Counts::default());
         let inner = Inner { shared, slots, budget, counts, tracker };
@@ -285,6 +298,28 @@ impl Pool {
         Ok(answers.into_iter().next().unwrap_or(Value::Nil))
     }
 
+    /// The nodes of the Cluster that have slots, as far as they are known; none, if it is one server
+    /// or no link is up.
+    #[must_use]
+    pub fn masters(&self) -> BTreeSet<Node> {
+        let connection = self.pick().and_then(|slot| slot.connection());
+        connection.map(|(connection, _)| connection.masters()).unwrap_or_default()
+    }
+
+    /// Sends one command to this node of the Cluster, whatever its key.
+    ///
+    /// # Errors
+    /// As [`Pool::run`].
+    pub async fn run_at(
+        &self,
+        node: &Node,
+        command: &Cmd,
+        request: Request,
+    ) -> Result<Value, Failure> {
+        let answers = self.with_retries(Work::At(node, command), request).await?;
+        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+    }
+
     /// Sends a pipeline in one piece. Answers are in the order of the commands; error replies
     /// that are answers are [`Value::ServerError`]s among them.
     ///
@@ -315,6 +350,10 @@ impl Pool {
         let again = request.once == Once::OrMore;
         for attempt in 0.. {
             let failure = match self.lease(request.deadline).await {
+                Ok(lease) if matches!(request.once, Once::Over(epoch) if lease.epoch() != epoch) => {
+                    let text = "another connection has taken the place of the one it was for";
+                    return Err(Failure::before(FailureKind::Broken, text));
+                }
                 Ok(mut lease) => match work.once(&mut lease, request.deadline).await {
                     Ok(value) => return Ok(value),
                     Err(failure) => {

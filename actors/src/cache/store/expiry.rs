@@ -48,7 +48,7 @@ impl Store {
     #[cold]
     #[inline(never)]
     pub(super) fn expire_slot(&mut self, slot: u32) {
-        let keep = self.is_from_tier(slot);
+        let keep = self.is_worth_keeping(slot);
         let Slot { key_len, len, expires_at: expired_at, .. } = *self.slab.at(slot);
         let block = self.take_expired(slot);
         if keep {

@@ -1,6 +1,7 @@
 //! What the tier answered, put in place unless there is something newer here. None of it is an
 //! effect: the tier has it.
 
+use super::epochs::OVERTAKEN;
 use super::{Belief, Near, Origin, TIERED, Ticket};
 use crate::cache::store::admission::Demand;
 use crate::cache::store::{Key, Limit, Refusal, Store};
@@ -39,12 +40,13 @@ impl Store {
         if near.pending.after(hash) > asked.after {
             return Ok(());
         }
-        let doubtful = near.changes.since(hash, asked.seq);
-        let tag = if doubtful { near.epochs.doubted(hash) } else { near.epochs.confirmed(hash) };
+        let overtaken = near.changes.since(hash, asked.seq);
+        let tag = if overtaken { OVERTAKEN } else { near.epochs.confirmed(hash) };
         let theirs = expires_at.unwrap_or(0);
         let at = near.shortened(hash, theirs, now);
         let found = self.locate(TIERED, key);
-        if found.is_some() && doubtful {
+        let counts = |slot: u32| self.slab.at(slot).tag != OVERTAKEN;
+        if overtaken && found.is_some_and(counts) {
             return Ok(());
         }
         if expires_at.is_some_and(|at| at <= now) {
@@ -142,8 +144,8 @@ impl Store {
     pub fn forget_suspect(&mut self, key: Key<'_>) {
         let suspect = self.near.as_ref().is_some_and(|near| {
             let hash = near.hash(key.bytes);
-            let doubted =
-                |slot: u32| near.epochs.belief(hash, self.slab.at(slot).tag) == Belief::Suspect;
+            let belief = |slot: u32| near.epochs.belief(hash, self.slab.at(slot).tag);
+            let doubted = |slot| matches!(belief(slot), Belief::Suspect | Belief::Overtaken);
             near.pending.of(hash).is_none() && self.locate(TIERED, key).is_some_and(doubted)
         });
         if suspect {

@@ -1,6 +1,7 @@
 //! How long what is in memory may be served: when it is asked for again, early or in time, and
 //! when it is served although its time is over.
 
+use super::epochs::OVERTAKEN;
 use super::kept::{Expired, Gone};
 use super::{Near, Origin, TIERED};
 use crate::cache::store::slot::Slot;
@@ -76,6 +77,11 @@ impl Store {
     pub(in crate::cache::store) fn is_from_tier(&self, slot: u32) -> bool {
         let place = self.slab.at(slot);
         self.near.is_some() && place.origin().is_tier() && self.is_tiered(place.db)
+    }
+
+    /// Whether what is in a slot was the tier's word on the key until its time was over.
+    pub(in crate::cache::store) fn is_worth_keeping(&self, slot: u32) -> bool {
+        self.is_from_tier(slot) && self.slab.at(slot).tag != OVERTAKEN
     }
 
     fn is_tiered(&self, physical: u8) -> bool {

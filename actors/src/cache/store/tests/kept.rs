@@ -132,12 +132,14 @@ impl World {
                 let bytes = name(k);
                 let ticket = self.store.ticket(key(&bytes));
                 self.store.absent_behind(key(&bytes), ticket, None);
-                (self.live.remove(&k), self.kept.remove(&k));
+                self.live.remove(&k);
+                self.kept.remove(&k);
                 self.silent_since = None;
             }
             Step::Changed(k) => {
                 self.store.changed_behind(key(&name(k)));
-                (self.live.remove(&k), self.kept.remove(&k));
+                self.live.remove(&k);
+                self.kept.remove(&k);
             }
             Step::Gap => self.store.gap_behind(),
             Step::Set(k, ttl) => {
@@ -160,7 +162,8 @@ impl World {
             }
             Step::Delete(k) => {
                 self.store.bury(key(&name(k)), self.now);
-                (self.live.remove(&k), self.kept.remove(&k));
+                self.live.remove(&k);
+                self.kept.remove(&k);
             }
             Step::Flush => {
                 drop(self.store.flush(Some(TIERED)));
@@ -315,6 +318,21 @@ fn absence_ends_what_is_kept_even_if_the_answer_is_outdated() {
     let ticket = world.store.ticket(key(&bytes));
     world.run(&Step::Gap);
     world.store.absent_behind(key(&bytes), ticket, None);
+    assert!(!world.store.show_expired(key(&bytes), STALE_MS, world.now));
+}
+
+#[test]
+fn an_answer_that_was_overtaken_is_not_kept() {
+    let mut world = World::new(config(0, 0, Eviction::None), 1 << 20);
+    let bytes = name(0);
+    let ticket = world.store.ticket(key(&bytes));
+    world.run(&Step::Changed(0));
+    let at = Some(world.now + 10);
+    world.store.fill(key(&bytes), b"old", at, ticket, world.now).expect("there is room");
+    assert_eq!(world.store.entries(), 1);
+    world.run(&Step::Pass(20));
+    world.run(&Step::Sweep);
+    assert_eq!(world.store.entries(), 0);
     assert!(!world.store.show_expired(key(&bytes), STALE_MS, world.now));
 }
 
