@@ -290,12 +290,13 @@ impl Flights {
             }
         }
         let request = Request { deadline, once: Once::OrMore };
+        // A time to live is counted from before Redis said it: none lasts longer here than there.
+        let now = self.clock.unix_ms();
         let answers = self
             .pool
             .pipe_checked(&pipeline, request, plausible)
             .await
             .map_err(|failure| Arc::from(failure.to_string()))?;
-        let now = self.clock.unix_ms();
         let mut found = Vec::with_capacity(answers.len() / 2);
         let mut answers = answers.into_iter();
         while let (Some(value), Some(ttl)) = (answers.next(), answers.next()) {
