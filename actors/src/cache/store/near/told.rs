@@ -105,6 +105,7 @@ impl Store {
             let place = self.slab.at_mut(slot);
             place.tag = tag;
             place.set_origin(Origin::OURS);
+            self.slab.set_unlogged(slot, false);
         }
     }
 
@@ -113,7 +114,6 @@ impl Store {
         if let Some(near) = &self.near {
             let tag = near.epochs.doubted(near.hash(self.slab.at(slot).key()));
             self.slab.at_mut(slot).tag = tag;
-            self.slab.set_unlogged(slot, false);
         }
     }
 }
