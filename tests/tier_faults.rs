@@ -80,7 +80,7 @@ impl Aftermath {
 /// hits took as long as ever, but for what the machine adds: that is what reads take that have
 /// nothing to do with Redis, at the same time.
 #[track_caller]
-fn nobody_waited(during: &Summary) {
+pub fn nobody_waited(during: &Summary) {
     let noise = during.control.longest() * 2 + NOISE;
     let longest = during.cold.longest().max(during.writes.longest());
     assert!(longest < TIMEOUT.mul_f64(1.1) + noise, "{longest:?} with {noise:?} of noise");

@@ -152,6 +152,11 @@ impl Cluster {
         self.read(|state| state.table.masters())
     }
 
+    /// The first slot of each of them.
+    pub fn first_slots(&self) -> Vec<u16> {
+        self.read(|state| state.table.first_slots())
+    }
+
     /// One command to this node, whatever its key.
     pub async fn command_at(&self, node: &Node, command: &Cmd) -> RedisResult<Value> {
         self.server(node).await?.send_packed_command(command).await
