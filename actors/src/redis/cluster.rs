@@ -86,18 +86,17 @@ impl Cluster {
     /// # Errors
     /// No node tells, or no master can be reached.
     pub async fn connect(dialer: Dialer, known: BTreeSet<Node>) -> Result<Self, Failure> {
-        // Half of the time is for those who tell, half for the masters.
-        let within = dialer.settings().connect_timeout / 2;
+        let within = dialer.settings().connect_timeout;
         let home = dialer.home()?;
         let others = known.into_iter().filter(|node| *node != home).take(SEEDS);
-        let seeds = others.map(|node| (node, within / 4));
+        let seeds = others.map(|node| (node, within / 8));
         let seeds = std::iter::once((home.clone(), Duration::ZERO)).chain(seeds);
         let asked = seeds.map(|(node, after)| {
             let dialer = &dialer;
             Box::pin(async move {
                 // The others only if the first one does not answer at once.
                 sleep(after).await;
-                bounded(within, &node, async {
+                bounded(within - after, &node, async {
                     let Greeted { server, .. } = dialer.greet(&node, false).await?;
                     slots(server, &node).await
                 })
