@@ -70,7 +70,7 @@ fn whole(daemon: &Daemon) {
 #[track_caller]
 fn each(nodes: std::ops::Range<usize>) {
     let Some((daemon, cluster)) = start() else { return };
-    let some = usize::try_from(setting("SEAWALL_CLUSTER_FAULTS", 2)).unwrap_or(usize::MAX);
+    let some = usize::try_from(setting("SEAWALL_CLUSTER_FAULTS", 1)).unwrap_or(usize::MAX);
     for Fault { name, begin, end } in FAULTS.iter().take(some) {
         println!("{name}");
         let (held, lost) = (daemon.events(LEAD, "held"), daemon.events(TRACKER, "impaired"));
