@@ -40,6 +40,7 @@ mod tier_changes;
 mod tier_faults;
 mod tier_links;
 mod tier_passage;
+mod tier_pubsub;
 mod tier_reads;
 mod tier_shown;
 mod tier_topologies;

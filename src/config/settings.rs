@@ -117,6 +117,8 @@ pub struct Redis {
     pub revalidate_after: Duration,
     /// What is fetched into memory after the start.
     pub warm: WarmUp,
+    /// Whether PUBLISH and SUBSCRIBE go through it.
+    pub pubsub: bool,
     /// How many connections.
     pub links: usize,
     /// How many more for commands that Redis runs.

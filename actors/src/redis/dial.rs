@@ -14,9 +14,11 @@ use redis::{
 use tokio::time::timeout;
 
 use super::connection::Connection;
+use super::duty::{Duty, Ear};
 use super::failure::{Failure, FailureKind};
 use super::settings::LinkSettings;
-use super::tracker::{self, Ear};
+use super::subscriptions::Subscriptions;
+use super::tracker;
 
 /// Commands that may wait to be encoded; those under way are bounded by the slot.
 const PIPELINE_BUFFER: usize = 1024;
@@ -27,15 +29,12 @@ const WRITE_BUFFER: usize = 64 << 10;
 const CLUSTER_RETRIES: u32 = 8;
 const CLUSTER_WAIT: (u64, u64) = (5, 200);
 
-/// Connects, logs in, and sees that whoever is there answers. With an ear, Redis is asked to
-/// announce changes to it.
+/// Connects, logs in, and sees that whoever is there answers. For one who tracks, Redis is asked to
+/// announce changes.
 ///
 /// # Errors
 /// What is in the way, within `connect_timeout`. Nothing of the attempt is left.
-pub(super) async fn dial(
-    settings: &Arc<LinkSettings>,
-    ear: Option<Ear>,
-) -> Result<Connection, Failure> {
+pub(super) async fn dial(settings: &Arc<LinkSettings>, ear: Ear) -> Result<Connection, Failure> {
     let at = settings.shown();
     let within = settings.connect_timeout;
     match timeout(within, connect(settings, ear)).await {
@@ -48,19 +47,26 @@ pub(super) async fn dial(
     }
 }
 
-async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Connection, Failure> {
+async fn connect(settings: &Arc<LinkSettings>, ear: Ear) -> Result<Connection, Failure> {
     let prepared = Prepared::of(settings).await?;
     let failed = |error: redis::RedisError| Failure::of(&error);
-    let mut connection = if settings.cluster {
-        if let Some(ear) = ear {
+    let duty = ear.duty.clone();
+    // A Cluster brings what is published to every node.
+    let one_node = match &duty {
+        Duty::Listen(subscriptions) if settings.cluster => Some(subscriptions),
+        _ => None,
+    };
+    let mut connection = if settings.cluster && one_node.is_none() {
+        if let Duty::Track(tracking) = &duty {
             // Its library connects to nodes on its own account, and says nothing.
-            ear.tracking.answered(Err("the nodes of a Cluster are not tracked".to_owned()));
+            tracking.answered(Err("the nodes of a Cluster are not tracked".to_owned()));
         }
         let cluster = prepared.cluster(settings).map_err(failed)?;
         Connection::Cluster(cluster.get_async_connection().await.map_err(failed)?)
     } else {
         let client = if settings.sentinels.is_empty() {
-            prepared.client().map_err(failed)?
+            let node = one_node.and_then(Subscriptions::next_node);
+            prepared.at(node).client().map_err(failed)?
         } else {
             // Sentinel's word is not enough: whoever it names is asked for its role, too.
             prepared.sentinel(settings).map_err(failed)?.async_get_client().await.map_err(failed)?
@@ -71,8 +77,7 @@ async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Conne
             .set_connection_timeout(None)
             .set_pipeline_buffer_size(PIPELINE_BUFFER)
             .set_write_backpressure_boundary(WRITE_BUFFER);
-        let tracking = ear.as_ref().map(|ear| Arc::clone(&ear.tracking));
-        if let Some(ear) = ear {
+        if !matches!(duty, Duty::Commands) {
             config = config.set_push_sender(move |push| {
                 ear.hear(push);
                 Ok::<(), Infallible>(())
@@ -83,7 +88,7 @@ async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Conne
         let mut name = redis::cmd("CLIENT");
         name.arg("SETNAME").arg(&settings.client_name);
         server.command(&name).await.map_err(failed)?;
-        if let Some(tracking) = tracking {
+        if let Duty::Track(tracking) = &duty {
             let request = tracker::request(&settings.track_prefixes);
             tracking.answered(match server.command(&request).await.map_err(failed)? {
                 Value::ServerError(error) => match Failure::of_reply(&error) {
@@ -92,6 +97,12 @@ async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Conne
                 },
                 _ => Ok(()),
             });
+        }
+        if let Some(subscriptions) = one_node {
+            let mut slots = redis::cmd("CLUSTER");
+            slots.arg("SLOTS");
+            let slots = server.command(&slots).await.map_err(failed)?;
+            subscriptions.learn_nodes(&slots, &settings.host());
         }
         server
     };
@@ -159,6 +170,19 @@ impl Prepared {
             None => None,
         };
         Ok(Self { info, certificates: Some(TlsCertificates { client_tls, root_cert }) })
+    }
+
+    /// The same for another node of a Cluster, if one is named.
+    fn at(mut self, node: Option<(String, u16)>) -> Self {
+        let Some((host, port)) = node else { return self };
+        let addr = match self.info.addr() {
+            ConnectionAddr::TcpTls { .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        self.info = self.info.set_addr(addr);
+        self
     }
 
     fn client(self) -> RedisResult<Client> {
