@@ -10,7 +10,7 @@ fn daemon(url: &str, more: &[(&str, &str)]) -> Daemon {
     let setup = Setup::new()
         .with("redis.url", &format!("{url:?}"))
         .with("redis.timeout", r#""2s""#)
-        .with("redis.connect_timeout", r#""1s""#)
+        .with("redis.connect_timeout", r#""5s""#)
         .with("redis.breaker_cool_down", r#""100ms""#)
         .with("redis.breaker_max_cool_down", r#""200ms""#);
     more.iter().fold(setup, |setup, (key, value)| setup.with(key, value)).start()
@@ -18,28 +18,27 @@ fn daemon(url: &str, more: &[(&str, &str)]) -> Daemon {
 
 #[test]
 fn sentinels_are_asked_for_the_master_and_again_after_a_failover() {
-    let Some(redis) = Sentinels::start(1, Duration::from_secs(1)) else { return };
+    let Some(redis) = Sentinels::start(1, Duration::from_secs(3)) else { return };
     let addresses: Vec<String> =
         redis.addresses().iter().map(|address| format!("{:?}", address.to_string())).collect();
     let sentinels = format!("[{}]", addresses.join(", "));
     let daemon = daemon(&format!("redis://{NAME}/0"), &[("redis.sentinels", &sentinels)]);
     let mut client = daemon.connect();
-    redis.nodes[0].server.connect().run("SET before v");
-    redis.nodes[0].server.connect().run("WAIT 1 5000");
+    redis.write("SET before v");
     wait_until("the master is asked", || client.run("GET before") == Reply::bulk("v"));
     assert_eq!(client.run("LPUSH list a"), Reply::Int(1));
-    redis.nodes[0].server.connect().run("WAIT 1 5000");
+    // What came before it, both have as well.
+    redis.write("SET mark 1");
     redis.fail_over();
-    redis.nodes[1].server.connect().run("SET after w");
+    redis.write("SET after w");
     wait_until("the new master is asked", || client.run("GET after") == Reply::bulk("w"));
     wait_until("what it runs is run by it", || client.run("LPUSH list b") == Reply::Int(2));
     // One that dies without an order.
-    redis.wait_for_replica(0);
-    redis.nodes[1].server.connect().run("SET last x");
-    redis.nodes[1].server.connect().run("WAIT 1 5000");
-    redis.nodes[1].server.pause();
+    redis.write("SET last x");
+    let master = &redis.nodes[redis.master().expect("there is one")].server;
+    master.pause();
     wait_until("the old master is asked again", || client.run("GET last") == Reply::bulk("x"));
-    redis.nodes[1].server.resume();
+    master.resume();
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub struct TierView {
     pub reachable: bool,
     /// How long a key that is not there is remembered as absent, milliseconds; 0: not at all.
     pub negative_ms: u64,
-    /// How long after contact was lost entries may be served that nobody can confirm,
-    /// milliseconds.
+    /// How long entries may be served that nobody can confirm, from the first question on that
+    /// was left unanswered, milliseconds.
     pub stale_ms: u64,
 }

@@ -216,7 +216,7 @@ impl<J: Job> ShardState<J> {
         let now = self.args.clock.unix_ms();
         store.attach_tier(self.last_lsn, now);
         store.acknowledge(*tier.acknowledged.borrow());
-        store.gap_behind(now);
+        store.gap_behind();
     }
 
     fn hear(&mut self, news: TierNews) {
@@ -233,7 +233,7 @@ impl<J: Job> ShardState<J> {
             }
             TierNews::Gap(toll) => {
                 drop(toll);
-                store.gap_behind(self.args.clock.unix_ms());
+                store.gap_behind();
                 self.args.audience.missed(self.args.index);
             }
             // Whoever asked may have given up.

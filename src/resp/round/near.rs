@@ -136,7 +136,10 @@ impl Questions {
                     store.absent_behind(key, answer.ticket, None);
                     Some(Trouble::Foreign)
                 }
-                Found::Unknown(why) => Some(Trouble::Unknown(std::sync::Arc::clone(why))),
+                Found::Unknown(why) => {
+                    store.unanswered(now);
+                    Some(Trouble::Unknown(std::sync::Arc::clone(why)))
+                }
             };
             troubles.extend(trouble.map(|trouble| (answer.key.clone(), trouble)));
             false
@@ -169,11 +172,14 @@ impl Questions {
             }
             Some(Trouble::Unknown(why)) => &**why,
             None if near.reachable => return Ok(()),
-            None => "the breaker is open",
+            None => {
+                store.unanswered(now);
+                "the breaker is open"
+            }
         };
         let known = match store.standing(key, now) {
             Standing::Fresh | Standing::Due | Standing::Gone => return Ok(()),
-            Standing::Suspect => now.saturating_sub(store.gap_at()) <= near.stale_ms,
+            Standing::Suspect => store.bridges_silence(near.stale_ms, now),
             Standing::Missing => false,
         };
         if known {

@@ -21,7 +21,8 @@ pub enum Flow {
     Pass,
     /// Nothing moves, not even a close. What was sent waits here up to a bound, then in the sockets.
     Hold,
-    /// Everything disappears, a close, too: with the other direction left alone, half open.
+    /// Everything disappears, a close, too: with the other direction left alone, half open. A
+    /// connection that has lost something gets nothing more in this direction, ever.
     Lose,
     /// Everything comes this much later, and in order.
     Delay(Duration),

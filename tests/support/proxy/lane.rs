@@ -31,6 +31,9 @@ pub struct Lane {
     pieces: VecDeque<Piece>,
     waiting: usize,
     ended: bool,
+    /// Bytes were lost. As in TCP, what is behind a hole arrives no more than the hole does: a
+    /// stream that goes on without them is none that a peer could ever see.
+    hole: bool,
     /// Since which change of the flow it counts, and what.
     since: u64,
     passed: u64,
@@ -40,8 +43,15 @@ pub struct Lane {
 
 impl Lane {
     pub fn new(now: Instant) -> Self {
-        let pieces = VecDeque::new();
-        Self { pieces, waiting: 0, ended: false, since: 0, passed: 0, not_before: now }
+        Self {
+            pieces: VecDeque::new(),
+            waiting: 0,
+            ended: false,
+            hole: false,
+            since: 0,
+            passed: 0,
+            not_before: now,
+        }
     }
 
     pub fn has_room(&self) -> bool {
@@ -63,14 +73,17 @@ impl Lane {
         if self.since != since {
             (self.since, self.passed) = (since, 0);
         }
-        match flow {
-            Flow::Hold => return Turn::Wait(None),
-            Flow::Lose => {
-                self.pieces.clear();
-                self.waiting = 0;
-                return Turn::Wait(None);
-            }
-            _ => {}
+        let loses = matches!(flow, Flow::Lose);
+        if self.hole || loses {
+            self.hole |= !self.pieces.is_empty();
+            self.pieces.clear();
+            self.waiting = 0;
+        }
+        if loses || matches!(flow, Flow::Hold) {
+            return Turn::Wait(None);
+        }
+        if self.hole {
+            return if self.ended { Turn::Cut(Cut::Reset) } else { Turn::Wait(None) };
         }
         let Some(piece) = self.pieces.front() else {
             return if self.ended { Turn::Shut } else { Turn::Wait(None) };

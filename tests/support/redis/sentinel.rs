@@ -37,8 +37,9 @@ impl Sentinels {
         all.wait_for_replica(1);
         for sentinel in &all.sentinels {
             let mut client = sentinel.connect();
-            // They look every ten seconds otherwise.
-            let often = "info-period 200 ping-period 100 ask-period 200 publish-period 200";
+            // They look every ten seconds otherwise. What a replica says of itself counts for five
+            // times `ping-period`, and is asked for once a second while its master is down.
+            let often = "info-period 200 ping-period 500 ask-period 200 publish-period 200";
             assert_eq!(client.run(&format!("SENTINEL DEBUG {often}")), Reply::ok());
             wait_until("a Sentinel knows the others", || {
                 client.run(&format!("SENTINEL REPLICAS {NAME}")).items().len() == 1
@@ -61,6 +62,17 @@ impl Sentinels {
         let Reply::Array(words) = reply else { return None };
         let port: u16 = words.get(1)?.text().parse().ok()?;
         self.nodes.iter().position(|node| node.proxy.address().port() == port)
+    }
+
+    /// Has the master execute this, which may happen twice; returns when the replica has it, too.
+    pub fn write(&self, line: &str) {
+        wait_until("both nodes have a write", || {
+            let Some(master) = self.master() else { return false };
+            // WAIT waits for what came over its own connection.
+            let mut client = self.nodes[master].server.connect();
+            client.try_run(line).is_ok_and(|reply| !reply.is_error())
+                && client.try_run("WAIT 1 5000").is_ok_and(|reply| reply == Reply::Int(1))
+        });
     }
 
     /// Orders a failover, with both servers well, and waits until it is done.
@@ -117,7 +129,7 @@ fn sentinel(master: SocketAddr, quorum: usize, down_after: Duration) -> Option<R
         "port {}\nbind 127.0.0.1\ndir {}\nunixsocket {}\n\
          sentinel monitor {NAME} {} {} {quorum}\n\
          sentinel down-after-milliseconds {NAME} {}\n\
-         sentinel failover-timeout {NAME} 1000\n",
+         sentinel failover-timeout {NAME} 3000\n",
         port.text(),
         dir.path().display(),
         dir.path().join("s").display(),

@@ -205,7 +205,7 @@ impl World {
             }
             Step::Gap => {
                 self.invalidations.clear();
-                self.store.gap_behind(self.now);
+                self.store.gap_behind();
             }
             Step::Age => {
                 self.now += 1000;
@@ -391,4 +391,33 @@ fn an_answer_from_before_a_change_answers_no_later_question() {
     let third = world.store.ticket(key);
     world.run(&Step::Gap);
     assert!(!third.answers(&world.store.ticket(key)), "somebody may have changed it");
+}
+
+/// The time was counted from the last gap, which is when invalidations began: a day after that
+/// nothing that was a little old was served any more.
+#[test]
+fn how_long_the_tier_has_been_silent_is_counted_from_its_first_silence() {
+    const STALE_MS: u64 = 60_000;
+    let mut world = World::new();
+    let bridges = |world: &World| world.store.bridges_silence(STALE_MS, world.now);
+    world.now += 100 * STALE_MS;
+    assert!(bridges(&world), "it has always answered");
+    world.store.unanswered(world.now);
+    world.now += STALE_MS;
+    world.store.unanswered(world.now);
+    assert!(bridges(&world), "to the last millisecond");
+    assert!(!world.store.bridges_silence(0, world.now), "0 serves nothing");
+    world.now += 1;
+    assert!(!bridges(&world));
+    world.run(&Step::Ask(0));
+    world.settle();
+    assert!(bridges(&world), "it has answered");
+    world.store.unanswered(world.now);
+    world.now += STALE_MS + 1;
+    assert!(!bridges(&world));
+    // A clock that goes back does not make it longer.
+    world.now -= 10 * STALE_MS;
+    world.store.unanswered(world.now);
+    world.now += STALE_MS + 1;
+    assert!(!bridges(&world));
 }

@@ -1,0 +1,117 @@
+//! Writes of ours that the tier lacks.
+
+use std::collections::VecDeque;
+
+use super::Map;
+use crate::journal::Lsn;
+
+/// Writes that may be pending one by one. Beyond, everything up to the newest counts as pending.
+pub const MAX_PENDING: usize = if cfg!(test) { 1 << 10 } else { 1 << 18 };
+
+/// A write that the tier lacks.
+#[derive(Debug, Clone, Copy)]
+struct Write {
+    /// [`Lsn::MAX`] until it has one.
+    lsn: Lsn,
+    deleted: bool,
+}
+
+/// All of them, by the hash of the key.
+#[derive(Debug)]
+pub(super) struct Pending {
+    acknowledged: Lsn,
+    /// Everything up to here counts as pending, whatever the key.
+    floor: Lsn,
+    writes: Map<Write>,
+    /// In the order of their LSNs.
+    order: VecDeque<(Lsn, u64)>,
+    /// Without an LSN yet.
+    fresh: Vec<u64>,
+    /// A change of every key, without an LSN yet.
+    sweeping: bool,
+}
+
+impl Pending {
+    pub fn new(floor: Lsn) -> Self {
+        Self {
+            acknowledged: 0,
+            floor,
+            writes: Map::default(),
+            order: VecDeque::new(),
+            fresh: Vec::new(),
+            sweeping: false,
+        }
+    }
+
+    pub fn len(&self) -> u64 {
+        self.writes.len() as u64
+    }
+
+    /// Whether a write of the key is pending, and if so, whether it deleted it.
+    pub fn of(&self, hash: u64) -> Option<bool> {
+        self.writes.get(&hash).map(|write| write.deleted)
+    }
+
+    /// Whether the tier lacks something that may concern any key.
+    pub const fn lags(&self) -> bool {
+        self.acknowledged < self.floor
+    }
+
+    pub fn add(&mut self, hash: u64, deleted: bool) {
+        self.writes.insert(hash, Write { lsn: Lsn::MAX, deleted });
+        self.fresh.push(hash);
+    }
+
+    /// Everything is pending up to the LSN that comes next.
+    pub fn add_all(&mut self) {
+        self.writes.clear();
+        self.order.clear();
+        self.fresh.clear();
+        self.sweeping = true;
+    }
+
+    /// What was added since the last call has this LSN.
+    pub fn stamp(&mut self, lsn: Lsn) {
+        if std::mem::take(&mut self.sweeping) {
+            self.floor = self.floor.max(lsn);
+        }
+        for hash in self.fresh.drain(..) {
+            if let Some(write) = self.writes.get_mut(&hash) {
+                write.lsn = lsn;
+                self.order.push_back((lsn, hash));
+            }
+        }
+        if self.order.len() > MAX_PENDING {
+            self.writes.clear();
+            self.order.clear();
+            self.floor = self.floor.max(lsn);
+        }
+    }
+
+    /// The tier has everything up to `lsn`.
+    pub fn acknowledge(&mut self, lsn: Lsn) {
+        self.acknowledged = self.acknowledged.max(lsn);
+        while let Some(&(at, hash)) = self.order.front()
+            && at <= self.acknowledged
+        {
+            self.order.pop_front();
+            // Written again meanwhile: that one is still pending.
+            if self.writes.get(&hash).is_some_and(|write| write.lsn <= self.acknowledged) {
+                self.writes.remove(&hash);
+            }
+        }
+    }
+
+    /// The LSN that must be acknowledged before the tier is asked about a key.
+    pub fn after(&self, hash: u64) -> Lsn {
+        if self.sweeping {
+            return Lsn::MAX;
+        }
+        self.writes.get(&hash).map_or(0, |write| write.lsn).max(self.after_any())
+    }
+
+    /// The same for keys of which nothing is pending.
+    pub const fn after_any(&self) -> Lsn {
+        if self.lags() { self.floor } else { 0 }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a store is told of the tier, and of its own writes' way there.
+
+use super::{Near, TIERED};
+use crate::cache::store::{Event, Key, Store};
+use crate::clock::UnixMs;
+use crate::journal::{Lsn, Record, Records};
+
+impl Near {
+    fn pend(&mut self, key: &[u8], deleted: bool) {
+        let hash = self.hash(key);
+        self.note_change(hash);
+        self.pending.add(hash, deleted);
+    }
+}
+
+impl Store {
+    /// From now on there is a tier. It may lack everything up to `floor`.
+    pub fn attach_tier(&mut self, floor: Lsn, now: UnixMs) {
+        if self.near.is_none() {
+            self.near = Some(Box::new(Near::new(floor, now)));
+        }
+    }
+
+    /// Takes in which keys the effects concern, before they are handed over: they are pending
+    /// from now on. [`Store::stamp_effects`] follows, once they have their LSN.
+    pub fn mark_effects(&mut self) {
+        let Some(near) = &mut self.near else { return };
+        for record in Records::new(self.effects.as_bytes()).flatten() {
+            match record {
+                Record::Set { db: TIERED, key, .. } | Record::Expire { db: TIERED, key, .. } => {
+                    near.pend(key, false);
+                }
+                Record::Delete { db: TIERED, key } => near.pend(key, true),
+                // The tier still has what was evicted; whole databases say so themselves.
+                _ => {}
+            }
+        }
+    }
+
+    /// What was marked has this LSN.
+    pub fn stamp_effects(&mut self, lsn: Lsn) {
+        if let Some(near) = &mut self.near {
+            near.pending.stamp(lsn);
+        }
+    }
+
+    /// The whole database has changed; the record of that may be among another store's effects.
+    pub(in crate::cache::store) fn mark_all(&mut self) {
+        if let Some(near) = &mut self.near {
+            near.note_all();
+            near.pending.add_all();
+        }
+    }
+
+    /// The tier has every write up to `lsn`.
+    pub fn acknowledge(&mut self, lsn: Lsn) {
+        if let Some(near) = &mut self.near {
+            near.pending.acknowledge(lsn);
+        }
+    }
+
+    /// Somebody else changed a key in the tier. An entry that the tier lacks stays: it is newer.
+    /// Whether an entry was removed.
+    pub fn changed_behind(&mut self, key: Key<'_>) -> bool {
+        let Some(near) = &mut self.near else { return false };
+        let hash = near.hash(key.bytes);
+        near.note_change(hash);
+        // Ours may be the newer one, or theirs, if the tier had ours already and we do not know
+        // it yet: once the tier has everything it will say which.
+        let ours = near.pending.of(hash).is_some() || near.pending.lags();
+        let doubted = near.epochs.doubted(hash);
+        let Some(slot) = self.locate(TIERED, key) else {
+            // A client that was told that there is none may have kept that.
+            self.notices.add(Event::CHANGED, TIERED, Some(key.bytes));
+            return false;
+        };
+        if ours {
+            self.slab.at_mut(slot).tag = doubted;
+            return false;
+        }
+        self.drop_slot(slot);
+        if let Some(near) = &mut self.near {
+            near.stats.invalidated += 1;
+        }
+        true
+    }
+
+    /// Everything in memory that the tier does not lack is suspect: invalidations may have been
+    /// missed, or somebody flushed it.
+    pub fn gap_behind(&mut self) {
+        let Some(near) = &mut self.near else { return };
+        near.note_all();
+        near.stats.gaps += 1;
+        self.doubt_all();
+    }
+
+    /// A write of ours: to be believed.
+    #[inline]
+    pub(in crate::cache::store) fn tag_as_ours(&mut self, slot: u32) {
+        if let Some(near) = &self.near {
+            let tag = near.epochs.confirmed(near.hash(self.slab.at(slot).key()));
+            self.slab.at_mut(slot).tag = tag;
+        }
+    }
+}
