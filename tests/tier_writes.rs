@@ -7,16 +7,16 @@ use crate::support::redis::RedisServer;
 use crate::support::{Raw, Reply, Setup, wait_for, wait_until};
 
 /// Keys and values of database 0, with their times; the marker is left out.
-type Held = BTreeMap<String, (String, i64)>;
+pub type Held = BTreeMap<String, (String, i64)>;
 
-fn setup(redis: &RedisServer) -> Setup {
+pub fn setup(redis: &RedisServer) -> Setup {
     Setup::new()
         .with("redis.url", &format!(r#""redis://{}/0""#, redis.address()))
         .with("redis.breaker_cool_down", r#""50ms""#)
         .with("redis.breaker_max_cool_down", r#""200ms""#)
 }
 
-fn held(connection: &mut Raw) -> Held {
+pub fn held(connection: &mut Raw) -> Held {
     let Reply::Array(keys) = connection.run("KEYS *") else { panic!("KEYS answers an array") };
     let mut keys: Vec<String> = keys.iter().map(Reply::text).collect();
     keys.retain(|key| !key.starts_with("seawall:outbox:"));
@@ -35,19 +35,19 @@ fn held(connection: &mut Raw) -> Held {
     held
 }
 
-fn info(connection: &mut Raw, field: &str) -> String {
+pub fn info(connection: &mut Raw, field: &str) -> String {
     let text = connection.run("INFO seawall").text();
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
     line.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
 }
 
-fn number(connection: &mut Raw, field: &str) -> u64 {
+pub fn number(connection: &mut Raw, field: &str) -> u64 {
     info(connection, field).parse().expect("a number")
 }
 
 /// Waits until Redis has everything that was written so far.
 #[track_caller]
-fn wait_in_step(connection: &mut Raw) {
+pub fn wait_in_step(connection: &mut Raw) {
     wait_until("the outbox is in step", || {
         info(connection, "redis_outbox") == "in_step"
             && number(connection, "redis_outbox_lag_records") == 0
@@ -62,7 +62,7 @@ fn wait_away(connection: &mut Raw) {
 }
 
 #[track_caller]
-fn wait_equal(daemon: &mut Raw, redis: &mut Raw) {
+pub fn wait_equal(daemon: &mut Raw, redis: &mut Raw) {
     wait_in_step(daemon);
     // What expires in one of them in this moment is asked for again.
     let end = Instant::now() + Duration::from_secs(5);

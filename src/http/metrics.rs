@@ -207,8 +207,9 @@ pub fn outbox(stats: &OutboxStats) -> Sample {
         s.flag(&m::OUTBOX, &[state], state == stats.state.name());
     }
     s.count(&m::OUTBOX_ACKNOWLEDGED, &[], stats.acknowledged);
-    s.count(&m::OUTBOX_LAG, &[], stats.lag_records);
-    if let Some(oldest_ms) = stats.oldest_ms {
+    s.count(&m::OUTBOX_LAG, &[], stats.lag.records);
+    s.count(&m::OUTBOX_BACKLOG, &[], stats.lag.bytes);
+    if let Some(oldest_ms) = stats.lag.oldest_ms {
         s.number(&m::OUTBOX_OLDEST, &[], seconds(oldest_ms, 1e3));
     }
     s.count(&m::OUTBOX_SENT, &[], stats.sent);

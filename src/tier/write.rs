@@ -8,7 +8,8 @@ use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::Lsn;
 use seawall_actors::redis::outbox::{
-    Gate, Held, Keeping, Memory, Outbox, OutboxArgs, OutboxSettings, OutboxStats, Piece, Place,
+    Gate, Held, Keeping, Mark, Memory, Outbox, OutboxArgs, OutboxSettings, OutboxStats, Piece,
+    Place,
 };
 use seawall_actors::redis::{Near, Pool};
 use seawall_actors::supervise::{ChildSpec, GivesUp, Handle, Restart};
@@ -76,6 +77,7 @@ impl WriteSide {
             tail,
             gate: self.gate.clone(),
             keeping,
+            conditions: daemon.conditions.clone(),
             memory: Arc::new(Stores(daemon)),
             near,
             settings: self.settings.subscribe(),
@@ -89,10 +91,10 @@ impl WriteSide {
             .grace(grace)
     }
 
-    /// How it stands; `last` is the last LSN of the log.
+    /// How it stands, with the log here now.
     #[must_use]
-    pub fn stats(&self, last: Lsn) -> OutboxStats {
-        self.gate.stats(last)
+    pub fn stats(&self, now: Mark) -> OutboxStats {
+        self.gate.stats(now)
     }
 }
 
@@ -104,8 +106,9 @@ impl Daemon {
     /// How the write side of the tier stands; `None` without one.
     #[must_use]
     pub fn outbox_stats(&self) -> Option<OutboxStats> {
-        let last = self.log.status().map_or(0, |(_, stats)| stats.lsn);
-        Some(self.tier.as_ref()?.writes.stats(last))
+        let tier = self.tier.as_ref()?;
+        let (lsn, bytes) = self.log.status().map_or((0, 0), |(_, stats)| (stats.lsn, stats.bytes));
+        Some(tier.writes.stats(Mark { lsn, bytes, wall_ms: self.clock.unix_ms() }))
     }
 
     /// Keeps the reply to a write of the first database until Redis has it, as `redis.write` says.

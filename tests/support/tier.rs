@@ -1,6 +1,7 @@
 //! A daemon with a Redis behind it, and a proxy between the two.
 
 pub mod traffic;
+pub mod writers;
 
 use std::time::Duration;
 
@@ -36,6 +37,18 @@ impl Tier {
         let redis = RedisServer::listening(redis)?;
         Some(Self::before(redis, |setup, proxy| {
             setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+        }))
+    }
+
+    /// The same, with all the time of the world: for tests in which Redis answers all the time, on
+    /// however busy a machine.
+    pub fn patient(redis: &[&str]) -> Option<Self> {
+        let redis = RedisServer::listening(redis)?;
+        Some(Self::before(redis, |setup, proxy| {
+            setup
+                .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+                .with("redis.timeout", r#""10s""#)
+                .with("redis.connect_timeout", r#""10s""#)
         }))
     }
 

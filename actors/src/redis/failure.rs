@@ -107,6 +107,15 @@ impl FailureKind {
         Self::NAMES[self.index()]
     }
 
+    /// Whether it was told by a server that answers, and not by silence.
+    #[must_use]
+    pub fn is_an_answer(self) -> bool {
+        !matches!(
+            self,
+            Self::BreakerOpen { .. } | Self::NoLink | Self::Crowded | Self::Broken | Self::Deadline
+        )
+    }
+
     /// Whether a connection that answers so is of no more use: what is behind the address has
     /// changed, or is not ready, and only a fresh connection finds out who is there now.
     #[must_use]

@@ -15,19 +15,29 @@
 //! | `heard` | what others changed meanwhile; pure |
 //! | `lapsed` | values that expired on their way; pure |
 //! | `send` | the commands of a transaction, what its answers mean; pure |
+//! | `fence` | what makes a transaction never come late; pure |
 //! | `start` | where to go on; pure |
+//! | `lag` | how far Redis lags behind; pure |
+//! | `plight` | when that is worth telling; pure |
 //! | `cursor` | the file |
 //! | `gate` | who waits, what is counted |
-//! | `pump` | reads, sends, begins anew |
+//! | `pump` | reads, and begins anew |
+//! | `deliver` | sends |
+//! | `room` | what goes ahead while Redis is full |
 //! | `reconcile` | memory and Redis compared |
 
 mod batch;
 mod cursor;
+mod deliver;
+mod fence;
 mod gate;
 mod heard;
+mod lag;
 mod lapsed;
+mod plight;
 mod pump;
 mod reconcile;
+mod room;
 mod send;
 mod start;
 
@@ -42,19 +52,23 @@ use tracing::{error, info, warn};
 
 use self::cursor::{Cursor, CursorFile};
 pub use self::gate::{Gate, OutboxState, OutboxStats, Through};
+pub use self::lag::{Lag, Mark};
+pub use self::plight::WAITING;
 use self::pump::Pump;
 pub use self::reconcile::{Held, Memory, Piece, Place};
 use super::near::Near;
 use super::pool::Pool;
 use crate::clock::Clock;
 use crate::journal::Lsn;
-use crate::supervise::{Failure, Label, Me, Worker};
+use crate::supervise::{Condition, Conditions, Failure, Label, Me, Worker};
 use crate::wal::{Hold, HoldError, Holds, Tail};
 
 /// Between two looks at cursor and log.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// The cursor is written down at most so often.
 const CURSOR_EVERY: Duration = Duration::from_secs(5);
+/// Where it stands in the tree.
+const PATH: &str = "links/redis-outbox";
 /// Who holds the log, as [`crate::wal::Held::who`] has it.
 pub const WHO: &str = "redis-outbox";
 
@@ -93,6 +107,8 @@ pub struct Keeping {
 struct Kept {
     hold: Option<Hold>,
     written: Option<Cursor>,
+    /// What this process found is measured.
+    measured: bool,
 }
 
 impl Keeping {
@@ -111,7 +127,7 @@ impl Keeping {
         };
         // What is gone cannot be held; Redis' own marker says whether it is missed.
         let hold = hold.or_else(|_| holds.take_all(WHO)).ok();
-        let state = Mutex::new(Kept { hold, written });
+        let state = Mutex::new(Kept { hold, written, measured: false });
         Ok(Self { file, holds: holds.clone(), state })
     }
 
@@ -135,6 +151,18 @@ impl Keeping {
             },
         }
         Ok(())
+    }
+
+    /// How much there was for Redis when the process began; `None` if nothing was ever sent.
+    /// Blocks.
+    fn measure(&self, tail: &Tail, begun: Lsn) -> Option<(Cursor, u64)> {
+        let cursor = {
+            let mut state = self.state();
+            state.measured = true;
+            state.written?
+        };
+        // A measure that cannot be had is one of 0.
+        Some((cursor, tail.bytes_between(cursor.lsn, begun).unwrap_or(0)))
     }
 
     /// Lets go of the log; whether it was held.
@@ -162,6 +190,8 @@ pub struct OutboxArgs {
     pub settings: watch::Receiver<OutboxSettings>,
     /// Whether the log has grown beyond what it may, because the outbox needs it.
     pub pressed: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Who is told when writes wait for too long.
+    pub conditions: Conditions,
     /// Wall time.
     pub clock: Clock,
 }
@@ -198,6 +228,7 @@ pub struct Outbox;
 #[derive(Debug)]
 pub struct OutboxOwn {
     args: OutboxArgs,
+    waiting: Condition,
     pump: Option<JoinHandle<()>>,
     written_at: Option<std::time::Instant>,
 }
@@ -216,7 +247,8 @@ impl Worker for Outbox {
     type State = OutboxOwn;
 
     async fn init(&self, _me: &Me<OutboxMsg>, args: OutboxArgs) -> Result<OutboxOwn, Failure> {
-        Ok(OutboxOwn { args, pump: None, written_at: None })
+        let waiting = args.conditions.declare(PATH, WAITING);
+        Ok(OutboxOwn { args, waiting, pump: None, written_at: None })
     }
 
     async fn started(&self, me: &Me<OutboxMsg>, state: &mut OutboxOwn) -> Result<(), Failure> {
@@ -288,6 +320,7 @@ impl Drop for Aborts {
 
 impl OutboxOwn {
     async fn keep_house(&mut self) {
+        self.look_how_far().await;
         if (self.args.pressed)() && self.args.keeping.let_go() {
             warn!(
                 acknowledged = self.args.gate.reached(),
@@ -299,6 +332,34 @@ impl OutboxOwn {
         }
         if self.written_at.is_none_or(|at| at.elapsed() >= CURSOR_EVERY) {
             self.write_down().await;
+        }
+    }
+
+    /// Notes how far the log is, and tells if Redis is too far behind.
+    async fn look_how_far(&self) {
+        let OutboxArgs { tail, gate, keeping, clock, .. } = &self.args;
+        let Some(begun) = tail.reached.borrow().begun else { return };
+        let measured = if keeping.state().measured {
+            None
+        } else {
+            let (keeping, of) = (Arc::clone(keeping), tail.clone());
+            let measures = tokio::task::spawn_blocking(move || keeping.measure(&of, begun));
+            measures.await.ok().flatten()
+        };
+        let now = Mark { lsn: tail.last(), bytes: tail.written(), wall_ms: clock.unix_ms() };
+        let state = gate.state();
+        let lag = {
+            let mut notes = gate.notes();
+            if let Some((Cursor { lsn, wall_ms }, bytes)) = measured {
+                let begun = Mark { lsn: begun, bytes, wall_ms: now.wall_ms };
+                notes.begin(Mark { lsn, bytes: 0, wall_ms }, begun);
+            }
+            notes.note(now, gate.reached());
+            notes.lag(now, gate.reached())
+        };
+        match plight::reason(&state, &lag, now.wall_ms) {
+            Some(reason) => self.waiting.set(&reason),
+            None => self.waiting.clear(),
         }
     }
 

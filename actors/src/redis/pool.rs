@@ -51,6 +51,9 @@ pub enum Once {
     AtMost,
     /// It leaves the same behind, however often.
     OrMore,
+    /// As [`Once::AtMost`], and only over the connection with this number ([`Pool::epoch`]), which
+    /// something was agreed on with before. For a pool of one link.
+    Over(u64),
 }
 
 /// What is sent.
@@ -313,6 +316,10 @@ impl Pool {
         let again = request.once == Once::OrMore;
         for attempt in 0.. {
             let failure = match self.lease(request.deadline).await {
+                Ok(lease) if matches!(request.once, Once::Over(epoch) if lease.epoch() != epoch) => {
+                    let text = "another connection has taken the place of the one it was for";
+                    return Err(Failure::before(FailureKind::Broken, text));
+                }
                 Ok(mut lease) => match work.once(&mut lease, request.deadline).await {
                     Ok(value) => return Ok(value),
                     Err(failure) => {

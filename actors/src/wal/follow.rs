@@ -6,6 +6,7 @@
 //! own place: what it has handed out already is passed over by LSN.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub struct Tail {
     pub holds: Holds,
     /// Moves with the log.
     pub reached: watch::Receiver<Reached>,
-    last: Arc<dyn Fn() -> Lsn + Send + Sync>,
+    last: Arc<dyn Fn() -> (Lsn, u64) + Send + Sync>,
 }
 
 impl fmt::Debug for Tail {
@@ -61,14 +62,40 @@ impl Tail {
             log: snapshots.log_name(),
             holds: snapshots.holds().clone(),
             reached,
-            last: Arc::new(move || intake.stats().lsn),
+            last: Arc::new(move || {
+                let stats = intake.stats();
+                (stats.lsn, stats.bytes)
+            }),
         }
     }
 
     /// The last LSN that was given, settled or not.
     #[must_use]
     pub fn last(&self) -> Lsn {
-        (self.last)()
+        (self.last)().0
+    }
+
+    /// How many bytes were written since the start.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        (self.last)().1
+    }
+
+    /// How many bytes the log has behind `from` and up to `to`, about: as if every record of a
+    /// segment were as long as any other. Blocks.
+    ///
+    /// # Errors
+    /// The segments cannot be listed.
+    pub fn bytes_between(&self, from: Lsn, to: Lsn) -> io::Result<u64> {
+        let found = segment::list(&OsFs, &segments_dir(&self.data))?;
+        let ends = found.iter().skip(1).map(|(_, first, _)| *first).chain([to.saturating_add(1)]);
+        let bytes = found.iter().zip(ends).map(|((_, first, path), end)| {
+            let size = std::fs::metadata(path).map_or(0, |file| file.len());
+            let wanted = end.min(to.saturating_add(1)).saturating_sub((*first).max(from + 1));
+            let share = u128::from(size) * u128::from(wanted);
+            share.checked_div(end.saturating_sub(*first).into()).unwrap_or(0)
+        });
+        Ok(u64::try_from(bytes.sum::<u128>()).unwrap_or(u64::MAX))
     }
 }
 

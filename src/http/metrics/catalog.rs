@@ -199,13 +199,15 @@ catalog! {
     }
     "Writes to Redis": {
         OUTBOX = "seawall_redis_outbox_state", Gauge, None, ["state"],
-            "1 for what the outbox does, 0 for the others: starting, in_step, catching_up, reconciling, waiting (Redis is away or refuses); no metric of it exists without redis.url";
+            "1 for what the outbox does, 0 for the others: starting, in_step, catching_up, reconciling, waiting (Redis is away), refused (it answers and takes no writes); no metric of it exists without redis.url";
         OUTBOX_ACKNOWLEDGED = "seawall_redis_outbox_acknowledged_lsn", Gauge, None, [],
             "Log sequence number up to which Redis has every write";
         OUTBOX_LAG = "seawall_redis_outbox_lag", Gauge, None, [],
             "Log sequence numbers behind that: records that Redis does not have yet, those included that it does not need";
+        OUTBOX_BACKLOG = "seawall_redis_outbox_backlog", Gauge, Bytes, [],
+            "Bytes of the log behind that, about";
         OUTBOX_OLDEST = "seawall_redis_outbox_oldest", Gauge, Seconds, [],
-            "When the oldest write that is being sent was logged, as Unix time; absent while none is";
+            "When the oldest write that Redis does not have was logged, about, as Unix time; absent while it has all";
         OUTBOX_SENT = "seawall_redis_outbox_sent", Counter, None, [],
             "Changes of keys that Redis has acknowledged";
         OUTBOX_COALESCED = "seawall_redis_outbox_coalesced", Counter, None, [],

@@ -7,7 +7,7 @@ use seawall_actors::cache::store::{NearStats, StoreStats};
 use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
-use seawall_actors::redis::outbox::OutboxStats;
+use seawall_actors::redis::outbox::{Lag, OutboxStats};
 use seawall_actors::redis::{LinkStats, PassageStats, PoolStats, SubscriptionStats, TrackerStats};
 use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
@@ -90,6 +90,8 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         loading: false,
         load,
     };
+    let lag = Lag { records: 1, bytes: 1, oldest_ms: Some(1) };
+    let waiting = OutboxStats { lag, ..OutboxStats::default() };
     vec![
         ("tls", tls(&Handshakes::default(), Some(2_000_000_000))),
         ("gate", gate(&GateFigures::default())),
@@ -101,7 +103,7 @@ async fn samples() -> Vec<(&'static str, Sample)> {
         ),
         ("log", log(&blocked, "everysec")),
         ("snapshots", snapshots(&taken)),
-        ("redis_outbox", outbox(&OutboxStats { oldest_ms: Some(1), ..OutboxStats::default() })),
+        ("redis_outbox", outbox(&waiting)),
         ("redis", tier(&links())),
         ("tree", tree(&root, &[unreachable])),
         ("daemon", daemon(figures)),

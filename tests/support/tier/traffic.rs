@@ -29,7 +29,7 @@ fn value_of(key: &str) -> String {
 
 /// How long one kind of request took.
 #[derive(Clone, Debug, Default)]
-pub struct Times(Vec<Duration>);
+pub struct Times(pub(super) Vec<Duration>);
 
 impl Times {
     pub fn longest(&self) -> Duration {

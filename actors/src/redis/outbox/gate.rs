@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::heard::Heard;
+use super::lag::{Lag, Mark, Notes};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 
@@ -32,14 +33,16 @@ pub enum OutboxState {
     CatchingUp,
     /// It compares memory and Redis, for this reason.
     Reconciling(Arc<str>),
-    /// Redis cannot be reached, or takes nothing, for this reason.
+    /// Redis cannot be asked, for this reason.
     Waiting(Arc<str>),
+    /// Redis answers and takes nothing, for this reason.
+    Refused(Arc<str>),
 }
 
 impl OutboxState {
     /// What [`OutboxState::name`] may be.
-    pub const NAMES: [&'static str; 5] =
-        ["starting", "in_step", "catching_up", "reconciling", "waiting"];
+    pub const NAMES: [&'static str; 6] =
+        ["starting", "in_step", "catching_up", "reconciling", "waiting", "refused"];
 
     /// As metrics and INFO call it.
     #[must_use]
@@ -50,6 +53,16 @@ impl OutboxState {
             Self::CatchingUp => "catching_up",
             Self::Reconciling(_) => "reconciling",
             Self::Waiting(_) => "waiting",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// Why it does not send what comes.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Reconciling(why) | Self::Waiting(why) | Self::Refused(why) => Some(why),
+            Self::Starting | Self::InStep | Self::CatchingUp => None,
         }
     }
 }
@@ -61,11 +74,8 @@ pub struct OutboxStats {
     pub state: OutboxState,
     /// Redis has everything up to here.
     pub acknowledged: Lsn,
-    /// Log sequence numbers between that and the end of the log.
-    pub lag_records: u64,
-    /// When the oldest write that Redis does not have was logged, Unix milliseconds; `None`: it
-    /// has all.
-    pub oldest_ms: Option<UnixMs>,
+    /// What is between that and the end of the log.
+    pub lag: Lag,
     /// Changes that Redis has acknowledged.
     pub sent: u64,
     /// Records that a later one of the same key made needless.
@@ -95,8 +105,6 @@ pub(super) struct Counts {
     pub degraded: AtomicU64,
     pub reconciles: AtomicU64,
     pub reconciled_keys: AtomicU64,
-    /// 0: Redis has all.
-    pub oldest_ms: AtomicU64,
 }
 
 /// Adds to a counter.
@@ -124,6 +132,7 @@ struct Inner {
     progress: watch::Sender<Progress>,
     through: AtomicBool,
     state: Mutex<OutboxState>,
+    notes: Mutex<Notes>,
     heard: Mutex<Heard>,
     met: AtomicU64,
     counts: Counts,
@@ -178,7 +187,7 @@ impl Gate {
             now.in_step = in_step;
             moved
         });
-        let mut held = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         let news = *held != state;
         *held = state;
         news
@@ -209,7 +218,6 @@ impl Gate {
     /// Redis has everything that is settled.
     pub(super) fn in_step(&self) {
         self.heard().clear();
-        self.inner.counts.oldest_ms.store(0, Relaxed);
     }
 
     pub(super) fn counts(&self) -> &Counts {
@@ -222,17 +230,32 @@ impl Gate {
         self.inner.progress.borrow().acknowledged
     }
 
-    /// How it stands; `last` is the last LSN of the log.
+    fn held(&self) -> MutexGuard<'_, OutboxState> {
+        // It is replaced whole.
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the outbox is doing.
     #[must_use]
-    pub fn stats(&self, last: Lsn) -> OutboxStats {
+    pub fn state(&self) -> OutboxState {
+        self.held().clone()
+    }
+
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
+        // A panic in between costs a note.
+        self.inner.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it stands, with the log here now.
+    #[must_use]
+    pub fn stats(&self, now: Mark) -> OutboxStats {
         let counts = &self.inner.counts;
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         let acknowledged = self.reached();
         OutboxStats {
-            state: self.inner.state.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            state: self.state(),
             acknowledged,
-            lag_records: last.saturating_sub(acknowledged),
-            oldest_ms: Some(get(&counts.oldest_ms)).filter(|ms| *ms > 0 && last > acknowledged),
+            lag: self.notes().lag(now, acknowledged),
             sent: get(&counts.sent),
             coalesced: get(&counts.coalesced),
             batches: get(&counts.batches),
@@ -266,7 +289,7 @@ mod tests {
         tokio::task::yield_now().await;
         gate.acknowledge(7);
         assert_eq!(waits.await.ok(), Some(Through::Acknowledged));
-        assert_eq!(gate.stats(7).degraded, 1);
+        assert_eq!(gate.stats(Mark::default()).degraded, 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -291,6 +314,6 @@ mod tests {
     async fn behind_waits_for_nothing_and_counts_nothing() {
         let gate = Gate::default();
         assert_eq!(gate.wait(9, LONG).await, Through::Acknowledged);
-        assert_eq!(gate.stats(9).degraded, 0);
+        assert_eq!(gate.stats(Mark::default()).degraded, 0);
     }
 }

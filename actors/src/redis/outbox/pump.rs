@@ -2,33 +2,27 @@
 //! Redis what it has, and goes on from there.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use redis::Value;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::batch::Batch;
 use super::gate::{OutboxState, add};
 use super::lapsed::Lapsed;
-use super::send::{Outcome, Rules, Transaction, words};
+use super::room::Room;
 use super::start::{Start, Why, decide};
 use super::{OutboxArgs, acknowledge, marker};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 use crate::policy::Backoff;
-use crate::redis::failure::FailureKind;
-use crate::redis::pool::{Once, Request};
-use crate::wal::{Follower, Portion, RangeError, Reached};
+use crate::wal::{Followed, Follower, Portion, RangeError, Reached};
 
 /// Records that one transaction is made of: at first, and at most while much is waiting.
 const RECORDS: (usize, usize) = (1024, 8192);
 /// The same in bytes.
 const BYTES: (usize, usize) = (256 << 10, 2 << 20);
-/// What a link brings at least, beside `redis.timeout`.
-const BYTES_PER_SECOND: f64 = 4e6;
 /// The marker is sent alone when nothing else has moved it for this long, or this far.
 const MARK_AFTER: Duration = Duration::from_secs(1);
 const MARK_BEHIND: Lsn = 100_000;
@@ -42,9 +36,17 @@ pub(super) enum Turn {
     Compare(Why),
 }
 
-/// What keeps the pump from going on, and from when on it may be tried again.
+/// What keeps the pump from going on.
 #[derive(Debug)]
-pub(super) struct Trouble(pub String);
+pub(super) enum Trouble {
+    /// Redis cannot be asked, or the log cannot be read.
+    Away(String),
+    /// Redis answers, and refuses.
+    Refused(String),
+    /// The marker is not what it was, or the connection: nothing was executed, and it is known as
+    /// soon as Redis is asked again.
+    Overtaken,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -56,16 +58,25 @@ pub(super) struct Pump {
     /// Where the log ended when this process began.
     begun: Lsn,
     /// Up to where this process has sent, whatever became of it.
-    attempted: Option<Lsn>,
+    pub attempted: Option<Lsn>,
     /// What Redis' marker says.
-    marked: Lsn,
+    pub marked: Option<Lsn>,
+    /// What it was last known to say, by this process.
+    pub vouched: Lsn,
+    /// Redis has answered a transaction in parts: it may have moved the marker and left out what
+    /// stands before it. Up to here the marker is believed.
+    pub believed: Option<Lsn>,
     /// Redis was away until then; `None`: it is.
-    away_until_ms: Option<UnixMs>,
+    pub away_until_ms: Option<UnixMs>,
     portion: Portion,
-    lapsed: Lapsed,
-    failures: u32,
+    pub lapsed: Lapsed,
+    pub failures: u32,
     /// The connection over which Redis was asked what it has.
-    epoch: u64,
+    pub epoch: u64,
+    /// The connection over which it was found to have everything up to the marker.
+    pub followed: Option<u64>,
+    /// Deletions that go ahead while Redis is full.
+    pub room: Option<Room>,
     pub marker: String,
 }
 
@@ -80,12 +91,16 @@ impl Pump {
             follower: None,
             begun: 0,
             attempted: None,
-            marked: 0,
+            marked: None,
+            vouched: 0,
+            believed: None,
             away_until_ms: None,
             portion: Portion { records: RECORDS.0, bytes: BYTES.0 },
             lapsed: Lapsed::default(),
             failures: 0,
             epoch: 0,
+            followed: None,
+            room: None,
             marker,
         }
     }
@@ -96,6 +111,7 @@ impl Pump {
             Ok(reached) => reached.begun.unwrap_or_default(),
             Err(_) => return "the log is closed".to_owned(),
         };
+        self.args.gate.heard().doubt_all();
         let mut turn = Turn::Meet;
         loop {
             if self.failures > 0 {
@@ -111,8 +127,8 @@ impl Pump {
             };
             turn = match next {
                 Ok(next) => next,
-                Err(Trouble(why)) => {
-                    self.fail(why);
+                Err(trouble) => {
+                    self.fail(trouble);
                     Turn::Meet
                 }
             };
@@ -120,18 +136,26 @@ impl Pump {
     }
 
     /// What nobody can go on from is said once, and tried again later.
-    fn fail(&mut self, why: String) {
-        add(&self.args.gate.counts().failures, 1);
+    fn fail(&mut self, trouble: Trouble) {
         self.failures = self.failures.saturating_add(1);
+        let state = match trouble {
+            Trouble::Overtaken => return,
+            Trouble::Away(why) => {
+                self.room = None;
+                OutboxState::Waiting(why.into())
+            }
+            Trouble::Refused(why) => OutboxState::Refused(why.into()),
+        };
+        add(&self.args.gate.counts().failures, 1);
         self.away_until_ms = None;
         self.portion = Portion { records: RECORDS.0, bytes: BYTES.0 };
-        self.say(OutboxState::Waiting(why.into()));
+        self.say(state);
     }
 
     /// One line for each change, not one for each try.
     pub fn say(&self, state: OutboxState) {
         let (name, acknowledged) = (state.name(), self.args.gate.reached());
-        let before = self.args.gate.stats(acknowledged).state.name();
+        let before = self.args.gate.state().name();
         self.args.gate.enter(state.clone());
         if name == before {
             return;
@@ -141,6 +165,10 @@ impl Pump {
             OutboxState::Waiting(why) => warn!(
                 path = "links/redis-outbox", event = name, acknowledged, last, %why,
                 "writes do not reach Redis; they wait in the log"
+            ),
+            OutboxState::Refused(why) => warn!(
+                path = "links/redis-outbox", event = name, acknowledged, last, %why,
+                "Redis refuses writes; they wait in the log"
             ),
             OutboxState::Reconciling(why) => warn!(
                 path = "links/redis-outbox", event = name, acknowledged, last, %why,
@@ -168,43 +196,45 @@ impl Pump {
         }
     }
 
-    /// How a request may be treated that carries so many bytes.
-    pub fn request(&self, bytes: usize) -> Request {
-        let carried = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND);
-        let deadline = Instant::now() + self.args.pool.settings().timeout + carried;
-        // Whatever became of it, the marker will tell.
-        Request { deadline, once: Once::AtMost }
-    }
-
     /// Asks Redis what it has.
     async fn meet(&mut self) -> Result<Start, Trouble> {
         self.live.borrow_and_update();
-        self.epoch = self.args.pool.epoch();
-        let command = redis::cmd("MGET").arg(&self.marker).to_owned();
-        let answer = self.args.pool.run(&command, self.request(0)).await;
-        let marker = match answer.map_err(|failure| trouble(&failure.kind, failure.text))? {
-            // One that somebody has written over says nothing, of whatever type it is.
-            Value::Array(values) => values.first().and_then(number),
-            other => return Err(Trouble(format!("MGET {}: {other:?}", self.marker))),
+        self.connected().await?;
+        // One that somebody has written over says nothing, of whatever type it is.
+        let marker = self.watch_and_read().await?.as_ref().and_then(number);
+        // One beyond what was sent says something else.
+        let marker = match (marker, self.believed) {
+            (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {
+                Some(marker.min(believed))
+            }
+            (marker, _) => marker,
         };
         self.away_until_ms.get_or_insert_with(|| self.args.clock.unix_ms());
+        if let (None, Some(marked), Some(epoch)) = (marker, self.marked, self.followed)
+            && epoch == self.epoch
+        {
+            // The same server as before, without a break: it has lost nothing. Somebody has
+            // flushed it, or taken the marker away.
+            return Ok(Start::Behind(marked));
+        }
+        self.marked = marker;
         Ok(decide(marker, self.begun, self.attempted))
     }
 
     /// Sends what is behind `from`, and what comes.
     async fn follow(&mut self, from: Lsn) -> Result<Turn, Trouble> {
-        if from < self.args.gate.reached() {
+        if from < self.vouched {
             warn!(
                 path = "links/redis-outbox",
                 event = "gone_back",
-                acknowledged = self.args.gate.reached(),
+                acknowledged = self.vouched,
                 from,
                 "Redis has lost writes that it had acknowledged; they are sent again"
             );
         }
         // What Redis had once, it has again from there on.
         let had = self.args.gate.reached().max(from);
-        self.marked = from;
+        (self.marked, self.followed, self.vouched) = (Some(from), Some(self.epoch), from);
         acknowledge(&self.args, from);
         let mut follower = match self.follower.take() {
             Some(follower) if follower.position() == from => follower,
@@ -228,16 +258,22 @@ impl Pump {
                     return Ok(Turn::Compare(Why::Lapsed));
                 }
                 self.args.gate.in_step();
+                self.failures = 0;
                 self.say(OutboxState::InStep);
                 self.idle(follower.position()).await?;
                 continue;
             }
-            let (back, mut batch, read) = read(follower, settled, self.portion).await;
+            let (portion, batch) = (self.portion, Batch::default());
+            let (back, mut batch, read) =
+                read(follower, settled, portion, batch, |batch, followed| {
+                    batch.take(&followed.record, followed.expiry, followed.origin.wall_ms);
+                })
+                .await;
             follower = back;
             match read {
                 Ok(()) => {}
                 Err(RangeError::Gone { .. }) => return Ok(Turn::Compare(Why::Gone)),
-                Err(why) => return Err(Trouble(format!("the log cannot be read: {why}"))),
+                Err(why) => return Err(Trouble::Away(format!("the log cannot be read: {why}"))),
             }
             if batch.swapped() {
                 return Ok(Turn::Compare(Why::Swapped));
@@ -252,10 +288,10 @@ impl Pump {
     async fn idle(&mut self, position: Lsn) -> Result<(), Trouble> {
         tokio::select! {
             moved = self.reached.changed() => {
-                moved.map_err(|_| Trouble("the log is closed".to_owned()))?;
+                moved.map_err(|_| Trouble::Away("the log is closed".to_owned()))?;
             }
             _ = wait_changed(&mut self.live) => {}
-            () = tokio::time::sleep(MARK_AFTER), if self.marked != position => {
+            () = tokio::time::sleep(MARK_AFTER), if self.marked != Some(position) => {
                 self.send(&Batch::default(), position).await?;
             }
         }
@@ -264,76 +300,11 @@ impl Pump {
 
     /// Brings Redis a batch that ends with this LSN, if there is anything in it for Redis.
     async fn pass(&mut self, batch: &Batch, reached: Lsn) -> Result<(), Trouble> {
-        if !batch.is_empty() || reached - self.marked > MARK_BEHIND {
+        if !batch.is_empty() || reached - self.marked.unwrap_or(0) > MARK_BEHIND {
             self.send(batch, reached).await?;
         }
         acknowledge(&self.args, reached);
         Ok(())
-    }
-
-    /// One transaction.
-    async fn send(&mut self, batch: &Batch, reached: Lsn) -> Result<(), Trouble> {
-        let (gate, now) = (&self.args.gate, self.args.clock.unix_ms());
-        let counts = gate.counts();
-        let oldest = batch.changes(now).map(|(keyed, _)| keyed.wall_ms).min();
-        counts.oldest_ms.store(oldest.unwrap_or(0), Relaxed);
-        let conflict = self.args.settings.borrow().conflict;
-        let transaction = {
-            let heard = gate.heard();
-            let away_until_ms = self.away_until_ms.unwrap_or(now);
-            let cluster = self.args.pool.settings().cluster;
-            let rules = Rules { conflict, away_until_ms, heard: &heard, now, cluster };
-            Transaction::new(batch, rules, &self.marker, reached)
-        };
-        self.attempted = self.attempted.max(Some(reached));
-        if let Some(before) = &transaction.before {
-            self.alone(before).await?;
-        }
-        let answers = if transaction.pipeline.is_empty() {
-            Vec::new()
-        } else {
-            let request = self.request(batch.bytes());
-            let sent = self.args.pool.pipe(&transaction.pipeline, request).await;
-            sent.map_err(|failure| trouble(&failure.kind, failure.text))?
-        };
-        let (changes, after) = (transaction.changes, transaction.after.clone());
-        match transaction.finish(answers) {
-            Outcome::Done(lost) => {
-                if let Some(after) = &after {
-                    self.alone(after).await?;
-                }
-                add(&counts.sent, changes);
-                add(&counts.batches, 1);
-                let kept = changes + lost.len() as u64 + u64::from(batch.flushes());
-                add(&counts.coalesced, batch.records().saturating_sub(kept));
-                batch.lapse(now, &mut self.lapsed);
-                self.marked = reached;
-                self.failures = 0;
-                acknowledge(&self.args, reached);
-                self.give_way(lost);
-                Ok(())
-            }
-            Outcome::Refused(why) => Err(Trouble(format!("Redis refuses: {why}"))),
-        }
-    }
-
-    /// One command, executed or not.
-    async fn alone(&self, command: &redis::Cmd) -> Result<(), Trouble> {
-        match self.args.pool.run(command, self.request(0)).await {
-            Ok(redis::Value::ServerError(error)) => {
-                Err(Trouble(format!("Redis refuses: {}", words(&error))))
-            }
-            Ok(_) => Ok(()),
-            Err(failure) => Err(trouble(&failure.kind, failure.text)),
-        }
-    }
-
-    /// Others' writes of these keys stay: memory is not to show ours.
-    pub fn give_way(&self, lost: Vec<Box<[u8]>>) {
-        add(&self.args.gate.counts().conflicts, lost.len() as u64);
-        if !lost.is_empty() {
-            self.args.near.changed(lost);
-        }
     }
 
     /// Larger transactions while much is waiting.
@@ -352,19 +323,10 @@ impl Pump {
         }
     }
 
-    /// Redis has everything up to here, and the log goes on from here.
-    pub async fn mark(&mut self, lsn: Lsn) -> Result<(), Trouble> {
-        self.send(&Batch::default(), lsn).await
-    }
-
     /// What is settled now.
     pub fn settled(&self) -> Lsn {
         self.reached.borrow().settled
     }
-}
-
-pub(super) fn trouble(kind: &FailureKind, text: String) -> Trouble {
-    Trouble(format!("{}: {text}", kind.name()))
 }
 
 async fn wait_changed(live: &mut watch::Receiver<usize>) {
@@ -373,18 +335,17 @@ async fn wait_changed(live: &mut watch::Receiver<usize>) {
     live.mark_changed();
 }
 
-/// Reads where blocking is allowed.
-async fn read(
+/// Reads where blocking is allowed, into what `take` makes of it.
+pub(super) async fn read<T: Send + 'static>(
     mut follower: Follower,
     upto: Lsn,
     portion: Portion,
-) -> (Follower, Batch, Result<(), RangeError>) {
+    mut into: T,
+    take: fn(&mut T, &Followed<'_>),
+) -> (Follower, T, Result<(), RangeError>) {
     let work = tokio::task::spawn_blocking(move || {
-        let mut batch = Batch::default();
-        let read = follower.read(upto, portion, |followed| {
-            batch.take(&followed.record, followed.expiry, followed.origin.wall_ms);
-        });
-        (follower, batch, read)
+        let read = follower.read(upto, portion, |followed| take(&mut into, &followed));
+        (follower, into, read)
     });
     match work.await {
         Ok(done) => done,

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::Conflict;
 use super::gate::{OutboxState, add};
-use super::pump::{Pump, Trouble, Turn, because, trouble};
+use super::pump::{Pump, Trouble, Turn, because};
 use super::start::Why;
 use crate::clock::UnixMs;
 
@@ -116,19 +116,18 @@ impl Pump {
         let (begun, from) = (Instant::now(), self.settled());
         self.say(OutboxState::Reconciling(because(why)));
         add(&self.args.gate.counts().reconciles, 1);
+        self.followed = None;
+        self.fence_off().await?;
         if why == Why::Swapped {
-            let flush = redis::cmd("FLUSHDB").arg("ASYNC").to_owned();
-            let answer = self.args.pool.run(&flush, self.request(0)).await;
-            let answer = answer.map_err(|failure| trouble(&failure.kind, failure.text))?;
-            if let Value::ServerError(error) = answer {
-                return Err(Trouble(format!("FLUSHDB: {error}")));
-            }
+            let mut flush = self.begin();
+            flush.cmd("FLUSHDB").arg("ASYNC");
+            self.execute(flush, 0).await?;
         }
         let (mut next, mut said) = (Some(Place::default()), begun);
         let (mut looked, mut written, mut lost) = (0, 0, 0);
         while let Some(at) = next {
             let piece_begun = Instant::now();
-            let piece = self.args.memory.piece(at).await.map_err(Trouble)?;
+            let piece = self.args.memory.piece(at).await.map_err(Trouble::Away)?;
             next = piece.next;
             let (ours, theirs) = self.settle(&piece.entries, why).await?;
             looked += piece.entries.len();
@@ -167,16 +166,16 @@ impl Pump {
         for entry in &entries {
             asks.cmd("GET").arg(&*entry.key).cmd("PEXPIRETIME").arg(&*entry.key);
         }
-        let answers = self.args.pool.pipe(&asks, self.request(bytes)).await;
-        let mut answers =
-            answers.map_err(|failure| trouble(&failure.kind, failure.text))?.into_iter();
+        let mut answers = self.pipe(&asks, bytes).await?.into_iter();
         let (conflict, other) = (self.args.settings.borrow().conflict, why.is_other_data());
-        let (mut writes, mut lost) = (Pipeline::new(), Vec::new());
+        let (mut writes, mut lost) = (self.begin(), Vec::new());
+        let mut ours = 0;
         for entry in entries {
             let theirs = theirs(answers.next(), answers.next());
             match judge(entry, &theirs, conflict, other) {
                 Verdict::Same => {}
                 Verdict::Ours => {
+                    ours += 1;
                     writes.cmd("SET").arg(&*entry.key).arg(&*entry.value);
                     if let Some(at) = entry.expires_at {
                         writes.arg("PXAT").arg(at);
@@ -185,15 +184,9 @@ impl Pump {
                 Verdict::Theirs => lost.push(entry.key.clone()),
             }
         }
-        let (ours, given_way) = (writes.len() as u64, lost.len() as u64);
-        if !writes.is_empty() {
-            let answers = self.args.pool.pipe(&writes, self.request(bytes)).await;
-            let answers = answers.map_err(|failure| trouble(&failure.kind, failure.text))?;
-            if let Some(Value::ServerError(error)) =
-                answers.into_iter().find(|answer| matches!(answer, Value::ServerError(_)))
-            {
-                return Err(Trouble(format!("Redis refuses: {error}")));
-            }
+        let given_way = lost.len() as u64;
+        if ours > 0 {
+            self.execute(writes, bytes).await?;
             add(&self.args.gate.counts().reconciled_keys, ours);
         }
         self.give_way(lost);

@@ -4,6 +4,7 @@ use redis::{Cmd, Pipeline, Value};
 
 use super::Conflict;
 use super::batch::{Act, Batch};
+use super::fence::{self, Fenced, refusal};
 use super::heard::Heard;
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
@@ -20,6 +21,23 @@ pub(super) struct Rules<'a> {
     pub now: UnixMs,
     /// Keys live on several nodes.
     pub cluster: bool,
+}
+
+impl Rules<'_> {
+    /// Redis' own state wins over what was written while it was away: only gaps are filled.
+    fn fills(&self, logged: UnixMs) -> bool {
+        self.conflict == Conflict::Redis && logged <= self.away_until_ms
+    }
+
+    /// Somebody else's later write of the key wins.
+    fn loses(&self, key: &[u8], logged: UnixMs) -> bool {
+        self.conflict != Conflict::Local && self.heard.is_newer(key, logged)
+    }
+
+    /// Whether a key that was deleted here goes in Redis, too.
+    pub fn deletes(&self, key: &[u8], logged: UnixMs) -> bool {
+        !self.fills(logged) && !self.loses(key, logged)
+    }
 }
 
 /// One transaction. On a Cluster there is none over several nodes: what changes keys goes to all
@@ -46,6 +64,8 @@ pub(super) struct Transaction {
 pub(super) enum Outcome {
     /// It was executed; others' writes of these keys stay.
     Done(Vec<Box<[u8]>>),
+    /// Somebody has touched the marker: nothing was executed.
+    Overtaken,
     /// Redis refused it as a whole, in these words.
     Refused(String),
 }
@@ -70,13 +90,13 @@ impl Transaction {
             this.after = Some(mark);
             return this;
         }
-        this.pipeline.cmd("MULTI");
+        this.pipeline = fence::open();
         if let Some(flush) = flush {
             this.push(&flush);
         }
         this.changes_of(batch, rules);
         this.push(&mark);
-        this.pipeline.cmd("EXEC");
+        fence::close(&mut this.pipeline, marker);
         this
     }
 
@@ -92,11 +112,8 @@ impl Transaction {
     }
 
     fn change(&mut self, key: &[u8], act: Act<'_>, logged: UnixMs, rules: Rules<'_>) {
-        let Rules { conflict, away_until_ms, heard, .. } = rules;
-        // Redis' own state wins over what was written while it was away: only gaps are filled.
-        let fills = conflict == Conflict::Redis && logged <= away_until_ms;
-        let loses = conflict != Conflict::Local && heard.is_newer(key, logged);
-        if loses || (fills && !matches!(act, Act::Set(..))) {
+        let fills = rules.fills(logged);
+        if rules.loses(key, logged) || (fills && !matches!(act, Act::Set(..))) {
             self.lost.push(key.into());
             return;
         }
@@ -122,39 +139,23 @@ impl Transaction {
         if self.after.is_some() {
             return self.judge(&answers);
         }
-        let mut answers = answers.into_iter();
-        let executed = answers.next_back();
-        // The first complaint says why; EXEC's own only that there was one.
-        for answer in answers {
-            if let Value::ServerError(error) = answer {
-                return Outcome::Refused(words(&error));
-            }
+        match fence::judge(answers) {
+            Fenced::Done(results) => self.judge(&results),
+            Fenced::Overtaken => Outcome::Overtaken,
+            Fenced::Refused(why) => Outcome::Refused(why),
         }
-        let results = match executed {
-            Some(Value::Array(results)) => results,
-            Some(Value::ServerError(error)) => return Outcome::Refused(words(&error)),
-            _ => return Outcome::Refused("EXEC brought no array".to_owned()),
-        };
-        self.judge(&results)
     }
 
     /// From the results of the commands that change something.
     fn judge(self, results: &[Value]) -> Outcome {
-        for result in results {
-            if let Value::ServerError(error) = result {
-                return Outcome::Refused(words(error));
-            }
+        if let Some(why) = results.iter().find_map(refusal) {
+            return Outcome::Refused(why);
         }
         let Self { asks, mut lost, .. } = self;
         let kept = |at: &usize| matches!(results.get(*at), Some(Value::Nil));
         lost.extend(asks.into_iter().filter(|(at, _)| kept(at)).map(|(_, key)| key));
         Outcome::Done(lost)
     }
-}
-
-/// What Redis says when it refuses.
-pub(super) fn words(error: &redis::ServerError) -> String {
-    format!("{} {}", error.code(), error.details().unwrap_or_default()).trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -188,7 +189,8 @@ mod tests {
     #[test]
     fn what_is_sent_is_one_transaction_with_the_marker_at_its_end() {
         let (commands, lost) = sent(Conflict::Local, 0, &Heard::default());
-        let due = "MULTI; SET a 1; SET b 2 PXAT 99; UNLINK c; PEXPIREAT d 77; SET m 7; EXEC";
+        let due =
+            "MULTI; SET a 1; SET b 2 PXAT 99; UNLINK c; PEXPIREAT d 77; SET m 7; EXEC; WATCH m";
         assert_eq!((commands.as_str(), lost.len()), (due, 0));
     }
 
@@ -206,10 +208,11 @@ mod tests {
     #[test]
     fn what_waited_for_a_redis_that_was_away_only_fills_gaps_if_redis_is_to_win() {
         let (commands, lost) = sent(Conflict::Redis, 20, &Heard::default());
-        let due = "MULTI; SET a 1 NX; SET b 2 PXAT 99 NX; UNLINK c; PEXPIREAT d 77; SET m 7; EXEC";
+        let due = "MULTI; SET a 1 NX; SET b 2 PXAT 99 NX; UNLINK c; PEXPIREAT d 77; SET m 7; \
+                   EXEC; WATCH m";
         assert_eq!((commands.as_str(), lost.len()), (due, 0));
         let (commands, lost) = sent(Conflict::Redis, 30, &Heard::default());
-        assert_eq!(commands, "MULTI; SET a 1 NX; SET b 2 PXAT 99 NX; SET m 7; EXEC");
+        assert_eq!(commands, "MULTI; SET a 1 NX; SET b 2 PXAT 99 NX; SET m 7; EXEC; WATCH m");
         assert_eq!(lost, [Box::from(&b"c"[..]), Box::from(&b"d"[..])]);
     }
 
@@ -226,7 +229,7 @@ mod tests {
         let transaction = Transaction::new(&batch(), rules, "m", 7);
         let queued = || Value::SimpleString("QUEUED".to_owned());
         let results = Value::Array(vec![Value::Okay, Value::Nil, Value::Okay]);
-        let answers = vec![Value::Okay, queued(), queued(), queued(), results];
+        let answers = vec![Value::Okay, queued(), queued(), queued(), results, Value::Okay];
         let lost = ["c", "d", "b"].map(|key| key.as_bytes().into()).to_vec();
         assert_eq!(transaction.finish(answers), Outcome::Done(lost));
     }

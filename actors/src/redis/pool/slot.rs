@@ -247,6 +247,11 @@ impl Lease {
         &mut self.connection
     }
 
+    /// The connection's number.
+    pub fn epoch(&self) -> u64 {
+        self.live.epoch
+    }
+
     /// Takes in what became of the command.
     pub fn settle<T>(&self, outcome: Result<RedisResult<T>, Elapsed>) -> Result<T, Failure> {
         match outcome {

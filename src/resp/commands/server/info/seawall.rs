@@ -7,7 +7,6 @@ use super::report::Report;
 use super::sections::lines;
 use crate::resp::backend::LogStatus;
 use crate::resp::version::SEAWALL_VERSION;
-use seawall_actors::redis::outbox::OutboxState;
 
 pub(super) fn seawall(r: &Report, out: &mut String) {
     lines!(out,
@@ -69,16 +68,15 @@ fn log(r: &Report, out: &mut String) {
 /// How writes get to Redis.
 fn outbox(r: &Report, out: &mut String) {
     let Some(outbox) = &r.outbox else { return };
-    let why = match &outbox.state {
-        OutboxState::Waiting(why) | OutboxState::Reconciling(why) => one_line(why),
-        _ => String::new(),
-    };
+    let why = outbox.state.reason().map_or_else(String::new, one_line);
+    let lag = &outbox.lag;
     lines!(out,
         "redis_outbox" => outbox.state.name(),
         "redis_outbox_reason" => why,
         "redis_outbox_acknowledged_lsn" => outbox.acknowledged,
-        "redis_outbox_lag_records" => outbox.lag_records,
-        "redis_outbox_oldest_ms" => outbox.oldest_ms.map_or(0, |at| r.now.saturating_sub(at)),
+        "redis_outbox_lag_records" => lag.records,
+        "redis_outbox_lag_bytes" => lag.bytes,
+        "redis_outbox_oldest_ms" => lag.oldest_ms.map_or(0, |at| r.now.saturating_sub(at)),
         "redis_outbox_sent" => outbox.sent,
         "redis_outbox_coalesced" => outbox.coalesced,
         "redis_outbox_transactions" => outbox.batches,

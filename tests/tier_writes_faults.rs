@@ -1,0 +1,408 @@
+//! Writes while Redis, or the way there, is in every kind of trouble: nothing that was
+//! acknowledged is lost, nothing is in Redis that nobody wrote or that was overwritten, nobody waits
+//! for longer than he may, and in the end Redis and the daemon hold the same, key by key.
+
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+use crate::support::certificates::{Authority, Pair};
+use crate::support::proxy::{Cut, Door, Flow, Proxy, To};
+use crate::support::redis::RedisServer;
+use crate::support::tier::writers::{Done, Writers};
+use crate::support::tier::{TIMEOUT, Tier};
+use crate::support::{Raw, Reply, seed, setting, wait_until};
+use crate::tier_writes::{info, number, setup, wait_equal, wait_in_step};
+
+/// What other tests on the same machine may add to one wait.
+const NOISE: Duration = Duration::from_millis(50);
+/// What a daemon may take more while writes wait: they wait on disk.
+const GROWTH_KB: u64 = 32 << 10;
+
+/// What happens to Redis or the way there. The test's own connection goes past the proxy.
+type Act<'a> = &'a (dyn Fn(&mut Tier, &mut Raw) + Sync);
+
+/// Trouble, and its end.
+struct Fault<'a> {
+    name: &'static str,
+    begin: Act<'a>,
+    end: Act<'a>,
+    /// Writes do not get through while it lasts.
+    stops: bool,
+    /// Redis loses nothing of what it had, and can be looked at all the while.
+    keeps: bool,
+}
+
+/// Trouble that the proxy makes.
+fn on_the_way<'a>(name: &'static str, begin: Act<'a>) -> Fault<'a> {
+    Fault { name, begin, end: &|tier, _| tier.proxy.heal(), stops: true, keeps: true }
+}
+
+/// Trouble that Redis is told to make.
+fn told<'a>(name: &'static str, begin: Act<'a>, end: Act<'a>) -> Fault<'a> {
+    Fault { name, begin, end, stops: true, keeps: true }
+}
+
+/// A daemon that answers writes when Redis has them.
+fn through(redis: RedisServer) -> Tier {
+    Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+            .with("redis.write", r#""through""#)
+    })
+}
+
+/// Writers while a fault lasts, first with one and then with the other `redis.write`.
+#[track_caller]
+fn under(mut tier: Tier, fault: &Fault<'_>, seed: u64) -> (Tier, Done) {
+    println!("{}: {seed}", fault.name);
+    let (mut c, mut redis) = (tier.daemon.connect(), tier.redis.connect());
+    let writers = Writers::start(tier.daemon.resp(), seed, fault.keeps.then_some(&tier.redis));
+    writers.wait_for(60);
+    let before = tier.daemon.resident_kb();
+    (fault.begin)(&mut tier, &mut redis);
+    if fault.stops {
+        wait_until("the outbox has noticed", || {
+            ["waiting", "refused"].contains(&info(&mut c, "redis_outbox").as_str())
+        });
+    }
+    writers.wait_for(150);
+    let degraded = number(&mut c, "redis_degraded_writes");
+    assert!(!fault.stops || degraded > 0, "{}: replies went out without Redis", fault.name);
+    tier.daemon.configure("redis.write", r#""behind""#);
+    tier.daemon.wait_log("the change", |line| line["key"] == "redis.write");
+    writers.wait_for(150);
+    (fault.end)(&mut tier, &mut redis);
+    writers.wait_for(60);
+    let done = writers.finish();
+    tier.wait_linked();
+    let mut redis = tier.redis.connect();
+    wait_equal(&mut c, &mut redis);
+    done.check(&mut redis);
+    done.check(&mut c);
+    let grown = tier.daemon.resident_kb().saturating_sub(before);
+    assert!(grown < GROWTH_KB, "{}: {grown} KB more", fault.name);
+    // A write that depends on what Redis has may wait for its answer, and then for Redis to have it.
+    let noise = done.control.longest() * 2 + NOISE;
+    let longest = done.times.longest();
+    assert!(longest < TIMEOUT.mul_f64(2.2) + noise, "{}: {longest:?}, {noise:?}", fault.name);
+    (tier, done)
+}
+
+/// Each of them, side by side.
+#[track_caller]
+fn each(faults: &[Fault<'_>], redis: &[&str]) {
+    let seed = seed();
+    std::thread::scope(|scope| {
+        for (fault, n) in faults.iter().zip(0..) {
+            scope.spawn(move || {
+                if let Some(redis) = RedisServer::listening(redis) {
+                    under(through(redis), fault, seed + 100 * n);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn while_nothing_gets_through() {
+    each(
+        &[
+            on_the_way("refused", &|tier, _| {
+                tier.proxy.door(Door::Refused);
+                tier.proxy.cut(Cut::Close);
+            }),
+            on_the_way("cut off by the network", &|tier, _| {
+                tier.proxy.door(Door::Unreachable);
+                tier.proxy.requests(Flow::Lose);
+                tier.proxy.replies(Flow::Lose);
+            }),
+            on_the_way("half-open towards Redis", &|tier, _| tier.proxy.requests(Flow::Lose)),
+            on_the_way("half-open towards the daemon", &|tier, _| tier.proxy.replies(Flow::Lose)),
+            on_the_way("held back", &|tier, _| tier.proxy.requests(Flow::Hold)),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn while_everything_takes_its_time() {
+    each(
+        &[
+            Fault {
+                stops: false,
+                ..on_the_way("50 ms", &|tier, _| {
+                    tier.proxy.replies(Flow::Delay(Duration::from_millis(50)));
+                })
+            },
+            on_the_way("500 ms", &|tier, _| {
+                tier.proxy.replies(Flow::Delay(Duration::from_millis(500)));
+            }),
+            on_the_way("one byte per second", &|tier, _| tier.proxy.replies(Flow::Throttle(1))),
+            on_the_way("one byte per second to Redis", &|tier, _| {
+                tier.proxy.requests(Flow::Throttle(1));
+            }),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn while_replies_and_requests_break_off() {
+    each(
+        &[
+            on_the_way("reset in mid-reply", &|tier, _| {
+                tier.proxy.replies(Flow::CutAfter(3, Cut::Reset));
+            }),
+            on_the_way("truncated", &|tier, _| tier.proxy.replies(Flow::CutAfter(3, Cut::Close))),
+            on_the_way("broken off in mid-transaction", &|tier, _| {
+                tier.proxy.requests(Flow::CutAfter(400, Cut::Close));
+            }),
+            on_the_way("garbage", &|tier, _| tier.proxy.replies(Flow::Replace(b"\0\xff\x16\r\n"))),
+            on_the_way("answers to other questions", &|tier, _| {
+                tier.proxy.replies(Flow::Replace(b"+OK\r\n"));
+            }),
+        ],
+        &[],
+    );
+}
+
+/// Says one line to Redis.
+fn say(redis: &mut Raw, line: &str) {
+    let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('"')).collect();
+    assert_eq!(redis.call(&words), Reply::ok(), "{line}");
+}
+
+#[test]
+fn while_redis_refuses() {
+    each(
+        &[
+            on_the_way("LOADING", &|tier, _| {
+                tier.proxy.answer(To::Any, "-LOADING Redis is loading the dataset", u64::MAX);
+            }),
+            told("READONLY", &|_, redis| say(redis, "REPLICAOF 127.0.0.1 1"), &|_, redis| {
+                say(redis, "REPLICAOF NO ONE")
+            }),
+            told("OOM", &|_, redis| say(redis, "CONFIG SET maxmemory 1"), &|_, redis| {
+                say(redis, "CONFIG SET maxmemory 0")
+            }),
+            told(
+                "a wrong password",
+                &|tier, redis| {
+                    say(redis, "CONFIG SET requirepass secret");
+                    tier.proxy.cut(Cut::Close);
+                },
+                &|_, redis| say(redis, "CONFIG SET requirepass \"\""),
+            ),
+            told(
+                "too many clients",
+                &|tier, redis| {
+                    say(redis, "CONFIG SET maxclients 1");
+                    tier.proxy.cut(Cut::Close);
+                },
+                &|_, redis| say(redis, "CONFIG SET maxclients 100"),
+            ),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn while_redis_hangs_or_is_gone() {
+    let hangs = told("hanging", &|tier, _| tier.redis.pause(), &|tier, _| tier.redis.resume());
+    let dies =
+        told("killed, and empty when it comes back", &|tier, _| tier.redis.kill(), &|tier, _| {
+            tier.redis.restart()
+        });
+    each(&[hangs, Fault { keeps: false, ..dies }], &[]);
+    let dies = told("killed", &|tier, _| tier.redis.kill(), &|tier, _| tier.redis.restart());
+    each(&[Fault { keeps: false, ..dies }], &["--appendonly", "yes", "--appendfsync", "always"]);
+}
+
+#[test]
+fn while_a_password_is_rotated() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "old\n").expect("written");
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    say(&mut redis.connect(), "ACL SETUSER wall on >old ~* &* +@all");
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""redis://wall@{}""#, proxy.address()))
+            .with("redis.password_file", &format!("{:?}", file.path()))
+            .with("redis.write", r#""through""#)
+    });
+    // The file has the right one some time after it is the only one.
+    let rotate = |tier: &mut Tier, redis: &mut Raw| {
+        say(redis, "ACL SETUSER wall resetpass >new");
+        tier.proxy.cut(Cut::Close);
+    };
+    let write = |_: &mut Tier, _: &mut Raw| {
+        std::fs::write(file.path(), "new\n").expect("written");
+    };
+    under(tier, &told("a password that is rotated", &rotate, &write), seed());
+}
+
+/// A server with TLS whose certificate turns bad, and good again.
+#[track_caller]
+fn with_a_bad_certificate(bad: impl FnOnce(&Authority) -> Pair) {
+    let authority = Authority::new("ours");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ca = authority.write(dir.path());
+    let (good, bad) = (authority.issue("server"), bad(&authority));
+    let client = authority.issue("seawall").write(dir.path(), "client");
+    let Some(redis) = RedisServer::listening_with_tls(&good, Some(&ca), &[]) else { return };
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""rediss://{}""#, proxy.address()))
+            .with("redis.ca_file", &format!("{ca:?}"))
+            .with("redis.cert_file", &format!("{:?}", client.0))
+            .with("redis.key_file", &format!("{:?}", client.1))
+            .with("redis.write", r#""through""#)
+    });
+    let show = |redis: &mut Raw, pair: &Pair| {
+        let (certificate, key) = pair.write(dir.path(), "server");
+        let (certificate, key) = (certificate.display(), key.display());
+        say(redis, &format!("CONFIG SET tls-cert-file {certificate} tls-key-file {key}"));
+    };
+    let shows_bad = |tier: &mut Tier, redis: &mut Raw| {
+        show(redis, &bad);
+        tier.proxy.cut(Cut::Close);
+    };
+    let shows_good = |_: &mut Tier, redis: &mut Raw| show(redis, &good);
+    under(tier, &told("a bad certificate", &shows_bad, &shows_good), seed());
+}
+
+#[test]
+fn while_the_certificate_has_expired() {
+    with_a_bad_certificate(|ours| ours.issue_for("server", Duration::ZERO));
+}
+
+#[test]
+fn while_the_certificate_is_of_another_authority() {
+    with_a_bad_certificate(|_| Authority::new("theirs").issue("server"));
+}
+
+/// One trouble after the other, each for a moment: late, torn and lost requests and replies in
+/// every mixture.
+#[test]
+fn in_a_storm() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let (tier, seed) = (through(redis), seed());
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let (mut c, mut redis) = (tier.daemon.connect(), tier.redis.connect());
+    let writers = Writers::start(tier.daemon.resp(), seed, Some(&tier.redis));
+    for _ in 0..setting("SEAWALL_STORM", 40) {
+        let flow = |rng: &mut SmallRng| match rng.random_range(0..9) {
+            0 | 1 => Flow::Hold,
+            2 => Flow::Delay(Duration::from_millis(rng.random_range(1..300))),
+            3 => Flow::Throttle(rng.random_range(1..2000)),
+            4 => Flow::CutAfter(rng.random_range(0..400), Cut::Close),
+            5 => Flow::CutAfter(rng.random_range(0..400), Cut::Reset),
+            _ => Flow::Pass,
+        };
+        tier.proxy.requests(flow(&mut rng));
+        tier.proxy.replies(flow(&mut rng));
+        match rng.random_range(0..8) {
+            0 => tier.proxy.cut(Cut::Reset),
+            1 => tier.proxy.replies(Flow::Replace(b"*1\r\n+what?\r\n")),
+            2 => tier.proxy.answer(To::Data, "-READONLY You can't write", 3),
+            3 => tier.proxy.door(Door::Refused),
+            _ => tier.proxy.door(Door::Open),
+        }
+        writers.wait_for(rng.random_range(1..40));
+    }
+    tier.proxy.heal();
+    writers.wait_for(40);
+    let done = writers.finish();
+    tier.wait_linked();
+    wait_equal(&mut c, &mut redis);
+    done.check(&mut redis);
+    done.check(&mut c);
+}
+
+/// What was sent over a connection that was given up arrives after what was sent over the next one.
+#[test]
+fn a_transaction_that_comes_late_changes_nothing() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let (late, next) = (Proxy::before(redis.address()), Proxy::before(redis.address()));
+    let url = |proxy: &Proxy| format!(r#""redis://{}/0""#, proxy.address());
+    let mut daemon = setup(&redis).with("redis.url", &url(&late)).start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    c.run("SET k first");
+    wait_in_step(&mut c);
+    late.requests(Flow::Hold);
+    c.run("SET k early");
+    c.run("SET gone early");
+    wait_until("it is given up", || info(&mut c, "redis_outbox") == "waiting");
+    c.run("SET k later");
+    c.run("DEL gone");
+    daemon.configure("redis.url", &url(&next));
+    wait_until("the next one has arrived", || r.run("GET k") == Reply::bulk("later"));
+    wait_in_step(&mut c);
+    let transactions = |r: &mut Raw| {
+        let stats = r.run("INFO commandstats").text();
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_exec:calls="));
+        line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).expect("a number")
+    };
+    let before = transactions(&mut r);
+    late.heal();
+    wait_until("the late one has arrived", || transactions(&mut r) > before);
+    assert_eq!(r.run("GET k"), Reply::bulk("later"));
+    assert_eq!(r.run("GET gone"), Reply::Nil);
+    c.run("SET more 1");
+    wait_equal(&mut c, &mut r);
+}
+
+/// What is deleted makes room in a Redis that is full, though it comes after what has no room.
+#[test]
+fn deletions_make_room_in_a_redis_that_is_full() {
+    let Some(redis) = RedisServer::listening(&["--maxmemory-policy", "noeviction"]) else { return };
+    let daemon = setup(&redis).with("wal.compress_above", r#""0B""#).start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    let value = "v".repeat(100_000);
+    let write = |c: &mut Raw, n: usize| {
+        assert_eq!(c.call(&["SET", &format!("k{n}"), &value]), Reply::ok());
+    };
+    (0..20).for_each(|n| write(&mut c, n));
+    wait_in_step(&mut c);
+    let used = r.run("INFO memory").text();
+    let used = used.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.and_then(|used| used.parse().ok()).expect("a number");
+    say(&mut r, &format!("CONFIG SET maxmemory {}", used + 500_000));
+    (20..40).for_each(|n| write(&mut c, n));
+    wait_until("Redis is full", || info(&mut c, "redis_outbox") == "refused");
+    assert!(info(&mut c, "redis_outbox_reason").starts_with("OOM"), "it says why");
+    wait_until("it is told", || {
+        let outbox = daemon.node("links/redis-outbox").expect("it is in the tree");
+        outbox["conditions"].to_string().contains("Redis refuses: OOM")
+    });
+    // They are noted now and then.
+    wait_until("how much waits is told", || number(&mut c, "redis_outbox_lag_bytes") > 100_000);
+    wait_until("how long it waits is told", || number(&mut c, "redis_outbox_oldest_ms") > 0);
+    for n in 0..19 {
+        assert_eq!(c.call(&["DEL", &format!("k{n}")]), Reply::Int(1));
+    }
+    wait_equal(&mut c, &mut r);
+    wait_until("it is over", || {
+        let outbox = daemon.node("links/redis-outbox").expect("it is in the tree");
+        outbox["conditions"].as_array().is_some_and(Vec::is_empty)
+    });
+    wait_until("nothing waits", || number(&mut c, "redis_outbox_lag_bytes") == 0);
+}
+
+/// Somebody else empties Redis while everything is in step: that is what he wanted.
+#[test]
+fn a_redis_that_somebody_flushed_is_not_filled_again() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let daemon = setup(&redis).start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    (0..100).for_each(|n| drop(c.run(&format!("SET k{n} v"))));
+    wait_in_step(&mut c);
+    say(&mut r, "FLUSHALL");
+    c.run("SET since 1");
+    wait_in_step(&mut c);
+    assert_eq!(r.run("GET since"), Reply::bulk("1"));
+    assert_eq!(r.run("DBSIZE"), Reply::Int(2), "with the marker");
+    assert_eq!(number(&mut c, "redis_reconciles"), 0);
+}
