@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `settings` | where Redis is and how patient one is |
 //! | `connection` | one server, or a Cluster |
+//! | `cluster` | the masters of a Cluster, a connection each |
+//! | `nodes` | the nodes of a Cluster and their slots; pure |
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
 //! | `duty` | what a link does beside its commands |
@@ -23,6 +25,7 @@
 //! | `near` | what the tier tells the cache in front of it |
 //! | [`outbox`] | the write side: from the log to Redis |
 
+mod cluster;
 mod connection;
 mod dial;
 mod duty;
@@ -31,6 +34,7 @@ mod failure;
 mod fake;
 mod link;
 mod near;
+mod nodes;
 pub mod outbox;
 mod passage;
 mod pool;
@@ -42,6 +46,7 @@ mod tracker;
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
+pub use nodes::Node;
 pub use passage::{
     Dialect, Load, Passage, PassageLimits, PassageStats, Replies, Reserved, Unblock, Wait, error_of,
 };

@@ -50,7 +50,7 @@ impl Duty {
     pub fn begins(&self, epoch: u64) {
         match self {
             Self::Commands => {}
-            Self::Track(tracking) => tracking.begins(),
+            Self::Track(tracking) => tracking.begins(epoch),
             Self::Listen(subscriptions) => subscriptions.begins(epoch),
         }
     }
@@ -85,7 +85,7 @@ impl Ear {
         }
         match &self.duty {
             Duty::Commands => {}
-            Duty::Track(tracking) => tracking.hear(push),
+            Duty::Track(tracking) => tracking.hear(push, self.epoch),
             Duty::Listen(subscriptions) => subscriptions.hear(self.epoch, push),
         }
     }

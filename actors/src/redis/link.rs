@@ -3,7 +3,7 @@
 //! Its life is the connection's: one that cannot be made, breaks, or hangs is a failure, and the
 //! restart strategy says when to try again. A connection that is only old, or whose settings have
 //! changed, is replaced while it serves: the new one takes what comes, the old one finishes what
-//! it has.
+//! it has. So is one to a Cluster whose masters are others by now.
 //!
 //! The first link is the *lead*. While no link is up it alone tries; the others wait for it. So a
 //! Redis that comes back sees one trial at a time, as the lead's breaker grants them.
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::connection::Connection;
-use super::dial::{dial, ping};
+use super::dial::dial;
 use super::duty::{Duty, Ear};
 use super::failure::{Failure as Trouble, FailureKind};
 use super::pool::Slot;
@@ -174,7 +174,11 @@ impl LinkState {
 
     async fn dial(&self, settings: &Arc<LinkSettings>) -> Result<Connection, Trouble> {
         let (duty, handle) = (self.duty.clone(), self.slot.handle.clone());
-        dial(settings, Ear { duty, handle, epoch: self.slot.next_epoch() }).await
+        let ear = Ear { duty, handle, epoch: self.slot.next_epoch() };
+        let ear = Some(ear).filter(|ear| !matches!(ear.duty, Duty::Commands));
+        let connection = dial(settings, ear, self.slot.known(settings)).await?;
+        self.slot.learn(settings, connection.nodes());
+        Ok(connection)
     }
 
     fn take(&mut self, me: &Me<LinkMsg>, connection: Connection, settings: &Arc<LinkSettings>) {
@@ -201,10 +205,17 @@ impl LinkState {
             self.renew(me).await;
             return Ok(());
         }
-        let Some((connection, heard)) = self.slot.connection() else { return Ok(()) };
-        // Announcements may be missing although answers come late: the tracker is always asked.
-        if heard == self.heard || !matches!(self.duty, Duty::Commands) {
-            ping(connection, settings.timeout).await.map_err(|f| self.failed(f.text))?;
+        let Some((mut connection, heard)) = self.slot.connection() else { return Ok(()) };
+        // Announcements may be missing although answers come, and one node of a Cluster may be silent
+        // although others are not.
+        if heard == self.heard || !matches!(self.duty, Duty::Commands) || settings.cluster {
+            let look = connection.look(settings.timeout).await;
+            if look.map_err(|f| self.failed(f.text))? {
+                self.made_with = None;
+                self.renew(me).await;
+            } else {
+                self.slot.learn(&settings, connection.nodes());
+            }
         }
         self.heard = heard;
         if let Duty::Listen(subscriptions) = &self.duty {

@@ -9,6 +9,7 @@ mod book;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -20,6 +21,7 @@ use tracing::info;
 use self::book::{Book, Change, Standing};
 use super::failure::{Failure, FailureKind};
 use super::link::LinkMsg;
+use super::nodes::Node;
 use crate::supervise::{Condition, Conditions, Handle};
 
 pub use book::Topic;
@@ -69,8 +71,7 @@ struct Inner {
     /// Messages may have been missed since everything was subscribed to.
     missed: AtomicBool,
     deaf: Condition,
-    /// The nodes of a Cluster, as far as one of them has told, and whose turn it is.
-    nodes: Mutex<Vec<(String, u16)>>,
+    /// Whose turn it is, of the nodes of a Cluster.
     turn: AtomicUsize,
     messages: AtomicU64,
     gaps: AtomicU64,
@@ -119,7 +120,6 @@ impl Subscriptions {
             receiver: OnceLock::new(),
             missed: AtomicBool::new(false),
             deaf: conditions.declare(PATH, NOT_LISTENING),
-            nodes: Mutex::default(),
             turn: AtomicUsize::new(0),
             messages: AtomicU64::new(0),
             gaps: AtomicU64::new(0),
@@ -269,6 +269,7 @@ impl Subscriptions {
     /// no message comes twice.
     pub(super) fn begins(&self, epoch: u64) {
         self.inner.poked.store(false, Relaxed);
+        self.inner.turn.store(0, Relaxed);
         let mut book = self.book();
         if book.counts().confirmed > 0 {
             self.inner.missed.store(true, Relaxed);
@@ -393,45 +394,14 @@ impl Subscriptions {
 // === Nodes of a Cluster, of which any will do ===
 
 impl Subscriptions {
-    /// Where to go this time; `None`: where `redis.url` leads.
-    pub(super) fn next_node(&self) -> Option<(String, u16)> {
-        let nodes = self.inner.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.inner.turn.fetch_add(1, Relaxed) % (nodes.len() + 1);
-        turn.checked_sub(1).and_then(|at| nodes.get(at).cloned())
+    /// Where to go this time: to the node in `redis.url`, and if that was in vain, to the next that
+    /// is known.
+    pub(super) fn next_node(&self, home: Node, known: BTreeSet<Node>) -> Node {
+        let turn = self.inner.turn.fetch_add(1, Relaxed);
+        let others: Vec<Node> = known.into_iter().filter(|node| *node != home).collect();
+        let at = turn % (others.len() + 1);
+        at.checked_sub(1).and_then(|at| others.get(at).cloned()).unwrap_or(home)
     }
-
-    /// The answer to CLUSTER SLOTS of a node that has taken the connection; `home` is the host of
-    /// those that do not say theirs. The next connection begins with `redis.url` again.
-    pub(super) fn learn_nodes(&self, slots: &Value, home: &str) {
-        let mut found = nodes(slots, home);
-        found.sort_unstable();
-        found.dedup();
-        if !found.is_empty() {
-            *self.inner.nodes.lock().unwrap_or_else(PoisonError::into_inner) = found;
-        }
-        self.inner.turn.store(0, Relaxed);
-    }
-}
-
-/// The nodes in an answer to CLUSTER SLOTS.
-fn nodes(slots: &Value, home: &str) -> Vec<(String, u16)> {
-    let items = |value: &Value| match value {
-        Value::Array(items) => items.clone(),
-        _ => Vec::new(),
-    };
-    // First and last slot, then the nodes: host, port, and more.
-    let ranges = items(slots).into_iter();
-    let nodes = ranges.flat_map(|range| items(&range).into_iter().skip(2));
-    nodes
-        .filter_map(|node| {
-            let mut node = items(&node).into_iter();
-            let host = node.next().and_then(bytes).unwrap_or_default();
-            let host = String::from_utf8(host).ok()?;
-            let Some(Value::Int(port)) = node.next() else { return None };
-            let host = if host.is_empty() || host == "?" { home.to_owned() } else { host };
-            Some((host, u16::try_from(port).ok()?))
-        })
-        .collect()
 }
 
 /// An error as Redis sent it.

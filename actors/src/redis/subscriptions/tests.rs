@@ -219,23 +219,13 @@ async fn only_settings_that_lead_elsewhere_end_a_connection() {
 }
 
 #[test]
-fn the_nodes_of_a_cluster_take_turns() {
-    let conditions = Conditions::new();
-    let subscriptions = Subscriptions::new(&conditions, true);
-    let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-    let node = |host: &str, port| Value::Array(vec![bulk(host), Value::Int(port), bulk("id")]);
-    let range =
-        |nodes: Vec<Value>| Value::Array([vec![Value::Int(0), Value::Int(1)], nodes].concat());
-    let slots = Value::Array(vec![
-        range(vec![node("b", 2), node("", 1)]),
-        range(vec![node("b", 2)]),
-        Value::Int(7),
-    ]);
-    assert_eq!(subscriptions.next_node(), None);
-    subscriptions.learn_nodes(&slots, "home");
-    let at = |host: &str, port| Some((host.to_owned(), port));
-    let expected = [None, at("b", 2), at("home", 1), None];
-    assert_eq!([(); 4].map(|()| subscriptions.next_node()), expected);
-    subscriptions.learn_nodes(&Value::Nil, "home");
-    assert_eq!([(); 2].map(|()| subscriptions.next_node()), [None, at("b", 2)]);
+fn the_nodes_of_a_cluster_take_turns_until_one_serves() {
+    let subscriptions = Subscriptions::new(&Conditions::new(), true);
+    let node = |host: &str| Node { host: host.into(), port: 1 };
+    let known: BTreeSet<Node> = ["a", "home", "b"].map(node).into();
+    let next = || subscriptions.next_node(node("home"), known.clone());
+    assert_eq!([next(), next(), next(), next()], ["home", "a", "b", "home"].map(node));
+    subscriptions.begins(1);
+    assert_eq!(next(), node("home"));
+    assert_eq!(subscriptions.next_node(node("home"), BTreeSet::new()), node("home"));
 }
