@@ -344,13 +344,16 @@ impl OutboxOwn {
         } else {
             let (keeping, of) = (Arc::clone(keeping), tail.clone());
             let measures = tokio::task::spawn_blocking(move || keeping.measure(&of, begun));
-            measures.await.ok().flatten()
+            Some(measures.await.ok().flatten())
         };
         let now = Mark { lsn: tail.last(), bytes: tail.written(), wall_ms: clock.unix_ms() };
         let state = gate.state();
         let lag = {
             let mut notes = gate.notes();
-            if let Some((Cursor { lsn, wall_ms }, bytes)) = measured {
+            if let Some(found) = measured {
+                // Without a cursor nothing was waiting when this process began.
+                let nothing = (Cursor { lsn: begun, wall_ms: now.wall_ms }, 0);
+                let (Cursor { lsn, wall_ms }, bytes) = found.unwrap_or(nothing);
                 let begun = Mark { lsn: begun, bytes, wall_ms: now.wall_ms };
                 notes.begin(Mark { lsn, bytes: 0, wall_ms }, begun);
             }
