@@ -271,7 +271,7 @@ mod tests {
 
     fn topic(n: usize) -> Topic {
         let name = Arc::from(format!("{}", n / 2).as_bytes());
-        if n % 2 == 0 { Topic::Channel(name) } else { Topic::Pattern(name) }
+        if n.is_multiple_of(2) { Topic::Channel(name) } else { Topic::Pattern(name) }
     }
 
     #[derive(Debug, Clone)]

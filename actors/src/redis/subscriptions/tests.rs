@@ -183,7 +183,7 @@ async fn what_redis_refuses_is_told_and_asked_for_again() {
     // An operator allows it.
     setup.server.set(Mode::Answer);
     setup.wait("it is over", |s| s.conditions.current().is_empty()).await;
-    assert_eq!(setup.confirmed(&[channel("b")], 0 * MS).await, Ok(true));
+    assert_eq!(setup.confirmed(&[channel("b")], Duration::ZERO).await, Ok(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +214,7 @@ async fn only_settings_that_lead_elsewhere_end_a_connection() {
     assert_eq!(*setup.server.subscribed.borrow(), ["SUBSCRIBE a", "SUBSCRIBE a"]);
     setup.publish("a", "once");
     setup.wait("it hears", |s| !s.diary.read().is_empty()).await;
-    assert_eq!(setup.confirmed(&[channel("a")], 0 * MS).await, Ok(true));
+    assert_eq!(setup.confirmed(&[channel("a")], Duration::ZERO).await, Ok(true));
     assert_eq!(setup.diary.read(), ["name a once"]);
 }
 
