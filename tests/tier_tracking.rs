@@ -103,7 +103,7 @@ fn a_transaction_that_watches_a_key_fails_if_others_change_it() {
             for _ in 0..2 {
                 told += 1;
                 redis.run(&format!("SET told {told}"));
-                seen(&mut other, "told", &Reply::bulk(&told.to_string()));
+                seen(&mut other, "told", &Reply::bulk(told.to_string()));
             }
         };
         for held in [false, true] {
