@@ -28,7 +28,10 @@ use std::time::Duration;
 use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
-use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats, TrackerStats};
+use seawall_actors::redis::{
+    Passage, PassageStats, Pool, PoolState, PoolStats, SubscriptionStats, Subscriptions,
+    TrackerStats,
+};
 use seawall_actors::supervise::{Conditions, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -51,6 +54,10 @@ pub struct Tier {
     /// The connection that hears what others change. Whatever is changed in Redis because it was
     /// changed here goes over it: Redis announces everything else.
     pub tracker: Pool,
+    /// What is subscribed to in Redis.
+    pub subscriptions: Subscriptions,
+    /// The connection for that.
+    subscriber: Pool,
     /// The write side.
     pub writes: WriteSide,
     flights: Arc<Flights>,
@@ -74,6 +81,10 @@ pub struct TierFigures {
     pub stats: PoolStats,
     /// What the tracker has heard.
     pub tracker: TrackerStats,
+    /// Commands that Redis runs.
+    pub passage: PassageStats,
+    /// What is subscribed to in Redis.
+    pub pubsub: SubscriptionStats,
     /// How often so much waited for a shard that all of it became doubtful.
     pub overflows: u64,
 }
@@ -120,12 +131,16 @@ impl Tier {
         let gate = writes.gate.clone();
         let hearing = Hearing { news: Arc::clone(&news), gate: gate.clone(), clock: clock.clone() };
         let tracker = pool.tracker(Arc::new(hearing), conditions);
+        let subscriptions = Subscriptions::new(conditions, settings.pubsub);
+        let subscriber = pool.subscriber(subscriptions.clone());
         let loss = Loss { tracker: tracker.clone(), gate };
         let freshness = freshness(settings, news.shards());
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
         Self {
             passage: Passage::new(pool.clone(), settings.passage),
             tracker,
+            subscriptions,
+            subscriber,
             pool,
             flights: Arc::new(flights),
             news,
@@ -140,6 +155,8 @@ impl Tier {
     pub fn configure(&self, settings: &Redis) {
         self.pool.configure(settings.link.clone());
         self.tracker.configure(settings.link.clone());
+        self.subscriber.configure(settings.link.clone());
+        self.subscriptions.set_on(settings.pubsub);
         self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
         self.freshness.send_replace(freshness(settings, self.news.shards()));
@@ -161,6 +178,8 @@ impl Tier {
             trouble: self.pool.trouble(),
             stats: self.pool.stats(),
             tracker: self.tracker.tracked().unwrap_or_default(),
+            passage: self.passage.stats(),
+            pubsub: self.subscriptions.stats(),
             overflows: self.news.overflows(),
         }
     }
@@ -217,7 +236,7 @@ impl Tier {
         settings: &Redis,
         loading: &Arc<Loading>,
     ) -> Result<SupervisorSpec, String> {
-        let links = links::supervisor(&self.pool, &self.tracker, settings)?;
+        let links = links::supervisor(&self.pool, [&self.tracker, &self.subscriber], settings)?;
         Ok(match warm::child(self, &settings.warm, loading) {
             Some(warmer) => links.child(warmer),
             None => links,

@@ -14,6 +14,7 @@
 //! | `batch` | records in, one change a key out; pure |
 //! | `heard` | what others changed meanwhile; pure |
 //! | `lapsed` | values that expired on their way; pure |
+//! | `markers` | what the masters of a Cluster say that they have |
 //! | `send` | the commands of a transaction, what its answers mean; pure |
 //! | `fence` | what makes a transaction never come late; pure |
 //! | `start` | where to go on; pure |
@@ -34,6 +35,7 @@ mod gate;
 mod heard;
 mod lag;
 mod lapsed;
+mod markers;
 mod plight;
 mod pump;
 mod reconcile;

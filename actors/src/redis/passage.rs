@@ -12,6 +12,7 @@ mod tls;
 mod wire;
 
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -57,6 +58,21 @@ pub struct Load<'a> {
     pub dialect: Dialect,
     /// Bytes of replies that are taken.
     pub most: usize,
+}
+
+/// What goes this way now, and has gone since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PassageStats {
+    /// Commands and transactions under way that are answered at once.
+    pub in_use: usize,
+    /// Commands that wait in Redis.
+    pub blocked: usize,
+    /// Commands and transactions that were to go this way.
+    pub passed: u64,
+    /// Those that had to wait for room.
+    pub waits: u64,
+    /// Those that found none: in time, or at all if they were to wait in Redis.
+    pub refused: u64,
 }
 
 /// Replies, as they came.
@@ -105,6 +121,9 @@ struct Inner {
     nodes: Mutex<Nodes>,
     shared: Arc<Semaphore>,
     blocking: Arc<Semaphore>,
+    passed: AtomicU64,
+    waits: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Passage {
@@ -120,6 +139,9 @@ impl Passage {
             nodes: Mutex::default(),
             shared,
             blocking,
+            passed: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -138,14 +160,32 @@ impl Passage {
         self.inner.limits.blocking.saturating_sub(self.inner.blocking.available_permits())
     }
 
+    /// The numbers now.
+    #[must_use]
+    pub fn stats(&self) -> PassageStats {
+        let Inner { limits, shared, passed, waits, refused, .. } = &*self.inner;
+        PassageStats {
+            in_use: limits.shared.saturating_sub(shared.available_permits()),
+            blocked: self.blocked(),
+            passed: passed.load(Relaxed),
+            waits: waits.load(Relaxed),
+            refused: refused.load(Relaxed),
+        }
+    }
+
     /// Sends requests in one piece over one connection, again if that helps and may be.
     ///
     /// # Errors
     /// [`Failure`], which says whether they may have been executed. A reply that says that Redis
     /// can't now is one, too.
     pub async fn pass(&self, load: Load<'_>, request: Request) -> Result<Replies, Failure> {
+        self.inner.passed.fetch_add(1, Relaxed);
+        if self.inner.shared.available_permits() == 0 {
+            self.inner.waits.fetch_add(1, Relaxed);
+        }
         let room = Arc::clone(&self.inner.shared).acquire_owned();
         let Ok(Ok(_room)) = timeout_at(request.deadline, room).await else {
+            self.inner.refused.fetch_add(1, Relaxed);
             let text = "every connection for such commands is in use (redis.pass_links)";
             return Err(Failure::before(FailureKind::Crowded, text));
         };
@@ -157,7 +197,9 @@ impl Passage {
     /// # Errors
     /// There is no more room, and nothing was sent.
     pub fn reserve(&self) -> Result<Reserved, Failure> {
+        self.inner.passed.fetch_add(1, Relaxed);
         let room = Arc::clone(&self.inner.blocking).try_acquire_owned().map_err(|_| {
+            self.inner.refused.fetch_add(1, Relaxed);
             let most = self.inner.limits.blocking;
             let text = format!("{most} commands block already (redis.blocking_links)");
             Failure::before(FailureKind::Crowded, text)

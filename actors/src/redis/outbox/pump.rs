@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::batch::Batch;
 use super::gate::{OutboxState, add};
 use super::lapsed::Lapsed;
+use super::markers::{Markers, least};
 use super::room::Room;
 use super::start::{Start, Why, decide};
 use super::{OutboxArgs, acknowledge, marker};
@@ -61,6 +62,8 @@ pub(super) struct Pump {
     pub attempted: Option<Lsn>,
     /// What Redis' marker says.
     pub marked: Option<Lsn>,
+    /// Somebody has taken it away since it said so.
+    pub unmarked: bool,
     /// What it was last known to say, by this process.
     pub vouched: Lsn,
     /// Redis has answered a transaction in parts: it may have moved the marker and left out what
@@ -78,12 +81,14 @@ pub(super) struct Pump {
     /// Deletions that go ahead while Redis is full.
     pub room: Option<Room>,
     pub marker: String,
+    pub markers: Markers,
 }
 
 impl Pump {
     pub fn new(args: OutboxArgs) -> Self {
         let (reached, live) = (args.tail.reached.clone(), args.pool.live());
         let marker = marker(&args.tail.log);
+        args.gate.know_marker(&marker);
         Self {
             args,
             reached,
@@ -92,6 +97,7 @@ impl Pump {
             begun: 0,
             attempted: None,
             marked: None,
+            unmarked: false,
             vouched: 0,
             believed: None,
             away_until_ms: None,
@@ -102,6 +108,7 @@ impl Pump {
             followed: None,
             room: None,
             marker,
+            markers: Markers::default(),
         }
     }
 
@@ -201,7 +208,10 @@ impl Pump {
         self.live.borrow_and_update();
         self.connected().await?;
         // One that somebody has written over says nothing, of whatever type it is.
-        let marker = self.watch_and_read().await?.as_ref().and_then(number);
+        let marker = match self.args.pool.settings().cluster {
+            true => least(self.read_markers().await?.iter().map(number)),
+            false => self.watch_and_read().await?.as_ref().and_then(number),
+        };
         // One beyond what was sent says something else.
         let marker = match (marker, self.believed) {
             (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {
@@ -215,9 +225,10 @@ impl Pump {
         {
             // The same server as before, without a break: it has lost nothing. Somebody has
             // flushed it, or taken the marker away.
+            self.unmarked = true;
             return Ok(Start::Behind(marked));
         }
-        self.marked = marker;
+        (self.marked, self.unmarked) = (marker, false);
         Ok(decide(marker, self.begun, self.attempted))
     }
 
@@ -286,11 +297,18 @@ impl Pump {
 
     /// Nothing is to be sent: waits until something is, or Redis may be another one.
     async fn idle(&mut self, position: Lsn) -> Result<(), Trouble> {
+        if self.unmarked {
+            // Over the next connection it would look as if Redis had lost its data: everything would
+            // be compared, and what was flushed on purpose written again.
+            return self.send(&Batch::default(), position).await;
+        }
+        let gate = self.args.gate.clone();
         tokio::select! {
             moved = self.reached.changed() => {
                 moved.map_err(|_| Trouble::Away("the log is closed".to_owned()))?;
             }
             _ = wait_changed(&mut self.live) => {}
+            () = gate.marker_touched() => return Err(Trouble::Overtaken),
             () = tokio::time::sleep(MARK_AFTER), if self.marked != Some(position) => {
                 self.send(&Batch::default(), position).await?;
             }
