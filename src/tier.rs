@@ -125,6 +125,7 @@ impl Tier {
     pub fn configure(&self, settings: &Redis) {
         self.pool.configure(settings.link.clone());
         self.tracker.configure(settings.link.clone());
+        self.passage.configure(settings.passage);
         self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
         self.revalidate_after.send_replace(settings.revalidate_after);

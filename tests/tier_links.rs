@@ -93,3 +93,43 @@ fn idle_links_are_asked_for_a_sign_of_life() {
     wait_until("each is asked", || tier.proxy.counts().of("PING") >= 3 * LINKS);
     assert_eq!(tier.proxy.counts().total, 0);
 }
+
+/// Those that wait are not disturbed, and the next one finds what is configured.
+#[test]
+fn how_many_commands_may_wait_in_redis_changes_while_some_do() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let mut tier = Tier::before(redis, |setup, proxy| {
+        let url = format!(r#""redis://{}""#, proxy.address());
+        setup.with("redis.url", &url).with("redis.blocking_links", "1")
+    });
+    let mut redis = tier.redis.connect();
+    let [mut first, mut second, mut third] = [(); 3].map(|()| tier.daemon.connect());
+    let mut changes = 0;
+    let mut configure = |tier: &mut Tier, key: &str, n: &str| {
+        tier.daemon.configure(key, n);
+        changes += 1;
+        wait_until("it is changed", || {
+            tier.daemon.log_text().matches("setting changed").count() >= changes
+        });
+    };
+    let waiting = |redis: &mut Raw, n: usize| {
+        wait_until("they wait in Redis", || {
+            redis.run("CLIENT LIST").text().matches("cmd=blpop").count() == n
+        });
+    };
+    first.send(&["BLPOP", "l", "0"]);
+    waiting(&mut redis, 1);
+    assert!(second.run("BLPOP l 0").is_error());
+    configure(&mut tier, "redis.blocking_links", "2");
+    second.send(&["BLPOP", "l", "0"]);
+    waiting(&mut redis, 2);
+    configure(&mut tier, "redis.blocking_links", "0");
+    assert!(third.run("BLPOP l 0").is_error());
+    configure(&mut tier, "redis.pass_links", "1");
+    assert_eq!(third.run("RPUSH l x y"), Reply::Int(2));
+    for client in [&mut first, &mut second] {
+        assert!(!client.receive().is_error(), "it was there before");
+    }
+    assert!(first.run("BLPOP l 0").is_error(), "there is no room any more");
+    assert_eq!(crashes(&tier), 0);
+}

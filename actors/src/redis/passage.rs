@@ -9,16 +9,18 @@
 
 mod frames;
 mod nodes;
+mod room;
 mod tls;
 mod wire;
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use self::nodes::{Node, Nodes, Redirect, slot_of};
+use self::room::{Room, Seat};
 use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
 use super::pool::{Once, Pool, Request};
@@ -100,28 +102,20 @@ pub struct Passage {
 #[derive(Debug)]
 struct Inner {
     pool: Pool,
-    limits: PassageLimits,
     /// Connections that nobody uses; the newest last.
     idle: Mutex<Vec<Wire>>,
     nodes: Mutex<Nodes>,
-    shared: Arc<Semaphore>,
-    blocking: Arc<Semaphore>,
+    shared: Room,
+    blocking: Room,
 }
 
 impl Passage {
     /// A way beside the links of this pool.
     #[must_use]
     pub fn new(pool: Pool, limits: PassageLimits) -> Self {
-        let shared = Arc::new(Semaphore::new(limits.shared));
-        let blocking = Arc::new(Semaphore::new(limits.blocking));
-        let inner = Inner {
-            pool,
-            limits,
-            idle: Mutex::default(),
-            nodes: Mutex::default(),
-            shared,
-            blocking,
-        };
+        let (shared, blocking) = (Room::new(limits.shared), Room::new(limits.blocking));
+        let inner =
+            Inner { pool, idle: Mutex::default(), nodes: Mutex::default(), shared, blocking };
         Self { inner: Arc::new(inner) }
     }
 
@@ -136,7 +130,16 @@ impl Passage {
     /// How many commands wait in Redis now.
     #[must_use]
     pub fn blocked(&self) -> usize {
-        self.inner.limits.blocking.saturating_sub(self.inner.blocking.available_permits())
+        self.inner.blocking.taken()
+    }
+
+    /// New limits. Connections that are too many carry what they have, and end then.
+    pub fn configure(&self, limits: PassageLimits) {
+        self.inner.shared.resize(limits.shared);
+        self.inner.blocking.resize(limits.blocking);
+        let mut idle = self.idle();
+        let surplus = idle.len().saturating_sub(limits.shared);
+        idle.drain(..surplus);
     }
 
     /// Sends requests in one piece over one connection, again if that helps and may be.
@@ -145,8 +148,7 @@ impl Passage {
     /// [`Failure`], which says whether they may have been executed. A reply that says that Redis
     /// can't now is one, too.
     pub async fn pass(&self, load: Load<'_>, request: Request) -> Result<Replies, Failure> {
-        let room = Arc::clone(&self.inner.shared).acquire_owned();
-        let Ok(Ok(_room)) = timeout_at(request.deadline, room).await else {
+        let Ok(_seat) = timeout_at(request.deadline, self.inner.shared.seat()).await else {
             let text = "every connection for such commands is in use (redis.pass_links)";
             return Err(Failure::before(FailureKind::Crowded, text));
         };
@@ -158,12 +160,12 @@ impl Passage {
     /// # Errors
     /// There is no more room, and nothing was sent.
     pub fn reserve(&self) -> Result<Reserved, Failure> {
-        let room = Arc::clone(&self.inner.blocking).try_acquire_owned().map_err(|_| {
-            let most = self.inner.limits.blocking;
+        let seat = self.inner.blocking.try_seat().ok_or_else(|| {
+            let most = self.inner.blocking.size();
             let text = format!("{most} commands block already (redis.blocking_links)");
             Failure::before(FailureKind::Crowded, text)
         })?;
-        Ok(Reserved { passage: self.clone(), _room: room })
+        Ok(Reserved { passage: self.clone(), _seat: seat })
     }
 
     /// On the heap, and of a type that tells nothing: a connection's task is no larger for a
@@ -360,7 +362,7 @@ impl Passage {
     fn put_back(&self, wire: Wire) {
         let mut idle = self.idle();
         idle.push(wire);
-        if idle.len() > self.inner.limits.shared {
+        if idle.len() > self.inner.shared.size() {
             // The one that was not used for longest.
             idle.remove(0);
         }
@@ -371,7 +373,7 @@ impl Passage {
 #[derive(Debug)]
 pub struct Reserved {
     passage: Passage,
-    _room: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Reserved {
