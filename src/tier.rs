@@ -170,11 +170,18 @@ impl Tier {
         })
     }
 
-    /// Asks, and waits for the answers within `redis.timeout`; where memory has something to
-    /// serve in its place, within `redis.soft_timeout`.
-    pub async fn fetch(&self, wants: Vec<Want>) -> Vec<Answer> {
-        let patience = self.reading.borrow().patience;
-        self.flights.ask(wants, patience).await
+    /// Until when a round that begins now may wait for all its answers together.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.reading.borrow().patience.hard
+    }
+
+    /// Asks, and waits for the answers until `deadline`; where memory has something to serve in
+    /// their place, for `redis.soft_timeout`.
+    pub async fn fetch(&self, wants: Vec<Want>, deadline: Instant) -> Vec<Answer> {
+        let Patience { hard, soft } = self.reading.borrow().patience;
+        let hard = hard.min(deadline.saturating_duration_since(Instant::now()));
+        self.flights.ask(wants, Patience { hard, soft: soft.min(hard) }).await
     }
 
     /// What the tier holds for these keys, asked for no command.

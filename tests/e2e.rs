@@ -37,6 +37,7 @@ mod snapshots;
 mod statistics;
 mod supervision;
 mod tier_changes;
+mod tier_coherence;
 mod tier_faults;
 mod tier_links;
 mod tier_passage;

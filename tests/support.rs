@@ -1,6 +1,7 @@
 //! What every end-to-end test stands on: a daemon, a raw client, a real Redis.
 
 pub mod certificates;
+pub mod coherence;
 pub mod daemon;
 pub mod http;
 pub mod linear;

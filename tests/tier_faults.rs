@@ -339,7 +339,7 @@ fn slow_but_within_the_time() {
 /// What Redis says when it cannot just now, and can a moment later: no client notices.
 #[test]
 fn a_server_that_cannot_for_a_moment() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let mut redis = tier.redis.connect();
     let mut client = tier.daemon.connect();
     let refusals = [

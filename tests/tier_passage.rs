@@ -26,7 +26,9 @@ fn lines() -> impl Iterator<Item = &'static str> {
 }
 
 fn compare(protocol: &str) {
-    let (Some(tier), Some(other)) = (Tier::start(&[]), RedisServer::listening(&[])) else { return };
+    let (Some(tier), Some(other)) = (Tier::patient(&[]), RedisServer::listening(&[])) else {
+        return;
+    };
     let (mut through, mut direct) = (patient(&tier), other.connect());
     through.run(&format!("HELLO {protocol}"));
     direct.run(&format!("HELLO {protocol}"));
@@ -53,7 +55,7 @@ fn replies_are_those_of_redis_in_resp3() {
 
 #[test]
 fn the_script_has_every_command_that_redis_runs() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let docs = tier.daemon.connect().run("COMMAND DOCS");
     let theirs: BTreeSet<String> = docs
         .items()
@@ -69,7 +71,7 @@ fn the_script_has_every_command_that_redis_runs() {
 
 #[test]
 fn commands_of_both_kinds_keep_their_order_in_a_pipeline() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let mut client = patient(&tier);
     for line in ["HSET h f 1", "DEL h", "HSET h f 2", "EXISTS h", "HGET h f", "TYPE h", "DEL h"] {
         client.send(&line.split(' ').collect::<Vec<_>>());
@@ -80,7 +82,7 @@ fn commands_of_both_kinds_keep_their_order_in_a_pipeline() {
 
 #[test]
 fn what_such_a_command_changes_is_not_served_from_memory() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let mut client = patient(&tier);
     tier.redis.connect().run("SET k a");
     assert_eq!(client.run("GET k"), Reply::bulk("a"));
@@ -110,7 +112,7 @@ fn what_such_a_command_changes_is_not_served_from_memory() {
 
 #[test]
 fn a_transaction_is_run_by_redis_as_a_whole_or_refused() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let mut client = patient(&tier);
     // Also if only its keys are Redis'.
     client.run("HSET h f v");

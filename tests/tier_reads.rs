@@ -18,7 +18,7 @@ fn gets(tier: &Tier) -> u64 {
 
 #[test]
 fn a_miss_is_answered_by_redis_once_and_by_memory_from_then_on() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     redis.run("SET k theirs PX 60000");
     redis.run("SET forever x");
@@ -40,7 +40,7 @@ fn a_miss_is_answered_by_redis_once_and_by_memory_from_then_on() {
 
 #[test]
 fn commands_of_every_kind_see_what_redis_holds() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     for i in 0..40 {
         redis.run(&format!("SET key{i} {i}"));
@@ -103,7 +103,7 @@ fn many_who_miss_one_key_together_cost_redis_one_question() {
 
 #[test]
 fn absence_is_remembered_for_as_long_as_it_was_said() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let mut client = tier.daemon.connect();
     assert_eq!(client.run("GET k"), Reply::Nil);
     assert_eq!(client.run("GET k"), Reply::Nil);
@@ -155,7 +155,7 @@ fn while_redis_hangs_memory_answers_and_nothing_waits_longer_than_it_may() {
 
 #[test]
 fn what_has_come_due_is_served_and_asked_for_behind_the_reader_s_back() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     assert_eq!(client.run("CONFIG SET redis.revalidate_after 1s"), Reply::ok());
     redis.run("SET k old");
@@ -257,5 +257,63 @@ fn a_client_s_write_is_not_undone_by_the_warm_up() {
     });
     for n in 0..300 {
         assert_eq!(client.run(&format!("GET user:{n}")), Reply::bulk("mine"));
+    }
+}
+
+/// A key that was in memory when its batch began is no more when the rest of the batch is known.
+#[test]
+fn what_others_change_while_a_batch_waits_is_asked_for_and_not_absent() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+            .with("redis.timeout", r#""10s""#)
+            .with("redis.soft_timeout", r#""5s""#)
+    });
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    for round in 0..3 {
+        redis.run("SET n 5");
+        redis.run(&format!("SET {round}:one 1"));
+        redis.run(&format!("SET {round}:two 2"));
+        wait_until("it is in memory", || client.run("GET n") == bulk("5"));
+        tier.proxy.replies(Flow::Delay(Duration::from_millis(100)));
+        // Announced in a hundred milliseconds; what the batch lacks is answered after that.
+        redis.run("SET n 100");
+        std::thread::sleep(Duration::from_millis(40));
+        client.send(&["GET", &format!("{round}:one")]);
+        client.send(&["INCR", "n"]);
+        assert_eq!((client.receive(), client.receive()), (bulk("1"), Reply::Int(101)));
+        // And over several shards at once.
+        wait_until("Redis has it", || redis.run("GET n") == bulk("101"));
+        redis.run("SET n 200");
+        std::thread::sleep(Duration::from_millis(40));
+        let both = client.run(&format!("MGET {round}:two n"));
+        assert_eq!(both, Reply::Array(vec![bulk("2"), bulk("200")]));
+        tier.proxy.heal();
+    }
+}
+
+#[test]
+fn what_makes_room_for_others_of_its_batch_is_not_absent() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+            .with("redis.timeout", r#""10s""#)
+            .with("cache.shards", "1")
+            .with("cache.max_entries", "8")
+    });
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    for n in 0..40 {
+        redis.run(&format!("SET n{n} {n}"));
+    }
+    for n in 0..40 {
+        client.send(&["GET", &format!("n{n}")]);
+        client.send(&["INCR", &format!("n{}", 39 - n)]);
+    }
+    for n in 0..40 {
+        let read = if n < 20 { n } else { n + 1 };
+        assert_eq!(client.receive(), bulk(&read.to_string()), "n{n}");
+        assert_eq!(client.receive(), Reply::Int(40 - n), "n{}", 39 - n);
     }
 }

@@ -52,7 +52,7 @@ fn an_outage_is_a_state_with_a_reason_and_is_logged_once() {
 
 #[test]
 fn what_goes_to_redis_is_counted() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let mut redis = tier.redis.connect();
     assert_eq!(redis.run("SET there 1"), Reply::ok());
     let mut client = tier.daemon.connect();

@@ -2,9 +2,19 @@
 
 use std::time::Duration;
 
+use super::support::proxy::Cut;
 use super::support::redis::cluster::Cluster;
 use super::support::redis::sentinel::{NAME, Sentinels};
-use super::support::{Daemon, Reply, Setup, wait_until};
+use super::support::tier::TRACKER;
+use super::support::{Daemon, Raw, Reply, Setup, wait_until};
+
+/// The Sentinels as a setting.
+fn addresses(redis: &Sentinels) -> String {
+    let addresses = redis.addresses();
+    let quoted: Vec<String> =
+        addresses.iter().map(|address| format!("{:?}", address.to_string())).collect();
+    format!("[{}]", quoted.join(", "))
+}
 
 fn daemon(url: &str, more: &[(&str, &str)]) -> Daemon {
     let setup = Setup::new()
@@ -19,9 +29,7 @@ fn daemon(url: &str, more: &[(&str, &str)]) -> Daemon {
 #[test]
 fn sentinels_are_asked_for_the_master_and_again_after_a_failover() {
     let Some(redis) = Sentinels::start(1, Duration::from_secs(3)) else { return };
-    let addresses: Vec<String> =
-        redis.addresses().iter().map(|address| format!("{:?}", address.to_string())).collect();
-    let sentinels = format!("[{}]", addresses.join(", "));
+    let sentinels = addresses(&redis);
     let daemon = daemon(&format!("redis://{NAME}/0"), &[("redis.sentinels", &sentinels)]);
     let mut client = daemon.connect();
     redis.write("SET before v");
@@ -39,6 +47,34 @@ fn sentinels_are_asked_for_the_master_and_again_after_a_failover() {
     master.pause();
     wait_until("the old master is asked again", || client.run("GET last") == Reply::bulk("x"));
     master.resume();
+}
+
+#[test]
+fn sentinels_may_want_a_login_of_their_own() {
+    let Some(redis) = Sentinels::start(1, Duration::from_secs(30)) else { return };
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "mortar\n").expect("written");
+    let mut sentinel = redis.sentinels[0].connect();
+    assert_eq!(sentinel.run("ACL SETUSER wall on >brick ~* &* +@all"), Reply::ok());
+    assert_eq!(sentinel.run("ACL SETUSER default off"), Reply::ok());
+    redis.nodes[0].server.connect().run("SET k v");
+    let sentinels = addresses(&redis);
+    let login = [
+        ("redis.sentinels", &*sentinels),
+        ("redis.sentinel_username", r#""wall""#),
+        ("redis.sentinel_password_file", &format!("{:?}", file.path())),
+    ];
+    let daemon = daemon(&format!("redis://{NAME}/0"), &login);
+    let mut client = daemon.connect();
+    let info = |client: &mut Raw| client.run("INFO redis").text();
+    wait_until("it is said what is wrong", || {
+        let info = info(&mut client);
+        info.contains("redis_links_up:0") && !info.contains("redis_last_trouble:\r\n")
+    });
+    assert_eq!(client.run("GET k"), Reply::Nil);
+    std::fs::write(file.path(), "brick\n").expect("written");
+    wait_until("the master is asked", || client.run("GET k") == Reply::bulk("v"));
+    assert!(!daemon.log_text().contains("brick"), "a password in the log");
 }
 
 #[test]
@@ -101,25 +137,213 @@ fn writes_get_to_every_node_of_a_cluster() {
     let url = format!("redis://{}", cluster.nodes[0].proxy.address());
     let daemon = daemon(&url, &[("redis.cluster", "true")]);
     let mut client = daemon.connect();
-    // Of whichever node has it.
-    let stored = |key: &str| {
-        let mut replies = (0..3).map(|n| cluster.control(n).run(&format!("GET {key}")));
-        replies.find(|reply| !reply.is_error()).expect("a node has the slot")
-    };
     for n in 0..60 {
         client.run(&format!("SET key{n} {n}"));
     }
     client.run("MSET key0 zero key1 one key2 two");
     client.run("DEL key3");
-    wait_until("the last write is there", || stored("key3") == Reply::Nil);
+    wait_until("the last write is there", || cluster.run("GET key3") == Reply::Nil);
     for n in 4..60 {
         wait_until("every write is there", || {
-            stored(&format!("key{n}")) == Reply::bulk(n.to_string())
+            cluster.run(&format!("GET key{n}")) == Reply::bulk(n.to_string())
         });
     }
-    assert_eq!(stored("key1"), Reply::bulk("one"));
+    assert_eq!(cluster.run("GET key1"), Reply::bulk("one"));
     client.run("FLUSHALL");
     client.run("SET after v");
-    wait_until("what came after the flush is there", || stored("after") == Reply::bulk("v"));
-    assert_eq!(stored("key59"), Reply::Nil);
+    wait_until("what came after the flush is there", || {
+        cluster.run("GET after") == Reply::bulk("v")
+    });
+    assert_eq!(cluster.run("GET key59"), Reply::Nil);
+}
+
+/// A daemon before a Cluster, once it hears what others change on every node.
+fn tracking(cluster: &Cluster, more: &[(&str, &str)]) -> Daemon {
+    let url = format!("redis://{}", cluster.nodes[0].proxy.address());
+    // A machine that stands still for a moment is no node that hangs.
+    let usual = [
+        ("redis.cluster", "true"),
+        ("redis.ping_every", r#""100ms""#),
+        ("redis.timeout", r#""10s""#),
+        ("redis.connect_timeout", r#""10s""#),
+    ];
+    let more = [&usual, more].concat();
+    let daemon = daemon(&url, &more);
+    wait_until("it tracks", || daemon.events(TRACKER, "tracking") > 0);
+    daemon
+}
+
+/// Why not every change is heard.
+fn blind(daemon: &Daemon) -> Option<String> {
+    let node = daemon.node(TRACKER)?;
+    node["conditions"][0]["reason"].as_str().map(str::to_owned)
+}
+
+/// Keys of which every master has some.
+const KEYS: usize = 30;
+
+/// Puts keys into memory, which believes them from then on.
+#[track_caller]
+fn hold(cluster: &Cluster, client: &mut Raw, value: &str) {
+    for n in 0..KEYS {
+        assert_eq!(cluster.run(&format!("SET k{n} {value}")), Reply::ok());
+    }
+    seen(client, 0..KEYS, value);
+}
+
+/// Waits until reads give this.
+#[track_caller]
+fn seen(client: &mut Raw, keys: impl Iterator<Item = usize>, value: &str) {
+    for n in keys {
+        wait_until(&format!("k{n} is {value}"), || {
+            client.run(&format!("GET k{n}")) == Reply::bulk(value)
+        });
+    }
+}
+
+#[test]
+fn what_others_change_on_any_node_of_a_cluster_is_seen() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    for value in ["old", "new", "newer"] {
+        hold(&cluster, &mut client, value);
+    }
+    // A slot that is on its way, and one that has arrived: whoever has it announces.
+    let (slot, from) = cluster.place("k7");
+    let to = (from + 1) % 3;
+    cluster.begin_move(slot, from, to);
+    cluster.move_keys(slot, from, to);
+    assert_eq!(client.run("GET k7"), Reply::bulk("newer"));
+    let mut there = cluster.control(to);
+    there.run("ASKING");
+    assert_eq!(there.run("SET k7 moving"), Reply::ok());
+    seen(&mut client, 7..8, "moving");
+    cluster.end_move(slot, to);
+    assert_eq!(cluster.run("SET k7 moved"), Reply::ok());
+    seen(&mut client, 7..8, "moved");
+    // Everything of one node.
+    let (_, node) = cluster.place("k3");
+    assert_eq!(cluster.control(node).run("FLUSHDB"), Reply::ok());
+    wait_until("it is gone", || client.run("GET k3") == Reply::Nil);
+    assert_eq!(daemon.events(TRACKER, "impaired"), 0);
+}
+
+#[test]
+fn our_own_writes_to_a_cluster_are_not_announced_to_us_and_stay_in_memory() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let daemon = tracking(&cluster, &[("redis.conflict", r#""newest""#)]);
+    let mut client = daemon.connect();
+    // Whoever took them for somebody else's would have them win over what is written next.
+    for round in 0..20 {
+        for n in 0..KEYS {
+            client.run(&format!("SET k{n} {round}"));
+        }
+    }
+    for n in 0..KEYS {
+        wait_until("the nodes have them", || {
+            cluster.run(&format!("GET k{n}")) == Reply::bulk("19")
+        });
+    }
+    // Announced behind whatever its node announced before.
+    let mut theirs = Vec::new();
+    for node in 0..3 {
+        let key = (0..KEYS).find(|n| cluster.place(&format!("k{n}")).1 == node);
+        let key = key.expect("every node has some");
+        assert_eq!(cluster.run(&format!("SET k{key} theirs")), Reply::ok());
+        seen(&mut client, key..key + 1, "theirs");
+        theirs.push(key);
+    }
+    let info = client.run("INFO redis").text();
+    assert!(info.contains("redis_announced_keys:3\r\n"), "{info}");
+    cluster.nodes.iter().for_each(|node| node.proxy.forget());
+    seen(&mut client, (0..KEYS).filter(|n| !theirs.contains(n)), "19");
+    let asked: u64 = cluster.nodes.iter().map(|node| node.proxy.counts().of("GET")).sum();
+    assert_eq!(asked, 0, "nothing had to be asked for");
+}
+
+#[test]
+fn a_master_that_is_away_takes_only_its_own_keys_along() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    hold(&cluster, &mut client, "old");
+    // The node in redis.url.
+    let away: Vec<bool> = (0..KEYS).map(|n| cluster.place(&format!("k{n}")).1 == 0).collect();
+    let (lost, here): (Vec<usize>, Vec<usize>) = (0..KEYS).partition(|n| away[*n]);
+    cluster.nodes[0].server.kill();
+    let name = cluster.nodes[0].proxy.address().to_string();
+    wait_until("it is said which one does not announce", || {
+        blind(&daemon).is_some_and(|why| why.contains(&name))
+    });
+    for n in &here {
+        assert_eq!(cluster.run(&format!("SET k{n} new")), Reply::ok());
+    }
+    seen(&mut client, here.iter().copied(), "new");
+    for n in &here {
+        assert_eq!(cluster.run(&format!("SET k{n} newer")), Reply::ok());
+    }
+    seen(&mut client, here.into_iter(), "newer");
+    for n in &lost {
+        assert_eq!(client.run(&format!("GET k{n}")), Reply::bulk("old"), "memory has it");
+    }
+    // It comes back, and what it has by then is not what it had.
+    let tracked = daemon.events(TRACKER, "tracking");
+    cluster.nodes[0].server.restart();
+    for n in &lost {
+        wait_until("it takes writes", || {
+            cluster.control(0).run(&format!("SET k{n} new")) == Reply::ok()
+        });
+    }
+    wait_until("it announces again", || daemon.events(TRACKER, "tracking") > tracked);
+    seen(&mut client, lost.iter().copied(), "new");
+    for n in &lost {
+        assert_eq!(cluster.run(&format!("SET k{n} newer")), Reply::ok());
+    }
+    seen(&mut client, lost.into_iter(), "newer");
+}
+
+#[test]
+fn a_replica_that_becomes_a_master_is_followed_and_the_first_address_may_go() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let replica = cluster.replicate(0);
+    let daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    hold(&cluster, &mut client, "old");
+    let tracked = daemon.events(TRACKER, "tracking");
+    cluster.promote(replica);
+    wait_until("the new master announces", || daemon.events(TRACKER, "tracking") > tracked);
+    hold(&cluster, &mut client, "new");
+    for n in 0..KEYS {
+        assert_eq!(client.run(&format!("SET k{n} ours")), Reply::ok());
+        wait_until("it gets there", || cluster.run(&format!("GET k{n}")) == Reply::bulk("ours"));
+    }
+    // The node in redis.url is gone for good: the others are known.
+    cluster.nodes[0].server.kill();
+    for node in &cluster.nodes[1..] {
+        node.proxy.cut(Cut::Reset);
+    }
+    wait_until("the links are back", || {
+        let info = client.run("INFO redis").text();
+        info.contains("redis_links_up:2") && info.contains("redis_tracking:1")
+    });
+    for n in 0..KEYS {
+        assert_eq!(cluster.run(&format!("SET k{n} last")), Reply::ok());
+    }
+    seen(&mut client, 0..KEYS, "last");
+}
+
+#[test]
+fn what_is_named_by_patterns_is_found_on_every_node_of_a_cluster() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    for n in 0..300 {
+        assert_eq!(cluster.run(&format!("SET user:{n} {n}")), Reply::ok());
+        assert_eq!(cluster.run(&format!("SET other:{n} {n}")), Reply::ok());
+    }
+    let mut daemon = tracking(&cluster, &[("redis.warm", r#"["user:*"]"#)]);
+    let done = daemon.wait_log("the warm-up is over", |line| {
+        line["message"] == "warm-up: everything named is in memory"
+    });
+    assert_eq!(done["keys"], 300);
+    assert_eq!(daemon.connect().run("DBSIZE"), Reply::Int(300));
 }

@@ -28,7 +28,7 @@ fn hold(client: &mut Raw, key: &str, value: &str) {
 
 #[test]
 fn whatever_command_others_change_a_key_by_is_seen() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     let nil = Reply::Nil;
     for (change, wanted) in [
@@ -77,7 +77,7 @@ fn whatever_command_others_change_a_key_by_is_seen() {
 
 #[test]
 fn a_time_to_live_that_others_change_is_taken_over() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     redis.run("SET k v");
     hold(&mut client, "k", "v");
@@ -222,7 +222,7 @@ fn a_redis_that_does_not_let_us_track_is_served_all_the_same_and_said() {
 
 #[test]
 fn our_own_writes_are_not_announced_to_us_and_stay_in_memory() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = Tier::patient(&[]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     for n in 0..100 {
         client.run(&format!("SET own:{n} {n}"));

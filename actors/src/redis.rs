@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `settings` | where Redis is and how patient one is |
 //! | `connection` | one server, or a Cluster |
+//! | `cluster` | the masters of a Cluster, a connection each |
+//! | `nodes` | the nodes of a Cluster and their slots; pure |
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
 //! | `near` | what the cache hears of the tier |
@@ -21,6 +23,7 @@
 //! | `near` | what the tier tells the cache in front of it |
 //! | [`outbox`] | the write side: from the log to Redis |
 
+mod cluster;
 mod connection;
 mod dial;
 mod failure;
@@ -28,6 +31,7 @@ mod failure;
 mod fake;
 mod link;
 mod near;
+mod nodes;
 pub mod outbox;
 mod passage;
 mod pool;
@@ -38,6 +42,7 @@ mod tracker;
 pub use failure::{Executed, Failure, FailureKind};
 pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
+pub use nodes::Node;
 pub use passage::{
     Dialect, Load, Passage, PassageLimits, Replies, Reserved, Unblock, Wait, error_of,
 };

@@ -8,7 +8,7 @@ mod near;
 
 use std::sync::Arc;
 
-use seawall_actors::cache::store::{KeyHasher, Store, TIERED};
+use seawall_actors::cache::store::{KeyHasher, Standing, Store, TIERED};
 use seawall_actors::cache::{Audience, Job};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, JournalError, Lsn};
@@ -207,7 +207,7 @@ impl DataJob {
         self.done == self.picks.len()
     }
 
-    /// What has to be asked of the tier before anything of the job can run.
+    /// What has to be asked of the tier before anything more of the job can run.
     #[must_use]
     pub fn take_questions(&mut self) -> Vec<Want> {
         self.questions.take()
@@ -316,19 +316,10 @@ impl Job for DataJob {
         let by = self.author().map_or(0, Author::number);
         let Some(Source { input, view, reader }) = &self.source else { return };
         warm(input, self.picks.get(self.done..).unwrap_or_default(), view.db, store);
+        let (first, evicted) = (self.done, store.stats().evicted());
         if let Some(near) = view.near {
-            if self.questions.were_asked() {
-                self.questions.settle(store, near, now, |_| true);
-            } else {
-                for request in self.picks.iter().skip(self.done) {
-                    let Some(request) = input.requests.get(*request as usize) else { break };
-                    let Some((command, _)) = data_command(request) else { continue };
-                    let args = input.args(request);
-                    for at in needed(command, &args) {
-                        self.questions.note(view.hasher.key(args.get(at)), store, near, now);
-                    }
-                }
-            }
+            self.questions.settle(store, near, now, |_| true);
+            note(&mut self.questions, self.picks.get(first..), (input, view, near), store, now);
             if self.questions.are_open() {
                 return;
             }
@@ -345,6 +336,25 @@ impl Job for DataJob {
             }
             if let Some((command, run)) = data_command(request) {
                 let args = input.args(request);
+                // What went to make room for others is not absent for that.
+                if let Some(near) = view.near
+                    && evicted != store.stats().evicted()
+                {
+                    for key in needed(command, &args).map(|at| view.hasher.key(args.get(at))) {
+                        if store.standing(key, now) != Standing::Missing {
+                            continue;
+                        }
+                        if self.done > first {
+                            // Or it was deleted just now. What is known may not be true any more
+                            // when the rest is run.
+                            self.questions.clear();
+                            let rest = self.picks.get(self.done..);
+                            note(&mut self.questions, rest, (input, view, near), store, now);
+                            return;
+                        }
+                        self.questions.place(key, store, near, now);
+                    }
+                }
                 let judged = judge(&self.questions, command, &args, view, store, now);
                 if let Err(Refusal::Foreign) = judged {
                     self.stuck = true;
@@ -376,6 +386,8 @@ impl Job for DataJob {
             self.ends.push(u32::try_from(self.out.len()).unwrap_or(u32::MAX));
             self.done += 1;
         }
+        // Whatever is run later knows nothing by then.
+        self.questions.forget();
     }
 
     fn logged(&mut self, lsn: Lsn) {
@@ -384,6 +396,24 @@ impl Job for DataJob {
 
     fn author(&self) -> Option<&Author> {
         self.author.as_deref()
+    }
+}
+
+/// Notes what there is to ask before these requests can run.
+fn note(
+    questions: &mut Questions,
+    picks: Option<&[u32]>,
+    (input, view, near): (&Input, &View, TierView),
+    store: &Store,
+    now: UnixMs,
+) {
+    for request in picks.unwrap_or_default() {
+        let Some(request) = input.requests.get(*request as usize) else { break };
+        let Some((command, _)) = data_command(request) else { continue };
+        let args = input.args(request);
+        for at in needed(command, &args) {
+            questions.note(view.hasher.key(args.get(at)), store, near, now);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! bounded: so many keys, so many bytes, so many keys a second, so long. Whoever asks for a key
 //! meanwhile is answered as ever; what a client has written is newer and stays.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
-use seawall_actors::redis::{Once, Request};
+use seawall_actors::redis::{Node, Once, Request};
 use seawall_actors::supervise::{
     ChildSpec, Failure, GivesUp, Handle, Label, Me, Restart, When, Worker,
 };
@@ -97,14 +98,47 @@ pub(super) fn child(tier: &Tier, plan: &WarmUp, loading: &Arc<Loading>) -> Optio
     })
 }
 
+/// How far one pattern has been looked for.
+#[derive(Debug, Default)]
+struct Search {
+    /// The node of a Cluster that is asked now.
+    at: Option<Node>,
+    /// SCAN's, there.
+    cursor: u64,
+    /// Nodes that are through. What moves to one of them meanwhile is not found.
+    through: BTreeSet<Node>,
+}
+
+impl Search {
+    /// Turns to a node that is not through; whether there is one.
+    fn turn(&mut self, masters: &BTreeSet<Node>) -> bool {
+        if self.at.as_ref().is_none_or(|at| !masters.contains(at)) {
+            self.cursor = 0;
+            self.at = masters.iter().find(|node| !self.through.contains(*node)).cloned();
+        }
+        self.at.is_some()
+    }
+
+    /// Takes in SCAN's cursor; whether all of this server, or node, has been seen.
+    fn goes_on_at(&mut self, cursor: u64) -> bool {
+        self.cursor = cursor;
+        if cursor == 0 {
+            self.through.extend(self.at.take());
+        }
+        cursor == 0
+    }
+}
+
 /// Where it is.
 #[derive(Debug)]
 pub struct State {
     args: Args,
     began: Option<Instant>,
     told: Instant,
-    /// Patterns that are not through, the last first, with SCAN's cursor.
-    patterns: Vec<(String, u64)>,
+    /// Patterns that are not through, the last first.
+    patterns: Vec<String>,
+    /// Where the last of them is being looked for.
+    search: Search,
     file: Option<BufReader<File>>,
     /// Found and not fetched.
     found: Vec<Box<[u8]>>,
@@ -118,12 +152,13 @@ impl Worker for Warmer {
     type State = State;
 
     async fn init(&self, _me: &Me<Msg>, args: Args) -> Result<State, Failure> {
-        let patterns = args.plan.patterns.iter().rev().map(|p| (p.clone(), 0)).collect();
+        let patterns = args.plan.patterns.iter().rev().cloned().collect();
         Ok(State {
             args,
             began: None,
             told: Instant::now(),
             patterns,
+            search: Search::default(),
             file: None,
             found: Vec::new(),
             keys: 0,
@@ -239,24 +274,42 @@ impl State {
             self.found = keys;
             return Ok(());
         }
-        let Some((pattern, cursor)) = self.patterns.last_mut() else { return Ok(()) };
+        let Some(pattern) = self.patterns.last() else { return Ok(()) };
+        let Args { tier, .. } = &self.args;
+        let settings = tier.pool.settings();
+        if settings.cluster {
+            let masters = tier.pool.masters();
+            if masters.is_empty() {
+                return Err(());
+            }
+            if !self.search.turn(&masters) {
+                self.end_of_pattern();
+                return Ok(());
+            }
+        }
         let mut scan = redis::cmd("SCAN");
-        scan.arg(*cursor).arg("MATCH").arg(&*pattern).arg("COUNT").arg(LOOK_AT);
+        scan.arg(self.search.cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(LOOK_AT);
         scan.arg("TYPE").arg("string");
-        let deadline = Instant::now() + self.args.tier.pool.settings().timeout;
-        let request = Request { deadline, once: Once::OrMore };
-        let answer = self.args.tier.pool.run(&scan, request).await.map_err(|_| ())?;
-        let Some((next, keys)) = page(answer) else {
+        let request = Request { deadline: Instant::now() + settings.timeout, once: Once::OrMore };
+        let answer = match &self.search.at {
+            Some(node) => tier.pool.run_at(node, &scan, request).await,
+            None => tier.pool.run(&scan, request).await,
+        };
+        let Some((next, keys)) = page(answer.map_err(|_| ())?) else {
             warn!(pattern, "warm-up: Redis does not answer SCAN; the pattern is left out");
-            self.patterns.pop();
+            self.end_of_pattern();
             return Ok(());
         };
-        *cursor = next;
-        if next == 0 {
-            self.patterns.pop();
+        if self.search.goes_on_at(next) && !settings.cluster {
+            self.end_of_pattern();
         }
         self.found = keys;
         Ok(())
+    }
+
+    fn end_of_pattern(&mut self) {
+        self.patterns.pop();
+        self.search = Search::default();
     }
 }
 
@@ -330,6 +383,22 @@ mod tests {
         assert_eq!(text(lines(&mut file, 2)), ["one", "two"]);
         assert_eq!(text(lines(&mut file, 2)), ["three"]);
         assert!(lines(&mut file, 2).is_empty());
+    }
+
+    #[test]
+    fn a_pattern_is_looked_for_on_one_node_after_the_other() {
+        let node = |port| Node { host: "h".into(), port };
+        let mut search = Search::default();
+        let both = BTreeSet::from([node(1), node(2)]);
+        assert!(search.turn(&both) && !search.goes_on_at(7));
+        assert!(search.turn(&both));
+        assert_eq!((search.at.clone(), search.cursor), (Some(node(1)), 7), "the same, further on");
+        assert!(search.goes_on_at(0) && search.turn(&both));
+        assert_eq!((search.at.clone(), search.cursor), (Some(node(2)), 0));
+        // One that is a master no more has no cursor of use to another.
+        assert!(!search.goes_on_at(9) && search.turn(&BTreeSet::from([node(1), node(3)])));
+        assert_eq!((search.at.clone(), search.cursor), (Some(node(3)), 0));
+        assert!(search.goes_on_at(0) && !search.turn(&BTreeSet::from([node(1), node(3)])));
     }
 
     #[test]

@@ -147,6 +147,11 @@ impl RedisServer {
         kill_process(pid, signal).expect("it is there");
     }
 
+    /// Whether it was not killed.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     /// It stands still: connections are accepted and never answered.
     pub fn pause(&self) {
         self.signal(Signal::STOP);

@@ -40,6 +40,18 @@ impl Tier {
         }))
     }
 
+    /// The same, with all the time of the world: for tests in which Redis answers all the time, on
+    /// however busy a machine.
+    pub fn patient(redis: &[&str]) -> Option<Self> {
+        let redis = RedisServer::listening(redis)?;
+        Some(Self::before(redis, |setup, proxy| {
+            setup
+                .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+                .with("redis.timeout", r#""10s""#)
+                .with("redis.connect_timeout", r#""10s""#)
+        }))
+    }
+
     /// A daemon before this server, with settings that may depend on where the proxy is. It waits
     /// much longer than anything takes that is well, and much shorter than a test has patience.
     pub fn before(redis: RedisServer, settings: impl FnOnce(Setup, &Proxy) -> Setup) -> Self {

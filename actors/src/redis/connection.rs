@@ -1,17 +1,24 @@
-//! A live connection: to one server, or to all masters of a Cluster.
+//! A live connection: to one server, or to the masters of a Cluster.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::aio::{ConnectionLike as _, MultiplexedConnection};
-use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, Pipeline, RedisResult, ServerError, Value};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisResult, Value};
+use tokio::time::timeout;
+
+use super::cluster::Cluster;
+use super::failure::{Failure, FailureKind};
+use super::nodes::Node;
 
 /// Cheap to clone; clones share what is under way.
 #[derive(Clone)]
 pub(super) enum Connection {
     /// One server; what is sent stays in order.
     Server(MultiplexedConnection),
-    /// A Cluster. The library follows MOVED and ASK, and the changes of the slots.
-    Cluster(ClusterConnection),
+    /// A Cluster; what is sent to one node stays in order.
+    Cluster(Cluster),
 }
 
 impl std::fmt::Debug for Connection {
@@ -28,30 +35,73 @@ impl Connection {
     pub async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Server(server) => server.send_packed_command(command).await,
-            Self::Cluster(cluster) => as_reply(cluster.req_packed_command(command).await),
+            Self::Cluster(cluster) => cluster.command(command).await,
+        }
+    }
+
+    /// One command to this node of the Cluster, whatever its key.
+    pub async fn command_at(&mut self, node: &Node, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Server(server) => server.send_packed_command(command).await,
+            Self::Cluster(cluster) => cluster.command_at(node, command).await,
+        }
+    }
+
+    /// The nodes of the Cluster that have slots; none, if it is one server.
+    pub fn masters(&self) -> BTreeSet<Node> {
+        match self {
+            Self::Server(_) => BTreeSet::new(),
+            Self::Cluster(cluster) => cluster.masters(),
         }
     }
 
     /// Several commands; replies are in their order. On a Cluster they are executed side by side,
-    /// each where its key lives, unless they are a transaction.
+    /// each where its key lives: no transaction may be among them.
     pub async fn pipeline(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {
         match self {
             Self::Server(server) => server.send_packed_commands(commands, 0, commands.len()).await,
-            Self::Cluster(cluster) if commands.is_transaction() => {
-                cluster.req_packed_commands(commands, commands.len() + 1, 1).await
-            }
             Self::Cluster(cluster) => {
-                let replies = commands.cmd_iter().map(|command| {
-                    let mut cluster = cluster.clone();
-                    async move { as_reply(cluster.req_packed_command(command).await) }
-                });
+                let replies = commands.cmd_iter().map(|command| cluster.command(command));
                 join_all(replies).await.into_iter().collect()
+            }
+        }
+    }
+
+    /// The nodes of the Cluster that it knows of.
+    pub fn nodes(&self) -> BTreeSet<Node> {
+        match self {
+            Self::Server(_) => BTreeSet::new(),
+            Self::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
+    /// Asks for a sign of life. Whether a fresh connection would have other servers behind it.
+    ///
+    /// # Errors
+    /// There is none within this time, or something else came.
+    pub async fn look(&mut self, within: Duration) -> Result<bool, Failure> {
+        let server = match self {
+            Self::Server(server) => server,
+            Self::Cluster(cluster) => return cluster.look(within).await,
+        };
+        match timeout(within, server.send_packed_command(&redis::cmd("PING"))).await {
+            Ok(Ok(answer)) => pong(&answer).map(|()| false),
+            Ok(Err(error)) => Err(Failure::of(&error)),
+            Err(_) => {
+                let text = format!("no answer to PING within {within:?}: it hangs");
+                Err(Failure::after(FailureKind::Deadline, text))
             }
         }
     }
 }
 
-/// The Cluster's connection makes errors of error replies; here they are replies.
-fn as_reply(answer: RedisResult<Value>) -> RedisResult<Value> {
-    answer.or_else(|error| ServerError::try_from(error).map(Value::ServerError))
+/// Whether this answers PING. Whoever answers something else has lost count of what was asked, and
+/// would give one command the answer of another; or is no Redis.
+pub(super) fn pong(answer: &Value) -> Result<(), Failure> {
+    match answer {
+        Value::SimpleString(text) if text == "PONG" => Ok(()),
+        // It may refuse what it likes, for example with MISCONF while it cannot save: it lives.
+        Value::ServerError(error) => Failure::of_reply(error).map_or(Ok(()), Err),
+        _ => Err(Failure::after(FailureKind::Garbage, "PING was not answered by PONG")),
+    }
 }

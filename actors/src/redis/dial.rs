@@ -1,11 +1,11 @@
 //! One connection, from the address to the first PONG.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
+use redis::aio::MultiplexedConnection;
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo,
@@ -13,32 +13,31 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::connection::Connection;
+use super::cluster::Cluster;
+use super::connection::{Connection, pong};
 use super::failure::{Failure, FailureKind};
-use super::settings::LinkSettings;
+use super::nodes::Node;
+use super::settings::{LinkSettings, Password};
 use super::tracker::{self, Ear};
 
 /// Commands that may wait to be encoded; those under way are bounded by the slot.
 const PIPELINE_BUFFER: usize = 1024;
 /// Bytes that are collected before they go to the socket.
 const WRITE_BUFFER: usize = 64 << 10;
-/// Tries within a Cluster, which follow a slot to where it has gone, and the least and most wait
-/// between two of them in milliseconds. The command's own deadline is around them.
-const CLUSTER_RETRIES: u32 = 8;
-const CLUSTER_WAIT: (u64, u64) = (5, 200);
 
 /// Connects, logs in, and sees that whoever is there answers. With an ear, Redis is asked to
-/// announce changes to it.
+/// announce changes to it. Of a Cluster these nodes are known, beside the one in the settings.
 ///
 /// # Errors
 /// What is in the way, within `connect_timeout`. Nothing of the attempt is left.
 pub(super) async fn dial(
     settings: &Arc<LinkSettings>,
     ear: Option<Ear>,
+    known: BTreeSet<Node>,
 ) -> Result<Connection, Failure> {
     let at = settings.shown();
     let within = settings.connect_timeout;
-    match timeout(within, connect(settings, ear)).await {
+    match timeout(within, connect(settings, ear, known)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),
         Err(_) => Err(Failure::before(
@@ -48,16 +47,19 @@ pub(super) async fn dial(
     }
 }
 
-async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Connection, Failure> {
+async fn connect(
+    settings: &Arc<LinkSettings>,
+    ear: Option<Ear>,
+    known: BTreeSet<Node>,
+) -> Result<Connection, Failure> {
     let prepared = Prepared::of(settings).await?;
     let failed = |error: redis::RedisError| Failure::of(&error);
-    let mut connection = if settings.cluster {
-        if let Some(ear) = ear {
-            // Its library connects to nodes on its own account, and says nothing.
-            ear.tracking.answered(Err("the nodes of a Cluster are not tracked".to_owned()));
-        }
-        let cluster = prepared.cluster(settings).map_err(failed)?;
-        Connection::Cluster(cluster.get_async_connection().await.map_err(failed)?)
+    let tracking = ear.as_ref().map(|ear| Arc::clone(&ear.tracking));
+    let (connection, hears) = if settings.cluster {
+        let dialer = Dialer { prepared, settings: Arc::clone(settings), ear };
+        let cluster = Cluster::connect(dialer, known).await?;
+        let hears = cluster.hears();
+        (Connection::Cluster(cluster), hears)
     } else {
         let client = if settings.sentinels.is_empty() {
             prepared.client().map_err(failed)?
@@ -65,50 +67,101 @@ async fn connect(settings: &Arc<LinkSettings>, ear: Option<Ear>) -> Result<Conne
             // Sentinel's word is not enough: whoever it names is asked for its role, too.
             prepared.sentinel(settings).map_err(failed)?.async_get_client().await.map_err(failed)?
         };
-        let mut config = AsyncConnectionConfig::new()
-            // Whoever calls has a deadline; connecting has one around all of this.
-            .set_response_timeout(None)
-            .set_connection_timeout(None)
-            .set_pipeline_buffer_size(PIPELINE_BUFFER)
-            .set_write_backpressure_boundary(WRITE_BUFFER);
-        let tracking = ear.as_ref().map(|ear| Arc::clone(&ear.tracking));
-        if let Some(ear) = ear {
-            config = config.set_push_sender(move |push| {
-                ear.hear(push);
-                Ok::<(), Infallible>(())
-            });
-        }
-        let server = client.get_multiplexed_async_connection_with_config(&config);
-        let mut server = Connection::Server(server.await.map_err(failed)?);
-        let mut name = redis::cmd("CLIENT");
-        name.arg("SETNAME").arg(&settings.client_name);
-        server.command(&name).await.map_err(failed)?;
-        if let Some(tracking) = tracking {
-            let request = tracker::request(&settings.track_prefixes);
-            tracking.answered(match server.command(&request).await.map_err(failed)? {
-                Value::ServerError(error) => match Failure::of_reply(&error) {
-                    Some(failure) => return Err(failure),
-                    None => Err(format!("allow the user CLIENT TRACKING; Redis says: {error}")),
-                },
-                _ => Ok(()),
-            });
-        }
-        server
+        let Greeted { server, deaf } = greet(&client, settings, ear).await?;
+        (Connection::Server(server), deaf.map_or(Ok(()), Err))
     };
-    // One that is loading accepts connections and logins; only a command finds out.
-    pong(&connection.command(&redis::cmd("PING")).await.map_err(failed)?)?;
+    if let Some(tracking) = tracking {
+        tracking.answered(hears);
+    }
     Ok(connection)
 }
 
-/// Whether this answers PING. Whoever answers something else has lost count of what was asked, and
-/// would give one command the answer of another; or is no Redis.
-fn pong(answer: &Value) -> Result<(), Failure> {
-    match answer {
-        Value::SimpleString(text) if text == "PONG" => Ok(()),
-        // It may refuse what it likes, for example with MISCONF while it cannot save: it lives.
-        Value::ServerError(error) => Failure::of_reply(error).map_or(Ok(()), Err),
-        _ => Err(Failure::after(FailureKind::Garbage, "PING was not answered by PONG")),
+/// How the nodes of a Cluster are connected to.
+pub(super) struct Dialer {
+    prepared: Prepared,
+    settings: Arc<LinkSettings>,
+    ear: Option<Ear>,
+}
+
+/// A server that answers.
+pub(super) struct Greeted {
+    pub server: MultiplexedConnection,
+    /// Why it does not announce what others change, although it was asked to.
+    pub deaf: Option<String>,
+}
+
+impl Dialer {
+    pub fn settings(&self) -> &LinkSettings {
+        &self.settings
     }
+
+    /// The node in `redis.url`.
+    ///
+    /// # Errors
+    /// It is no address of a node.
+    pub fn home(&self) -> Result<Node, Failure> {
+        match self.prepared.info.addr() {
+            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+                Ok(Node { host: host.as_str().into(), port: *port })
+            }
+            other => Err(Failure::before(
+                FailureKind::Broken,
+                format!("{other} is no node of a Cluster: they are found by host and port"),
+            )),
+        }
+    }
+
+    /// Connects to a node and logs in. With `tracks` it is asked to announce changes, if anybody
+    /// wants to hear them.
+    ///
+    /// # Errors
+    /// What is in the way.
+    pub async fn greet(&self, node: &Node, tracks: bool) -> Result<Greeted, Failure> {
+        let client = self.prepared.at(node).client().map_err(|error| Failure::of(&error))?;
+        greet(&client, &self.settings, self.ear.clone().filter(|_| tracks)).await
+    }
+}
+
+/// Connects to a server, logs in, and asks it for a sign of life; with an ear, to announce changes.
+async fn greet(
+    client: &Client,
+    settings: &LinkSettings,
+    ear: Option<Ear>,
+) -> Result<Greeted, Failure> {
+    let failed = |error: redis::RedisError| Failure::of(&error);
+    let mut config = AsyncConnectionConfig::new()
+        // Whoever calls has a deadline; connecting has one around all of this.
+        .set_response_timeout(None)
+        .set_connection_timeout(None)
+        .set_pipeline_buffer_size(PIPELINE_BUFFER)
+        .set_write_backpressure_boundary(WRITE_BUFFER);
+    let tracks = ear.is_some();
+    if let Some(ear) = ear {
+        config = config.set_push_sender(move |push| {
+            ear.hear(push);
+            Ok::<(), Infallible>(())
+        });
+    }
+    let server = client.get_multiplexed_async_connection_with_config(&config);
+    let mut server = server.await.map_err(failed)?;
+    let mut name = redis::cmd("CLIENT");
+    name.arg("SETNAME").arg(&settings.client_name);
+    server.send_packed_command(&name).await.map_err(failed)?;
+    let mut deaf = None;
+    if tracks {
+        let request = tracker::request(&settings.track_prefixes);
+        if let Value::ServerError(error) =
+            server.send_packed_command(&request).await.map_err(failed)?
+        {
+            match Failure::of_reply(&error) {
+                Some(failure) => return Err(failure),
+                None => deaf = Some(format!("allow the user CLIENT TRACKING; Redis says: {error}")),
+            }
+        }
+    }
+    // One that is loading accepts connections and logins; only a command finds out.
+    pong(&server.send_packed_command(&redis::cmd("PING")).await.map_err(failed)?)?;
+    Ok(Greeted { server, deaf })
 }
 
 /// Where a connection of one's own goes, and who one is there: Sentinels are asked. Of a Cluster,
@@ -128,8 +181,10 @@ pub(super) async fn whereabouts(settings: &Arc<LinkSettings>) -> Result<Connecti
 }
 
 /// What connecting needs, files included.
+#[derive(Clone)]
 struct Prepared {
     info: ConnectionInfo,
+    sentinel_password: Option<String>,
     certificates: Option<TlsCertificates>,
 }
 
@@ -147,9 +202,11 @@ impl Prepared {
     /// Blocks on files.
     fn read(settings: &LinkSettings) -> Result<Self, String> {
         let info = settings.info()?;
+        let sentinel_password =
+            settings.sentinel_password.as_ref().map(Password::read).transpose()?;
         let tls = matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         if !tls || settings.tls == super::TlsFiles::default() {
-            return Ok(Self { info, certificates: None });
+            return Ok(Self { info, sentinel_password, certificates: None });
         }
         let root_cert = settings.tls.ca.as_deref().map(read).transpose()?;
         let client_tls = match &settings.tls.client {
@@ -158,7 +215,8 @@ impl Prepared {
             }
             None => None,
         };
-        Ok(Self { info, certificates: Some(TlsCertificates { client_tls, root_cert }) })
+        let certificates = Some(TlsCertificates { client_tls, root_cert });
+        Ok(Self { info, sentinel_password, certificates })
     }
 
     fn client(self) -> RedisResult<Client> {
@@ -191,6 +249,12 @@ impl Prepared {
         if let Some(password) = who.password() {
             builder = builder.set_client_to_redis_password(password);
         }
+        if let Some(username) = &settings.sentinel_username {
+            builder = builder.set_client_to_sentinel_username(username);
+        }
+        if let Some(password) = &self.sentinel_password {
+            builder = builder.set_client_to_sentinel_password(password);
+        }
         if tls {
             builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
         }
@@ -202,19 +266,16 @@ impl Prepared {
         builder.build()
     }
 
-    /// The URL's host is where the other nodes are learnt from.
-    fn cluster(self, settings: &LinkSettings) -> RedisResult<ClusterClient> {
-        let mut builder = ClusterClientBuilder::new([self.info])
-            .use_protocol(ProtocolVersion::RESP3)
-            .connection_timeout(settings.connect_timeout)
-            .response_timeout(settings.timeout)
-            .retries(CLUSTER_RETRIES)
-            .min_retry_wait(CLUSTER_WAIT.0)
-            .max_retry_wait(CLUSTER_WAIT.1);
-        if let Some(certificates) = self.certificates {
-            builder = builder.certs(certificates);
-        }
-        builder.build()
+    /// The same for a node of a Cluster.
+    fn at(&self, Node { host, port }: &Node) -> Self {
+        let (host, port) = (host.to_string(), *port);
+        let addr = match self.info.addr() {
+            ConnectionAddr::TcpTls { insecure, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: None }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        Self { info: self.info.clone().set_addr(addr), ..self.clone() }
     }
 }
 
@@ -227,16 +288,4 @@ fn host(info: &ConnectionInfo) -> String {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("{} cannot be read: {e}", path.display()))
-}
-
-/// Asks for a sign of life.
-pub(super) async fn ping(mut connection: Connection, within: Duration) -> Result<(), Failure> {
-    match timeout(within, connection.command(&redis::cmd("PING"))).await {
-        Ok(Ok(answer)) => pong(&answer),
-        Ok(Err(error)) => Err(Failure::of(&error)),
-        Err(_) => {
-            let text = format!("no answer to PING within {within:?}: it hangs");
-            Err(Failure::after(FailureKind::Deadline, text))
-        }
-    }
 }

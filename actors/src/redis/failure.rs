@@ -33,7 +33,7 @@ pub enum FailureKind {
         /// When it makes sense to ask again.
         retry_in: Duration,
     },
-    /// No connection came up within the deadline.
+    /// No connection came up within the deadline, or the node of a Cluster that has the key is away.
     NoLink,
     /// Every connection had its fill until the deadline.
     Crowded,
@@ -107,6 +107,15 @@ impl FailureKind {
         Self::NAMES[self.index()]
     }
 
+    /// Whether it was told by a server that answers, and not by silence.
+    #[must_use]
+    pub fn is_an_answer(self) -> bool {
+        !matches!(
+            self,
+            Self::BreakerOpen { .. } | Self::NoLink | Self::Crowded | Self::Broken | Self::Deadline
+        )
+    }
+
     /// Whether a connection that answers so is of no more use: what is behind the address has
     /// changed, or is not ready, and only a fresh connection finds out who is there now.
     #[must_use]
@@ -156,7 +165,7 @@ impl Failure {
                 "the answer was no RESP; the connection is dropped",
             ),
             ErrorKind::ClusterConnectionNotFound => {
-                Self::before(FailureKind::Resharding, error.to_string())
+                Self::before(FailureKind::NoLink, error.to_string())
             }
             ErrorKind::Io if error.is_timeout() => {
                 Self::after(FailureKind::Deadline, error.to_string())

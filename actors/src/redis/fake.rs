@@ -192,6 +192,8 @@ pub fn settings(url: &str) -> LinkSettings {
     LinkSettings {
         url: url.to_owned(),
         sentinels: Vec::new(),
+        sentinel_username: None,
+        sentinel_password: None,
         cluster: false,
         username: None,
         password: None,

@@ -3,7 +3,7 @@
 //! Its life is the connection's: one that cannot be made, breaks, or hangs is a failure, and the
 //! restart strategy says when to try again. A connection that is only old, or whose settings have
 //! changed, is replaced while it serves: the new one takes what comes, the old one finishes what
-//! it has.
+//! it has. So is one to a Cluster whose masters are others by now.
 //!
 //! The first link is the *lead*. While no link is up it alone tries; the others wait for it. So a
 //! Redis that comes back sees one trial at a time, as the lead's breaker grants them.
@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::connection::Connection;
-use super::dial::{dial, ping};
+use super::dial::dial;
 use super::pool::Slot;
 use super::settings::LinkSettings;
 use super::tracker::{Ear, Tracking};
@@ -170,12 +170,14 @@ impl LinkState {
             handle: self.slot.handle.clone(),
             epoch: self.slot.next_epoch(),
         });
-        dial(settings, ear).await
+        let connection = dial(settings, ear, self.slot.known(settings)).await?;
+        self.slot.learn(settings, connection.nodes());
+        Ok(connection)
     }
 
     fn take(&mut self, connection: Connection, settings: &Arc<LinkSettings>) {
         if let Some(tracking) = &self.tracking {
-            tracking.begins();
+            tracking.begins(self.slot.next_epoch());
         }
         self.slot.publish(connection, settings);
         self.made_with = Some(Arc::clone(settings));
@@ -194,10 +196,17 @@ impl LinkState {
             self.renew(me).await;
             return Ok(());
         }
-        let Some((connection, heard)) = self.slot.connection() else { return Ok(()) };
-        // Announcements may be missing although answers come late: the tracker is always asked.
-        if heard == self.heard || self.tracking.is_some() {
-            ping(connection, settings.timeout).await.map_err(|f| self.failed(f.text))?;
+        let Some((mut connection, heard)) = self.slot.connection() else { return Ok(()) };
+        // Announcements may be missing although answers come, and one node of a Cluster may be silent
+        // although others are not.
+        if heard == self.heard || self.tracking.is_some() || settings.cluster {
+            let look = connection.look(settings.timeout).await;
+            if look.map_err(|f| self.failed(f.text))? {
+                self.made_with = None;
+                self.renew(me).await;
+            } else {
+                self.slot.learn(&settings, connection.nodes());
+            }
         }
         self.heard = heard;
         Ok(())

@@ -8,7 +8,6 @@
 //! while no link is up, nothing is tried here.
 
 mod frames;
-mod nodes;
 mod room;
 mod tls;
 mod wire;
@@ -19,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use self::nodes::{Node, Nodes, Redirect, slot_of};
 use self::room::{Room, Seat};
 use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
+use super::nodes::{Node, Nodes, Redirect, slot_of};
 use super::pool::{Once, Pool, Request};
 use super::retry::Next;
 

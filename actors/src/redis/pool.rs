@@ -5,6 +5,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::failure::{Executed, Failure, FailureKind};
 use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
+use super::nodes::Node;
 use super::retry::{self, Budget, Next};
 use super::settings::LinkSettings;
 use super::tracker::{self, TrackerStats, Tracking};
@@ -64,6 +66,8 @@ pub enum Once {
 #[derive(Clone, Copy)]
 enum Work<'a> {
     One(&'a Cmd),
+    /// To this node of a Cluster.
+    At(&'a Node, &'a Cmd),
     Many(&'a Pipeline, Plausible),
 }
 
@@ -76,6 +80,11 @@ impl Work<'_> {
         let answers = match self {
             Self::One(command) => {
                 let sent = lease.connection().command(command);
+                let answer = timeout_at(deadline, sent).await;
+                vec![lease.settle(answer)?]
+            }
+            Self::At(node, command) => {
+                let sent = lease.connection().command_at(node, command);
                 let answer = timeout_at(deadline, sent).await;
                 vec![lease.settle(answer)?]
             }
@@ -95,7 +104,7 @@ impl Work<'_> {
                 "Redis answered something else than what it was asked; the connection is dropped",
             )),
             (None, _) => Ok(answers),
-            (Some(failure), Self::One(_)) => Err(failure),
+            (Some(failure), Self::One(_) | Self::At(..)) => Err(failure),
             // What stood before it was executed.
             (Some(failure), Self::Many(..)) => {
                 Err(Failure { executed: Executed::Unknown, ..failure })
@@ -180,6 +189,7 @@ impl Pool {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
+            known: Mutex::default(),
         });
         let (slots, counts) = (RwLock::default(), Counts::default());
         let inner = Inner { shared, slots, budget, counts, tracker };
@@ -285,6 +295,28 @@ impl Pool {
     /// [`Failure`], which says whether the command may have been executed.
     pub async fn run(&self, command: &Cmd, request: Request) -> Result<Value, Failure> {
         let answers = self.with_retries(Work::One(command), request).await?;
+        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    /// The nodes of the Cluster that have slots, as far as they are known; none, if it is one server
+    /// or no link is up.
+    #[must_use]
+    pub fn masters(&self) -> BTreeSet<Node> {
+        let connection = self.pick().and_then(|slot| slot.connection());
+        connection.map(|(connection, _)| connection.masters()).unwrap_or_default()
+    }
+
+    /// Sends one command to this node of the Cluster, whatever its key.
+    ///
+    /// # Errors
+    /// As [`Pool::run`].
+    pub async fn run_at(
+        &self,
+        node: &Node,
+        command: &Cmd,
+        request: Request,
+    ) -> Result<Value, Failure> {
+        let answers = self.with_retries(Work::At(node, command), request).await?;
         Ok(answers.into_iter().next().unwrap_or(Value::Nil))
     }
 

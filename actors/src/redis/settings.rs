@@ -14,6 +14,10 @@ pub struct LinkSettings {
     /// With Sentinels, hosts and ports: the host of `url` is the master's name, and its port counts
     /// for nothing.
     pub sentinels: Vec<(String, u16)>,
+    /// Who we are to the Sentinels, if they ask.
+    pub sentinel_username: Option<String>,
+    /// The password for them.
+    pub sentinel_password: Option<Password>,
     /// `url` is a node of a Cluster.
     pub cluster: bool,
     /// Overrides the user in `url`.
@@ -60,6 +64,20 @@ pub struct TlsFiles {
     pub ca: Option<PathBuf>,
     /// Our certificate and its key.
     pub client: Option<(PathBuf, PathBuf)>,
+}
+
+impl Password {
+    /// Blocks on the file, if it is in one.
+    pub(super) fn read(&self) -> Result<String, String> {
+        match self {
+            Self::Text(text) => Ok(text.clone()),
+            Self::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
+                Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Password {
@@ -112,14 +130,8 @@ impl LinkSettings {
         if let Some(username) = &self.username {
             who = who.set_username(username);
         }
-        match &self.password {
-            Some(Password::Text(text)) => who = who.set_password(text),
-            Some(Password::File(path)) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
-                who = who.set_password(text.trim_end_matches(['\r', '\n']));
-            }
-            None => {}
+        if let Some(password) = &self.password {
+            who = who.set_password(password.read()?);
         }
         Ok(info.set_redis_settings(who))
     }
@@ -146,6 +158,8 @@ mod tests {
         LinkSettings {
             url: url.to_owned(),
             sentinels: Vec::new(),
+            sentinel_username: None,
+            sentinel_password: None,
             cluster: false,
             username: None,
             password: None,

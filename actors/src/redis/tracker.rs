@@ -2,7 +2,8 @@
 //!
 //! Redis announces every change on it (CLIENT TRACKING, BCAST), except those that came over this
 //! very connection (NOLOOP). So it is the one that our own writes take: they announce nothing,
-//! and whatever is announced is somebody else's.
+//! and whatever is announced is somebody else's. Of a Cluster it is each master that announces what
+//! changes there, on the connection that our own writes to it take.
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ pub(super) struct Tracking {
     near: Arc<dyn Near>,
     blind: Condition,
     refused: AtomicBool,
+    /// The connection that counts, by its number.
+    epoch: AtomicU64,
     announcements: AtomicU64,
     keys: AtomicU64,
     flushes: AtomicU64,
@@ -38,7 +41,7 @@ pub(super) struct Tracking {
 pub struct TrackerStats {
     /// It has a connection.
     pub up: bool,
-    /// Redis refuses to announce changes.
+    /// Redis, or a master of the Cluster, does not announce changes.
     pub refused: bool,
     /// Announcements of changed keys; each is of one or more.
     pub announcements: u64,
@@ -62,6 +65,7 @@ impl Tracking {
             near,
             blind,
             refused: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
             announcements: AtomicU64::new(0),
             keys: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
@@ -86,8 +90,9 @@ impl Tracking {
         ));
     }
 
-    /// Changes are announced from now on; those before may have been missed.
-    pub fn begins(&self) {
+    /// Connection number `epoch` announces changes from now on; those before may have been missed.
+    pub fn begins(&self, epoch: u64) {
+        self.epoch.store(epoch, Relaxed);
         self.gaps.fetch_add(1, Relaxed);
         self.near.gap();
         if !self.refused.load(Relaxed) {
@@ -101,9 +106,10 @@ impl Tracking {
         }
     }
 
-    /// What Redis says without having been asked.
-    pub fn hear(&self, push: PushInfo) {
-        if push.kind != PushKind::Invalidate {
+    /// What Redis says without having been asked, on connection number `epoch`. One that has been
+    /// replaced is told of what goes over the new one as if it were somebody else's.
+    pub fn hear(&self, push: PushInfo, epoch: u64) {
+        if push.kind != PushKind::Invalidate || epoch < self.epoch.load(Relaxed) {
             return;
         }
         match push.data.into_iter().next() {
@@ -174,7 +180,7 @@ impl Ear {
             // An actor that is down has no connection to lose.
             let _ = self.handle.cast(LinkMsg::Broken { epoch: self.epoch, why });
         } else {
-            self.tracking.hear(push);
+            self.tracking.hear(push, self.epoch);
         }
     }
 }

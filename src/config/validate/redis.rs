@@ -20,10 +20,28 @@ pub(super) fn rules(v: &Values, out: &mut Vec<Violation>) {
     let mut broken = |keys: &[&'static str], message: &str| {
         out.push(Violation { keys: keys.to_vec(), message: message.to_owned() });
     };
-    if secret(v, "redis.password").is_some() && path(v, "redis.password_file").is_some() {
-        broken(
-            &["redis.password_file", "redis.password"],
+    for (text, file, message) in [
+        (
+            "redis.password",
+            "redis.password_file",
             "password and password_file exclude each other; set one of them",
+        ),
+        (
+            "redis.sentinel_password",
+            "redis.sentinel_password_file",
+            "sentinel_password and sentinel_password_file exclude each other; set one of them",
+        ),
+    ] {
+        if secret(v, text).is_some() && path(v, file).is_some() {
+            broken(&[file, text], message);
+        }
+    }
+    let sentinels = password(v, "redis.sentinel_password", "redis.sentinel_password_file");
+    if !text(v, "redis.sentinel_username").is_empty() && sentinels.is_none() {
+        broken(
+            &["redis.sentinel_username", "redis.sentinel_password"],
+            "a user logs in with a password: set sentinel_password_file, too, or leave \
+             sentinel_username empty",
         );
     }
     if url(v).is_some() && !flag(v, "wal.enabled") {
@@ -64,10 +82,23 @@ pub(super) fn rules(v: &Values, out: &mut Vec<Violation>) {
     }
 }
 
+/// A password that is written down under one key, or in a file under another.
+fn password(v: &Values, key: &'static str, file: &'static str) -> Option<Password> {
+    path(v, file)
+        .map(Password::File)
+        .or_else(|| secret(v, key).map(|s| Password::Text(s.expose().to_owned())))
+}
+
 /// Another number for another content of the files that links read.
 fn content(v: &Values, files: &NamedFiles) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for key in ["redis.password_file", "redis.ca_file", "redis.cert_file", "redis.key_file"] {
+    for key in [
+        "redis.password_file",
+        "redis.sentinel_password_file",
+        "redis.ca_file",
+        "redis.cert_file",
+        "redis.key_file",
+    ] {
         files.get(key, text(v, key)).hash(&mut hasher);
     }
     hasher.finish()
@@ -76,19 +107,19 @@ fn content(v: &Values, files: &NamedFiles) -> u64 {
 /// The settings of the tier; none without an address.
 pub(super) fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
     let url = url(v)?.expose().to_owned();
-    let password = path(v, "redis.password_file")
-        .map(Password::File)
-        .or_else(|| secret(v, "redis.password").map(|s| Password::Text(s.expose().to_owned())));
     let client = path(v, "redis.cert_file").zip(path(v, "redis.key_file"));
     let sentinels = addresses(v, "redis.sentinels")
         .map(|address| (address.host().to_owned(), address.port()))
         .collect();
+    let named = |key| Some(text(v, key).to_owned()).filter(|name| !name.is_empty());
     let link = LinkSettings {
         url,
         sentinels,
+        sentinel_username: named("redis.sentinel_username"),
+        sentinel_password: password(v, "redis.sentinel_password", "redis.sentinel_password_file"),
         cluster: flag(v, "redis.cluster"),
-        username: Some(text(v, "redis.username").to_owned()).filter(|name| !name.is_empty()),
-        password,
+        username: named("redis.username"),
+        password: password(v, "redis.password", "redis.password_file"),
         client_name: text(v, "redis.client_name").to_owned(),
         tls: TlsFiles { ca: path(v, "redis.ca_file"), client },
         content: content(v, files),

@@ -11,6 +11,7 @@ use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::refusal::Refusal;
 use crate::resp::round::{Questions, View, needed};
 use crate::resp::table::Command;
+use crate::tier::Tier;
 
 /// The keys of a command that the tier has to tell about first: none on a database without one.
 pub(super) fn keys<'a>(
@@ -37,22 +38,20 @@ pub(super) async fn borrow<'d>(
 ) -> Result<(Borrowed<'d>, Questions), Refusal> {
     let shards = &daemon.shards;
     let mut questions = Questions::default();
+    let deadline = daemon.tier.as_ref().map(Tier::deadline);
     loop {
         let mut borrowed = Borrowed::take(shards, wanted, recovery_wait).await?;
-        let (Some(near), Some(tier)) = (view.near, &daemon.tier) else {
+        let (Some(near), Some(tier), Some(deadline)) = (view.near, &daemon.tier, deadline) else {
             return Ok((borrowed, questions));
         };
         let now = daemon.clock.unix_ms();
-        if questions.were_asked() {
-            for (shard, store) in borrowed.stores().iter_mut().enumerate() {
-                if let Some(store) = store {
-                    questions.settle(store, near, now, |hash| shards.of(hash) == shard);
-                }
+        for (shard, store) in borrowed.stores().iter_mut().enumerate() {
+            if let Some(store) = store {
+                questions.settle(store, near, now, |hash| shards.of(hash) == shard);
             }
-            // Told before it is read, or its first reader would be told that it has changed.
-            borrowed.collect();
-            return Ok((borrowed, questions));
         }
+        // Told before it is read, or its first reader would be told that it has changed.
+        borrowed.collect();
         for key in keys {
             if let Some(Some(store)) = borrowed.stores().get_mut(shards.of(key.hash)) {
                 questions.note(*key, store, near, now);
@@ -63,7 +62,7 @@ pub(super) async fn borrow<'d>(
             return Ok((borrowed, questions));
         }
         drop(borrowed);
-        let answers = tier.fetch(questions.take()).await;
+        let answers = tier.fetch(questions.take(), deadline).await;
         questions.answer(answers);
     }
 }

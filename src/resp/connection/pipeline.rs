@@ -19,6 +19,7 @@ use crate::resp::coordinator::{loading, shard_down};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::round::{DataJob, Failure, Input, ShardJob, View, answer};
+use crate::tier::Tier;
 use crate::tracking::Reader;
 
 /// How long a command waits for its shard to be restarted.
@@ -296,9 +297,22 @@ impl Pipeline {
         }
     }
 
-    /// Asks the tier what jobs have to know before they can run, all at once, and runs them.
+    /// Asks the tier what jobs have to know before they can run, all at once, and runs them; again
+    /// for what others have changed meanwhile.
     async fn ask(&mut self, daemon: &Daemon, recovery_wait: Duration) {
         let Some(tier) = &daemon.tier else { return };
+        let mut deadline = None;
+        while self.ask_once(daemon, tier, &mut deadline, recovery_wait).await {}
+    }
+
+    /// Whether there was anything to ask.
+    async fn ask_once(
+        &mut self,
+        daemon: &Daemon,
+        tier: &Tier,
+        deadline: &mut Option<Instant>,
+        recovery_wait: Duration,
+    ) -> bool {
         let mut wants = Vec::new();
         let mut shares = Vec::new();
         for (shard, lane) in self.lanes.iter_mut().enumerate() {
@@ -311,9 +325,10 @@ impl Pipeline {
             }
         }
         if wants.is_empty() {
-            return;
+            return false;
         }
-        let mut answers = tier.fetch(wants).await.into_iter();
+        let deadline = *deadline.get_or_insert_with(|| tier.deadline());
+        let mut answers = tier.fetch(wants, deadline).await.into_iter();
         for (shard, share) in shares {
             if let Some(job) = self.lanes.get_mut(shard).and_then(|lane| lane.job.as_mut()) {
                 job.answer(answers.by_ref().take(share).collect());
@@ -321,6 +336,7 @@ impl Pipeline {
             self.dispatch(daemon, shard).await;
             self.collect(daemon, shard, recovery_wait).await;
         }
+        true
     }
 
     /// Gets ready for the next stage and lets go of the input.

@@ -3,7 +3,8 @@
 //! A command on the tiered database runs only once every key that it reads is in memory, or is
 //! known to be absent. If something is missing nothing of the batch runs: its questions go to
 //! the tier, and the batch comes again with the answers, which are put in place right before it
-//! runs. So commands themselves know nothing of a tier.
+//! runs. What others have changed meanwhile is missing then, and is asked for like the rest, but
+//! nothing is asked twice for one batch. So commands themselves know nothing of a tier.
 
 use seawall_actors::cache::store::{Key, Standing, Store};
 use seawall_actors::clock::UnixMs;
@@ -23,12 +24,46 @@ pub struct Questions {
     wants: Vec<Want>,
     /// To be asked behind the reader's back.
     due: Vec<Want>,
-    /// What came back, until it is put in place.
-    answers: Vec<Answer>,
-    /// Nothing more is asked.
-    asked: bool,
-    /// Keys that could not be told, or whose value is none, and what that means for a command.
-    troubles: Vec<(Box<[u8]>, Trouble)>,
+    /// What came back, by the keys' hashes.
+    told: Vec<Told>,
+}
+
+/// What came back about a key.
+#[derive(Debug)]
+struct Told {
+    answer: Answer,
+    /// Why there is no value to go by, if there is none.
+    trouble: Option<Trouble>,
+}
+
+impl Told {
+    const fn new(answer: Answer) -> Self {
+        Self { answer, trouble: None }
+    }
+
+    fn place(&mut self, store: &mut Store, near: TierView, now: UnixMs) {
+        let answer = &self.answer;
+        let key = Key { bytes: &answer.key, hash: answer.hash };
+        self.trouble = match &answer.found {
+            Found::Value { value, expires_at } => store
+                .fill(key, value, *expires_at, answer.ticket, now)
+                .err()
+                .map(|refusal| Trouble::NoRoom(Refusal::from(refusal).to_string())),
+            Found::Absent => {
+                let until = (near.negative_ms > 0).then(|| now + near.negative_ms);
+                store.absent_behind(key, answer.ticket, until);
+                None
+            }
+            Found::Foreign => {
+                store.absent_behind(key, answer.ticket, None);
+                Some(Trouble::Foreign)
+            }
+            Found::Unknown(why) => {
+                store.unanswered(now);
+                Some(Trouble::Unknown(std::sync::Arc::clone(why)))
+            }
+        };
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -46,21 +81,18 @@ impl Questions {
     pub fn clear(&mut self) {
         self.wants.clear();
         self.due.clear();
-        self.answers.clear();
-        self.troubles.clear();
-        self.asked = false;
+        self.told.clear();
+    }
+
+    /// The commands that were asked for have run: the answers count no more.
+    pub fn forget(&mut self) {
+        self.told.clear();
     }
 
     /// Whether questions wait to be asked; nothing may run before.
     #[must_use]
     pub fn are_open(&self) -> bool {
         !self.wants.is_empty()
-    }
-
-    /// Whether nothing more is asked: the answers have come.
-    #[must_use]
-    pub const fn were_asked(&self) -> bool {
-        self.asked
     }
 
     /// The questions, to be asked.
@@ -75,15 +107,26 @@ impl Questions {
         std::mem::take(&mut self.due)
     }
 
-    /// Takes the answers in.
+    /// Takes the answers in, beside those that are here.
     pub fn answer(&mut self, answers: Vec<Answer>) {
-        self.answers = answers;
-        self.asked = true;
+        self.told.extend(answers.into_iter().map(Told::new));
+        self.told.sort_by_key(|told| told.answer.hash);
+    }
+
+    fn place_of(&self, key: Key<'_>) -> Option<usize> {
+        let from = self.told.partition_point(|told| told.answer.hash < key.hash);
+        let same = self.told.get(from..).unwrap_or_default();
+        let mut same = same.iter().take_while(|told| told.answer.hash == key.hash);
+        same.position(|told| *told.answer.key == *key.bytes).map(|at| from + at)
+    }
+
+    fn told(&self, key: Key<'_>) -> Option<&Told> {
+        self.told.get(self.place_of(key)?)
     }
 
     /// Notes what there is to ask about a key that a command needs.
     pub fn note(&mut self, key: Key<'_>, store: &Store, near: TierView, now: UnixMs) {
-        if !near.reachable {
+        if !near.reachable || self.told(key).is_some() {
             return;
         }
         let want = |stale| Want {
@@ -94,7 +137,10 @@ impl Questions {
         };
         match store.standing(key, now) {
             Standing::Fresh | Standing::Gone => {}
-            Standing::Due if self.due.len() < MAX_DUE => self.due.push(want(true)),
+            // Once is enough.
+            Standing::Due if self.told.is_empty() && self.due.len() < MAX_DUE => {
+                self.due.push(want(true));
+            }
             Standing::Due => {}
             Standing::Suspect => self.wants.push(want(true)),
             Standing::Missing => self.wants.push(want(false)),
@@ -104,11 +150,19 @@ impl Questions {
     /// Whether one of the answers that were put in place is that only Redis holds the key's type.
     #[must_use]
     pub fn met_foreign(&self) -> bool {
-        self.troubles.iter().any(|(_, trouble)| matches!(trouble, Trouble::Foreign))
+        self.told.iter().any(|told| matches!(told.trouble, Some(Trouble::Foreign)))
     }
 
-    /// Puts the answers about one store's keys in place, right before the commands run.
-    /// `ours` tells which keys are that store's.
+    /// Puts what is known of a key in place again: it went for another one's sake. Before any command
+    /// of the batch has run.
+    pub fn place(&mut self, key: Key<'_>, store: &mut Store, near: TierView, now: UnixMs) {
+        if let Some(told) = self.place_of(key).and_then(|at| self.told.get_mut(at)) {
+            told.place(store, near, now);
+        }
+    }
+
+    /// Puts the answers about one store's keys in place, right before the commands run; again if
+    /// they could not run then. `ours` tells which keys are that store's.
     pub fn settle(
         &mut self,
         store: &mut Store,
@@ -116,34 +170,8 @@ impl Questions {
         now: UnixMs,
         ours: impl Fn(u64) -> bool,
     ) {
-        let troubles = &mut self.troubles;
-        self.answers.retain(|answer| {
-            if !ours(answer.hash) {
-                return true;
-            }
-            let key = Key { bytes: &answer.key, hash: answer.hash };
-            let trouble = match &answer.found {
-                Found::Value { value, expires_at } => store
-                    .fill(key, value, *expires_at, answer.ticket, now)
-                    .err()
-                    .map(|refusal| Trouble::NoRoom(Refusal::from(refusal).to_string())),
-                Found::Absent => {
-                    let until = (near.negative_ms > 0).then(|| now + near.negative_ms);
-                    store.absent_behind(key, answer.ticket, until);
-                    None
-                }
-                Found::Foreign => {
-                    store.absent_behind(key, answer.ticket, None);
-                    Some(Trouble::Foreign)
-                }
-                Found::Unknown(why) => {
-                    store.unanswered(now);
-                    Some(Trouble::Unknown(std::sync::Arc::clone(why)))
-                }
-            };
-            troubles.extend(trouble.map(|trouble| (answer.key.clone(), trouble)));
-            false
-        });
+        let told = self.told.iter_mut().filter(|told| ours(told.answer.hash));
+        told.for_each(|told| told.place(store, near, now));
     }
 
     /// Whether a command may run with what is known about one of its keys.
@@ -161,8 +189,7 @@ impl Questions {
         near: TierView,
         now: UnixMs,
     ) -> Result<(), Refusal> {
-        let told = self.troubles.iter().find(|(of, _)| **of == *key.bytes).map(|(_, t)| t);
-        let unknown = match told {
+        let unknown = match self.told(key).and_then(|told| told.trouble.as_ref()) {
             Some(Trouble::Foreign) if is_known_to_redis(command) => return Err(Refusal::Foreign),
             Some(Trouble::Foreign) => return Err(Refusal::WrongType),
             Some(Trouble::NoRoom(why)) => {

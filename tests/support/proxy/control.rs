@@ -99,9 +99,13 @@ impl Control {
         self.scripts.clear();
     }
 
-    /// Sees a request; the reply, if it is not the server's.
-    pub fn see(&mut self, words: (&str, &str)) -> Option<Vec<u8>> {
+    /// Sees a request.
+    pub fn see(&mut self, words: (&str, &str)) {
         self.counts.see(words);
+    }
+
+    /// The reply to such a request, if it is not the server's.
+    pub fn reply_to(&mut self, words: (&str, &str)) -> Option<Vec<u8>> {
         let at = self.scripts.iter().position(|script| script.to.is_for(words.0))?;
         let script = &mut self.scripts[at];
         let reply = script.reply.clone().into_bytes();

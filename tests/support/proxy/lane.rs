@@ -68,6 +68,15 @@ impl Lane {
         self.ended = true;
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Nothing arrives any more.
+    pub fn lose(&mut self) {
+        self.hole = true;
+    }
+
     /// What to do under `flow`, which is the same as long as `since` is.
     pub fn turn(&mut self, flow: &Flow, since: u64, now: Instant) -> Turn<'_> {
         if self.since != since {

@@ -40,6 +40,21 @@ pub fn reset(stream: TcpStream) {
 enum Slot {
     Server,
     Script(Vec<u8>),
+    /// The server is sent something else, and its answer to that is replaced.
+    Instead(Vec<u8>),
+}
+
+/// Refused by every server, so that a transaction that it is in is not executed.
+const UNKNOWN: &[u8] = b"*1\r\n$7\r\nnothing\r\n";
+const DISCARD: &[u8] = b"*1\r\n$7\r\nDISCARD\r\n";
+
+/// A transaction that the client is in. A server that refuses one command of it executes none: so
+/// does one that only the proxy makes refuse.
+enum Transaction {
+    None,
+    Open,
+    /// MULTI was answered like this, and all that belongs to it is.
+    Refused(Vec<u8>),
 }
 
 /// What a direction waits for.
@@ -59,6 +74,7 @@ struct Link {
     /// What has come of a request.
     request: Vec<u8>,
     slots: VecDeque<Slot>,
+    transaction: Transaction,
     /// Not RESP, or no longer: bytes are handed on as they come.
     opaque: bool,
 }
@@ -72,6 +88,7 @@ impl Link {
             replies: Scanner::new(),
             request: Vec::new(),
             slots: VecDeque::new(),
+            transaction: Transaction::None,
             opaque: false,
         }
     }
@@ -105,7 +122,24 @@ impl Link {
         let request = std::mem::take(&mut self.request);
         let (name, second) = words(&request);
         self.opaque = OWN_PROTOCOL.contains(&&*name);
-        match control.see((&name, &second)) {
+        control.see((&name, &second));
+        let ends = matches!(&*name, "EXEC" | "DISCARD");
+        let script = match &self.transaction {
+            Transaction::Refused(reply) => Some(reply.clone()),
+            _ => control.reply_to((&name, &second)),
+        };
+        let open = matches!(self.transaction, Transaction::Open);
+        match (&*name, &script) {
+            ("MULTI", Some(reply)) => self.transaction = Transaction::Refused(reply.clone()),
+            ("MULTI", None) => self.transaction = Transaction::Open,
+            _ if ends => self.transaction = Transaction::None,
+            _ => {}
+        }
+        match script {
+            Some(reply) if open => {
+                self.up.push(if ends { DISCARD } else { UNKNOWN }, now);
+                self.slots.push_back(Slot::Instead(reply));
+            }
             Some(reply) => self.slots.push_back(Slot::Script(reply)),
             None => {
                 self.up.push(&request, now);
@@ -133,7 +167,11 @@ impl Link {
                     break;
                 }
             };
-            match replacement {
+            let instead = match self.slots.front() {
+                Some(Slot::Instead(reply)) if !self.replies.was_push() => Some(&**reply),
+                _ => None,
+            };
+            match instead.or(replacement) {
                 None => self.down.push(&bytes[..end], now),
                 Some(replacement) if whole => self.down.push(replacement, now),
                 Some(_) => {}
@@ -245,7 +283,15 @@ async fn run(
             }
             let Control { requests, replies, since, counts, .. } = &mut *control;
             let up = drive(&mut link.up, requests, *since, server, &mut counts.sent);
-            (up, drive(&mut link.down, replies, *since, client, &mut counts.received))
+            let down = drive(&mut link.down, replies, *since, client, &mut counts.received);
+            match down {
+                // A client that has closed hears nothing more; what it sent arrives all the same.
+                Want::Cut(_) if link.up.has_ended() => {
+                    link.down.lose();
+                    (up, Want::Time(None))
+                }
+                down => (up, down),
+            }
         };
         match (&up, &down) {
             (Want::Cut(how), _) | (_, Want::Cut(how)) => return *how,

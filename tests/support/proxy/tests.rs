@@ -137,6 +137,29 @@ fn what_is_held_comes_later_and_what_is_lost_never_does() {
 }
 
 #[test]
+fn a_transaction_that_is_refused_in_parts_is_executed_in_none() {
+    let (daemon, proxy) = before_a_daemon();
+    let mut client = Raw::tcp(proxy.address());
+    for (to, refused) in [
+        (To::Only(&["MULTI"]), [0, 1, 2, 3].as_slice()),
+        (To::Only(&["SET"]), &[1]),
+        (To::Only(&["INCR"]), &[2]),
+        (To::Only(&["EXEC"]), &[3]),
+    ] {
+        proxy.answer(to, "-LOADING wait", 1);
+        let lines = ["MULTI", "SET a 1", "INCR b", "EXEC"];
+        lines.iter().for_each(|line| client.send(&line.split(' ').collect::<Vec<_>>()));
+        for (n, line) in lines.iter().enumerate() {
+            let reply = client.receive();
+            let script = reply.is_error() && reply.text() == "LOADING wait";
+            assert_eq!(script, refused.contains(&n), "{line}: {reply:?}");
+        }
+        assert_eq!(daemon.connect().run("EXISTS a b"), Reply::Int(0));
+        assert_eq!(client.run("PING").text(), "PONG");
+    }
+}
+
+#[test]
 fn a_delay_delays_each_and_does_not_add_up() {
     let (_daemon, proxy) = before_a_daemon();
     let mut client = Raw::tcp(proxy.address());

@@ -2,7 +2,7 @@
 
 use super::super::port::Port;
 use super::super::proxy::Proxy;
-use super::super::{Raw, Reply, wait_until};
+use super::super::{Raw, Reply, wait_for, wait_until};
 use super::RedisServer;
 use super::sentinel::Node;
 
@@ -45,6 +45,58 @@ impl Cluster {
             });
         }
         Some(all)
+    }
+
+    /// One node more, a replica of this master. Returns its number once it is in step.
+    pub fn replicate(&mut self, master: usize) -> usize {
+        let bus = Port::reserve();
+        let node = node(&bus).expect("the others run");
+        let mut client = node.server.connect();
+        let id = client.run("CLUSTER MYID").text();
+        let (port, first) = (self.nodes[0].proxy.address().port(), self._buses[0].text());
+        ok(&mut client, &format!("CLUSTER MEET 127.0.0.1 {port} {first}"));
+        wait_until("it knows its master", || {
+            client.run(&format!("CLUSTER REPLICATE {}", self.ids[master])) == Reply::ok()
+        });
+        wait_until("the replica is in step", || {
+            client.run("INFO replication").text().contains("master_link_status:up")
+        });
+        for other in 0..self.nodes.len() {
+            wait_until("everybody knows the replica", || {
+                self.control(other).run("CLUSTER NODES").text().contains(&id)
+            });
+        }
+        self.nodes.push(node);
+        self.ids.push(id);
+        self._buses.push(bus);
+        self.nodes.len() - 1
+    }
+
+    /// Has a replica take the place of its master, and waits until every node knows.
+    pub fn promote(&self, replica: usize) {
+        // Asks nobody: an election may come to nothing beside load.
+        ok(&mut self.control(replica), "CLUSTER FAILOVER TAKEOVER");
+        let id = &self.ids[replica];
+        for n in 0..self.nodes.len() {
+            wait_until("everybody knows the new master", || {
+                let nodes = self.control(n).run("CLUSTER NODES").text();
+                let line = nodes.lines().find(|line| line.starts_with(id.as_str()));
+                line.is_some_and(|line| line.contains("master"))
+            });
+        }
+    }
+
+    /// The reply of the node that has the key, of those that run, once the Cluster is well.
+    #[track_caller]
+    pub fn run(&self, line: &str) -> Reply {
+        let not_now = |reply: &Reply| {
+            let text = if reply.is_error() { reply.text() } else { String::new() };
+            ["MOVED", "CLUSTERDOWN"].iter().any(|word| text.starts_with(word))
+        };
+        wait_for(line, || {
+            let running = self.nodes.iter().filter(|node| node.server.is_running());
+            running.map(|node| node.server.connect().run(line)).find(|reply| !not_now(reply))
+        })
     }
 
     /// A connection to one node that is not the proxy's business.
@@ -116,8 +168,13 @@ fn node(bus: &Port) -> Option<Node> {
     let server = RedisServer::listening(&[
         "--cluster-enabled",
         "yes",
+        // One that is away takes its own keys along, not those of the others.
+        "--cluster-require-full-coverage",
+        "no",
+        "--repl-diskless-sync-delay",
+        "0",
         "--cluster-node-timeout",
-        "2000",
+        "10000",
         "--cluster-port",
         &bus,
         "--cluster-announce-ip",

@@ -10,7 +10,7 @@
 //!   (a gap in the invalidations, a time without contact) makes older entries *suspect*: they are
 //!   asked for again before they are believed.
 //! - *Is what the tier answered still true when it arrives?* Not if the key changed meanwhile,
-//!   here or there: the answer is used once and stays suspect.
+//!   here or there: whoever asked uses the answer, and nobody else.
 //!
 //! Pure, like the rest of the store. Keys are known by a hash of 64 bits: a collision makes a
 //! key pending that is not, and costs a question.
@@ -50,7 +50,7 @@ pub enum Standing {
     Due,
     /// In memory; to be asked for before it is believed.
     Suspect,
-    /// Not in memory; the tier may have it.
+    /// Not in memory, or nothing that counts; the tier may have it.
     Missing,
     /// Known not to be there.
     Gone,
@@ -136,6 +136,7 @@ impl Store {
                 Belief::Fresh => Standing::Fresh,
                 Belief::Due => Standing::Due,
                 Belief::Suspect => Standing::Suspect,
+                Belief::Overtaken => Standing::Missing,
             },
             None if pending == Some(true) => Standing::Gone,
             None if near.negative.get(&hash).is_some_and(|until| *until > now) => Standing::Gone,

@@ -24,6 +24,12 @@ pub struct StoreStats {
 }
 
 impl StoreStats {
+    /// Keys evicted, for whatever limit.
+    #[must_use]
+    pub const fn evicted(&self) -> u64 {
+        self.evicted_entries.wrapping_add(self.evicted_memory)
+    }
+
     /// Adds another store's counters.
     pub const fn add(&mut self, other: &Self) {
         self.hits += other.hits;

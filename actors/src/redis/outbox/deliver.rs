@@ -116,7 +116,13 @@ impl Pump {
         if !cluster {
             fence::close(&mut commands, &self.marker);
         }
-        let answers = self.pipe(&commands, bytes).await?;
+        let sent = self.args.pool.pipe(&commands, self.request(bytes)).await;
+        let answers = sent.map_err(|failure| {
+            if failure.executed == Executed::Unknown {
+                self.args.gate.heard().doubt_all();
+            }
+            self.trouble(failure)
+        })?;
         let fenced = match answers.iter().find_map(refusal) {
             Some(why) if cluster => Fenced::Refused(why),
             None if cluster => Fenced::Done(answers),
@@ -178,13 +184,26 @@ impl Pump {
         }
         let answers = match transaction.pipeline.is_empty() {
             true => Vec::new(),
-            false => self.pipe(&transaction.pipeline, batch.bytes()).await?,
+            false => {
+                let request = self.request(batch.bytes());
+                let sent = self.args.pool.pipe(&transaction.pipeline, request).await;
+                sent.map_err(|failure| {
+                    if failure.executed == Executed::Unknown {
+                        gate.heard().doubt(batch.changes(now).map(|(keyed, _)| &*keyed.key));
+                    }
+                    if failure.kind.is_an_answer() {
+                        self.believed.get_or_insert(self.vouched);
+                    }
+                    self.trouble(failure)
+                })?
+            }
         };
         let (changes, after) = (transaction.changes, transaction.after.clone());
         let lost = match transaction.finish(answers) {
             Outcome::Done(lost) => lost,
             Outcome::Overtaken => return Err(Trouble::Overtaken),
             Outcome::Refused(why) => {
+                self.believed.get_or_insert(self.vouched);
                 self.make_room(&why).await?;
                 return Err(Trouble::Refused(why));
             }
@@ -199,6 +218,9 @@ impl Pump {
         batch.lapse(now, &mut self.lapsed);
         self.marked = Some(reached);
         self.vouched = reached;
+        self.believed = None;
+        // The marker has moved: whatever was still on its way is fenced off.
+        gate.heard().settle();
         self.failures = 0;
         self.room = None;
         acknowledge(&self.args, reached);

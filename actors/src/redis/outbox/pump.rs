@@ -63,6 +63,9 @@ pub(super) struct Pump {
     pub marked: Option<Lsn>,
     /// What it was last known to say, by this process.
     pub vouched: Lsn,
+    /// Redis has answered a transaction in parts: it may have moved the marker and left out what
+    /// stands before it. Up to here the marker is believed.
+    pub believed: Option<Lsn>,
     /// Redis was away until then; `None`: it is.
     pub away_until_ms: Option<UnixMs>,
     portion: Portion,
@@ -90,6 +93,7 @@ impl Pump {
             attempted: None,
             marked: None,
             vouched: 0,
+            believed: None,
             away_until_ms: None,
             portion: Portion { records: RECORDS.0, bytes: BYTES.0 },
             lapsed: Lapsed::default(),
@@ -107,6 +111,7 @@ impl Pump {
             Ok(reached) => reached.begun.unwrap_or_default(),
             Err(_) => return "the log is closed".to_owned(),
         };
+        self.args.gate.heard().doubt_all();
         let mut turn = Turn::Meet;
         loop {
             if self.failures > 0 {
@@ -197,6 +202,13 @@ impl Pump {
         self.connected().await?;
         // One that somebody has written over says nothing, of whatever type it is.
         let marker = self.watch_and_read().await?.as_ref().and_then(number);
+        // One beyond what was sent says something else.
+        let marker = match (marker, self.believed) {
+            (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {
+                Some(marker.min(believed))
+            }
+            (marker, _) => marker,
+        };
         self.away_until_ms.get_or_insert_with(|| self.args.clock.unix_ms());
         if let (None, Some(marked), Some(epoch)) = (marker, self.marked, self.followed)
             && epoch == self.epoch

@@ -17,9 +17,9 @@ use tokio_rustls::TlsConnector;
 
 use super::super::dial::whereabouts;
 use super::super::failure::{Failure, FailureKind};
+use super::super::nodes::Node;
 use super::super::settings::LinkSettings;
 use super::frames::{Scanner, error};
-use super::nodes::Node;
 use super::tls;
 use super::{Dialect, Replies};
 

@@ -1,7 +1,8 @@
 //! One link's place in the pool: its connection while it has one, and who uses it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use redis::RedisResult;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::super::connection::Connection;
 use super::super::failure::{Failure, FailureKind};
 use super::super::link::LinkMsg;
+use super::super::nodes::Node;
 use super::super::settings::LinkSettings;
 use super::stats::LinkStats;
 use crate::supervise::Handle;
@@ -24,6 +26,8 @@ pub(in super::super) struct Shared {
     pub live: watch::Sender<usize>,
     /// What the last connection that failed died of.
     pub trouble: watch::Sender<Option<Arc<str>>>,
+    /// The nodes of a Cluster that were known last, and the address it was found by.
+    pub known: Mutex<(String, BTreeSet<Node>)>,
 }
 
 /// See the module.
@@ -80,6 +84,20 @@ impl Slot {
 
     pub fn settings(&self) -> Arc<LinkSettings> {
         Arc::clone(&self.shared.settings.borrow())
+    }
+
+    /// The nodes of the Cluster at this address, as far as they are known.
+    pub fn known(&self, settings: &LinkSettings) -> BTreeSet<Node> {
+        let known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 == settings.url { known.1.clone() } else { BTreeSet::new() }
+    }
+
+    /// These are the nodes now.
+    pub fn learn(&self, settings: &LinkSettings, nodes: BTreeSet<Node>) {
+        let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.0 != settings.url || known.1 != nodes {
+            *known = (settings.url.clone(), nodes);
+        }
     }
 
     pub fn may_try(&self) -> bool {

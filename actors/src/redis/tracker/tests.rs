@@ -59,13 +59,14 @@ fn each_announcement_is_told_for_what_it_is() {
         Arc::clone(&diary) as Arc<dyn Near>,
         Conditions::new().declare(PATH, NOT_TRACKING),
     );
-    tracking.hear(invalidate(vec![Value::Array(vec![bulk("a"), bulk("b\r\n")])]));
-    tracking.hear(invalidate(vec![Value::Nil]));
+    tracking.hear(invalidate(vec![Value::Array(vec![bulk("a"), bulk("b\r\n")])]), 1);
+    tracking.hear(invalidate(vec![Value::Nil]), 1);
     // Not what Redis sends, but it means that something changed.
-    tracking.hear(invalidate(vec![Value::Int(1)]));
-    tracking.hear(invalidate(Vec::new()));
+    tracking.hear(invalidate(vec![Value::Int(1)]), 1);
+    tracking.hear(invalidate(Vec::new()), 1);
     // None of its business.
-    tracking.hear(PushInfo { kind: PushKind::Message, data: vec![bulk("channel"), bulk("text")] });
+    let message = vec![bulk("channel"), bulk("text")];
+    tracking.hear(PushInfo { kind: PushKind::Message, data: message }, 1);
     assert_eq!(diary.read(), ["a b\\r\\n", "flushed", "gap", "gap"]);
     let stats = tracking.stats(true);
     assert_eq!((stats.announcements, stats.keys, stats.flushes, stats.gaps), (1, 2, 1, 2));

@@ -1,8 +1,8 @@
 //! What the tier answered, put in place unless there is something newer here. None of it is an
 //! effect: the tier has it.
 
-use super::{Belief, Ticket};
-use super::{Near, TIERED};
+use super::epochs::OVERTAKEN;
+use super::{Belief, Near, TIERED, Ticket};
 use crate::cache::store::admission::Demand;
 use crate::cache::store::{Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
@@ -40,10 +40,11 @@ impl Store {
         if near.pending.after(hash) > asked.after {
             return Ok(());
         }
-        let doubtful = near.changes.since(hash, asked.seq);
-        let tag = if doubtful { near.epochs.doubted(hash) } else { near.epochs.confirmed(hash) };
+        let overtaken = near.changes.since(hash, asked.seq);
+        let tag = if overtaken { OVERTAKEN } else { near.epochs.confirmed(hash) };
         let found = self.locate(TIERED, key);
-        if found.is_some() && doubtful {
+        let counts = |slot: u32| self.slab.at(slot).tag != OVERTAKEN;
+        if overtaken && found.is_some_and(counts) {
             return Ok(());
         }
         if expires_at.is_some_and(|at| at <= now) {
@@ -128,8 +129,8 @@ impl Store {
     pub fn forget_suspect(&mut self, key: Key<'_>) {
         let suspect = self.near.as_ref().is_some_and(|near| {
             let hash = near.hash(key.bytes);
-            let doubted =
-                |slot: u32| near.epochs.belief(hash, self.slab.at(slot).tag) == Belief::Suspect;
+            let belief = |slot: u32| near.epochs.belief(hash, self.slab.at(slot).tag);
+            let doubted = |slot| matches!(belief(slot), Belief::Suspect | Belief::Overtaken);
             near.pending.of(hash).is_none() && self.locate(TIERED, key).is_some_and(doubted)
         });
         if suspect {

@@ -17,6 +17,8 @@ const GROUPS: usize = 16;
 const SUSPECT: u8 = 2;
 /// Epochs are counted up to here; then every entry is tagged anew.
 const LAST: u8 = 250;
+/// The tag of an answer that was overtaken on its way.
+pub(super) const OVERTAKEN: u8 = u8::MAX;
 
 /// The epochs of all groups.
 #[derive(Debug)]
@@ -33,6 +35,9 @@ pub(super) enum Belief {
     Fresh,
     Due,
     Suspect,
+    /// Whoever asked began before it changed, and may use it. To everybody else it is as if nothing
+    /// were there.
+    Overtaken,
 }
 
 impl Epochs {
@@ -56,6 +61,9 @@ impl Epochs {
     }
 
     pub fn belief(&self, hash: u64, tag: u8) -> Belief {
+        if tag == OVERTAKEN {
+            return Belief::Overtaken;
+        }
         match self.of(hash).wrapping_sub(tag) {
             0 => Belief::Fresh,
             1 => Belief::Due,
@@ -102,6 +110,9 @@ impl Store {
             let (epochs, hasher) = (near.epochs.of, near.hasher.clone());
             near.epochs.of = [SUSPECT; GROUPS];
             self.slab.for_each_mut(|slot: &mut Slot| {
+                if slot.tag == OVERTAKEN {
+                    return;
+                }
                 let epoch = epochs[super::hash_with(&hasher, slot.key()) as usize % GROUPS];
                 slot.tag = SUSPECT - epoch.wrapping_sub(slot.tag).min(SUSPECT);
             });

@@ -291,6 +291,24 @@ fn a_pending_deletion_is_not_asked_about() {
 }
 
 #[test]
+fn an_answer_that_was_overtaken_is_there_for_nobody_else() {
+    let mut world = World::new();
+    world.run(&Step::Theirs(0, false));
+    world.run(&Step::Ask(0));
+    world.run(&Step::Look);
+    world.run(&Step::Write(0, true));
+    world.run(&Step::Apply);
+    world.run(&Step::Acknowledge);
+    world.run(&Step::Land);
+    assert!(world.in_memory(0).is_some(), "whoever asked began before the deletion");
+    // Not suspect, either: where the tier cannot be asked that is served.
+    assert_eq!(world.standing(0), Standing::Missing);
+    world.store.gap_behind();
+    (0..16 * 600).for_each(|_| world.run(&Step::Age));
+    assert_eq!(world.standing(0), Standing::Missing);
+}
+
+#[test]
 fn too_many_pending_writes_make_everything_wait_for_the_newest() {
     let mut world = World::new();
     for n in 0..=MAX_PENDING as u64 {

@@ -1,4 +1,4 @@
-//! Where a Cluster's slots are, as far as its nodes have told. Pure.
+//! The nodes of a Cluster and their slots, as far as they have told. Pure.
 //!
 //! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>
 
@@ -6,12 +6,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Host and port of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node {
     /// A name or an address.
     pub host: Arc<str>,
     /// Its port.
     pub port: u16,
+}
+
+impl std::fmt::Display for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
 }
 
 /// Another node is to be asked.
