@@ -228,7 +228,8 @@ async fn start(
         dependencies.sockets,
         dependencies.admin,
         keeping,
-    );
+    )
+    .map_err(internal)?;
     let pubsub = PubSub::new(&settings.server, Box::new(Local));
     let clients = Clients::new(max_clients);
     let shards = wiring.shards.len();
@@ -274,7 +275,7 @@ async fn start(
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
     apply::follow_users(&daemon);
-    apply::follow_tier(&daemon, &tree).map_err(internal)?;
+    apply::follow_tier(&daemon, &tree);
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }

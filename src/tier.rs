@@ -28,8 +28,9 @@ use std::time::Duration;
 use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::TIERED;
 use seawall_actors::clock::Clock;
+use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats, TrackerStats};
-use seawall_actors::supervise::{Conditions, SupervisorSpec};
+use seawall_actors::supervise::{Conditions, Restart, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -59,6 +60,7 @@ pub struct Tier {
     reading: Arc<watch::Sender<Reading>>,
     revalidate_after: Arc<watch::Sender<Duration>>,
     size: Arc<watch::Sender<usize>>,
+    breaker: Arc<watch::Sender<BreakerSettings>>,
 }
 
 /// How the links stand, for people.
@@ -99,8 +101,15 @@ impl Reading {
 
 impl Tier {
     /// A tier whose links are not started yet.
-    #[must_use]
-    pub fn new(settings: &Redis, news: News, clock: Clock, conditions: &Conditions) -> Self {
+    ///
+    /// # Errors
+    /// The settings make no breaker; a rule of the configuration has missed it.
+    pub fn new(
+        settings: &Redis,
+        news: News,
+        clock: Clock,
+        conditions: &Conditions,
+    ) -> Result<Self, String> {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
         let writes = WriteSide::new(settings.outbox);
         let gate = writes.gate.clone();
@@ -108,7 +117,7 @@ impl Tier {
         let tracker = pool.tracker(Arc::new(hearing), conditions);
         let loss = Loss { tracker: tracker.clone(), gate };
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
-        Self {
+        Ok(Self {
             passage: Passage::new(pool.clone(), settings.passage),
             tracker,
             pool,
@@ -118,11 +127,12 @@ impl Tier {
             revalidate_after: Arc::new(watch::Sender::new(settings.revalidate_after)),
             writes,
             size: Arc::new(watch::Sender::new(settings.links)),
-        }
+            breaker: Arc::new(watch::Sender::new(links::breaker(settings)?)),
+        })
     }
 
-    /// New settings, live.
-    pub fn configure(&self, settings: &Redis) {
+    /// New settings, live, and the breaker that they make.
+    pub fn configure(&self, settings: &Redis, breaker: BreakerSettings) {
         self.pool.configure(settings.link.clone());
         self.tracker.configure(settings.link.clone());
         self.passage.configure(settings.passage);
@@ -130,6 +140,13 @@ impl Tier {
         self.reading.send_replace(Reading::of(settings));
         self.revalidate_after.send_replace(settings.revalidate_after);
         self.size.send_replace(settings.links);
+        self.breaker.send_replace(breaker);
+    }
+
+    /// How links are restarted.
+    #[must_use]
+    pub fn restart(&self) -> Restart {
+        links::restart(self.breaker.subscribe())
     }
 
     /// Follows how many links there are to be.
@@ -198,18 +215,12 @@ impl Tier {
     }
 
     /// The supervisor of the links.
-    ///
-    /// # Errors
-    /// The settings make no breaker; a rule of the configuration has missed it.
-    pub fn links(
-        &self,
-        settings: &Redis,
-        loading: &Arc<Loading>,
-    ) -> Result<SupervisorSpec, String> {
-        let links = links::supervisor(&self.pool, &self.tracker, settings)?;
-        Ok(match warm::child(self, &settings.warm, loading) {
+    #[must_use]
+    pub fn links(&self, settings: &Redis, loading: &Arc<Loading>) -> SupervisorSpec {
+        let links = links::supervisor(&self.pool, &self.tracker, settings, &self.restart());
+        match warm::child(self, &settings.warm, loading) {
             Some(warmer) => links.child(warmer),
             None => links,
-        })
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The links to a Redis that is well: what is configured is what they do, and changes reach them
 //! while they serve.
 
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Cut, Door, Proxy};
 use crate::support::redis::RedisServer;
 use crate::support::tier::{CONNECTIONS, LEAD, LINKS, Tier};
 use crate::support::{Raw, Reply, wait_until};
@@ -132,4 +132,22 @@ fn how_many_commands_may_wait_in_redis_changes_while_some_do() {
     }
     assert!(first.run("BLPOP l 0").is_error(), "there is no room any more");
     assert_eq!(crashes(&tier), 0);
+}
+
+/// Its settings are those of now, for links that were there before as for others.
+#[test]
+fn the_breaker_changes_while_links_fail() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let mut tier = Tier::before(redis, |setup, proxy| {
+        let url = format!(r#""redis://{}""#, proxy.address());
+        setup.with("redis.url", &url).with("redis.breaker_failures", "100")
+    });
+    tier.proxy.door(Door::Refused);
+    tier.proxy.cut(Cut::Close);
+    wait_until("the lead fails", || tier.daemon.events(LEAD, "restarting") >= 3);
+    assert_eq!(tier.daemon.events(LEAD, "held"), 0);
+    tier.daemon.configure("redis.breaker_failures", "1");
+    wait_until("the breaker opens", || tier.daemon.events(LEAD, "held") > 0);
+    tier.proxy.heal();
+    tier.wait_linked();
 }
