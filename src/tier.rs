@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::TierArgs;
-use seawall_actors::cache::store::TIERED;
+use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats, TrackerStats};
@@ -58,7 +58,7 @@ pub struct Tier {
     /// What the shards are told.
     pub news: Arc<News>,
     reading: Arc<watch::Sender<Reading>>,
-    revalidate_after: Arc<watch::Sender<Duration>>,
+    freshness: Arc<watch::Sender<Freshness>>,
     size: Arc<watch::Sender<usize>>,
     breaker: Arc<watch::Sender<BreakerSettings>>,
 }
@@ -90,12 +90,26 @@ struct Reading {
 
 impl Reading {
     fn of(settings: &Redis) -> Self {
-        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         Self {
             patience: Patience { hard: settings.link.timeout, soft: settings.soft_timeout },
             negative_ms: ms(settings.negative_ttl),
             stale_ms: ms(settings.stale_if_error),
         }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How one of so many shards deals with the age of what it has.
+fn freshness(settings: &Redis, shards: usize) -> Freshness {
+    Freshness {
+        revalidate_ms: ms(settings.revalidate_after),
+        stale_ms: ms(settings.stale_if_error),
+        keep_bytes: settings.keep_expired / shards.max(1) as u64,
+        early_percent: settings.refresh_early,
+        jitter_percent: settings.ttl_jitter,
     }
 }
 
@@ -116,6 +130,7 @@ impl Tier {
         let hearing = Hearing { news: Arc::clone(&news), gate: gate.clone(), clock: clock.clone() };
         let tracker = pool.tracker(Arc::new(hearing), conditions);
         let loss = Loss { tracker: tracker.clone(), gate };
+        let freshness = freshness(settings, news.shards());
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
         Ok(Self {
             passage: Passage::new(pool.clone(), settings.passage),
@@ -124,7 +139,7 @@ impl Tier {
             flights: Arc::new(flights),
             news,
             reading: Arc::new(watch::Sender::new(Reading::of(settings))),
-            revalidate_after: Arc::new(watch::Sender::new(settings.revalidate_after)),
+            freshness: Arc::new(watch::Sender::new(freshness)),
             writes,
             size: Arc::new(watch::Sender::new(settings.links)),
             breaker: Arc::new(watch::Sender::new(links::breaker(settings)?)),
@@ -138,7 +153,7 @@ impl Tier {
         self.passage.configure(settings.passage);
         self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
-        self.revalidate_after.send_replace(settings.revalidate_after);
+        self.freshness.send_replace(freshness(settings, self.news.shards()));
         self.size.send_replace(settings.links);
         self.breaker.send_replace(breaker);
     }
@@ -171,10 +186,7 @@ impl Tier {
     /// What a shard follows of the tier.
     #[must_use]
     pub fn for_shard(&self) -> TierArgs {
-        TierArgs {
-            acknowledged: self.news.follow(),
-            revalidate_after: self.revalidate_after.subscribe(),
-        }
+        TierArgs { acknowledged: self.news.follow(), freshness: self.freshness.subscribe() }
     }
 
     /// How commands on a database ask the tier; `None` for one that has none.

@@ -39,6 +39,8 @@ mod supervision;
 mod tier_changes;
 mod tier_coherence;
 mod tier_faults;
+mod tier_faults_cluster;
+mod tier_freshness;
 mod tier_links;
 mod tier_passage;
 mod tier_reads;

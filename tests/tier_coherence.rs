@@ -327,10 +327,11 @@ fn two_seawalls_in_trouble_show_nothing_that_they_may_not_and_agree_when_it_is_o
     }) else {
         return;
     };
-    for number in 0..setting("SEAWALL_COHERENCE_ROUNDS", 3) {
+    let rounds = setting("SEAWALL_COHERENCE_ROUNDS", 3);
+    for number in 0..rounds {
         let trouble = *TROUBLES.choose(&mut sea.rng).expect("some");
         sea.round(number, trouble);
     }
-    sea.round(u64::MAX >> 20, Trouble::Killed);
+    sea.round(rounds, Trouble::Killed);
     sea.judge(terms(false));
 }

@@ -317,3 +317,17 @@ fn what_makes_room_for_others_of_its_batch_is_not_absent() {
         assert_eq!(client.receive(), Reply::Int(40 - n), "n{}", 39 - n);
     }
 }
+
+#[test]
+fn nothing_lives_longer_here_than_in_redis_however_late_it_came() {
+    let Some(tier) = Tier::start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    tier.proxy.replies(Flow::Delay(Duration::from_millis(100)));
+    for round in 0..3 {
+        let key = format!("brief{round}");
+        redis.run(&format!("SET {key} v PX 300"));
+        client.run(&format!("GET {key}"));
+        wait_until("its time is over", || redis.run(&format!("GET {key}")) == Reply::Nil);
+        assert_eq!(client.run(&format!("GET {key}")), Reply::Nil);
+    }
+}

@@ -347,3 +347,35 @@ fn what_is_named_by_patterns_is_found_on_every_node_of_a_cluster() {
     assert_eq!(done["keys"], 300);
     assert_eq!(daemon.connect().run("DBSIZE"), Reply::Int(300));
 }
+
+/// Waits until the Cluster has every write so far.
+#[track_caller]
+fn in_step(client: &mut Raw) {
+    wait_until("the outbox is in step", || {
+        let info = client.run("INFO seawall").text();
+        info.contains("redis_outbox:in_step\r\n") && info.contains("redis_outbox_lag_records:0\r\n")
+    });
+}
+
+#[test]
+fn a_node_of_a_cluster_that_lost_its_data_is_given_it_again() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    // Each of them: where a single marker would be, and where not.
+    for node in 0..3 {
+        for n in 0..KEYS {
+            assert_eq!(client.run(&format!("SET k{n} {node}")), Reply::ok());
+        }
+        in_step(&mut client);
+        cluster.nodes[node].server.restart();
+        for n in 0..KEYS {
+            let get = format!("GET k{n}");
+            wait_until("it is there again", || cluster.run(&get) == Reply::bulk(node.to_string()));
+            assert_eq!(client.run(&get), Reply::bulk(node.to_string()));
+        }
+        in_step(&mut client);
+    }
+    let info = client.run("INFO seawall").text();
+    assert!(!info.contains("redis_reconciles:0\r\n"), "{info}");
+}

@@ -381,7 +381,8 @@ fn deletions_make_room_in_a_redis_that_is_full() {
         let outbox = daemon.node("links/redis-outbox").expect("it is in the tree");
         outbox["conditions"].to_string().contains("Redis refuses: OOM")
     });
-    // They are noted now and then.
+    // That is noted now and then, and from the first such note on: not even a log that has not
+    // reached its first is taken for one that lacks nothing.
     wait_until("how much waits is told", || number(&mut c, "redis_outbox_lag_bytes") > 500_000);
     wait_until("how long it waits is told", || number(&mut c, "redis_outbox_oldest_ms") > 0);
     for n in 0..59 {

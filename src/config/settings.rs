@@ -115,6 +115,12 @@ pub struct Redis {
     pub stale_if_error: Duration,
     /// After how long an entry is asked for again; zero: never.
     pub revalidate_after: Duration,
+    /// Bytes that expired values may take up, which are served while Redis does not answer.
+    pub keep_expired: u64,
+    /// With so much of its time left a value is asked for again, per cent.
+    pub refresh_early: u8,
+    /// By up to so much of its time a value expires earlier than in Redis, per cent.
+    pub ttl_jitter: u8,
     /// What is fetched into memory after the start.
     pub warm: WarmUp,
     /// How many connections.

@@ -48,6 +48,10 @@ pub fn cache(shards: &[Option<ShardStats>]) -> Sample {
         if let Some(near) = &stats.near {
             s.count(&m::REDIS_FILLS, &shard, near.fills);
             s.count(&m::REDIS_STALE, &shard, near.stale);
+            s.count(&m::REDIS_EXPIRED_SERVED, &shard, near.expired);
+            s.count(&m::REDIS_EXPIRED_ENTRIES, &shard, near.kept);
+            s.count(&m::REDIS_EXPIRED_MEMORY, &shard, near.kept_bytes);
+            s.count(&m::REDIS_EARLY, &shard, near.early);
             s.count(&m::REDIS_INVALIDATED, &shard, near.invalidated);
             s.count(&m::REDIS_GAPS, &shard, near.gaps);
             s.count(&m::REDIS_PENDING, &shard, near.pending);

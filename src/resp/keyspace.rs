@@ -154,25 +154,35 @@ impl<'a> Keyspace<'a> {
 }
 
 // === the calls that most commands make, in the selected database ===
+//
+// They see what has expired as well, where a command was allowed to because the tier is silent.
 
 impl Keyspace<'_> {
     /// A value, counted as a hit or a miss, and as a use unless the client said NO-TOUCH.
     pub fn get(&mut self, key: Key<'_>) -> Option<&[u8]> {
         let Scope { db, now, no_touch, .. } = self.scope;
         let store = self.store(key);
+        if store.shown_expired(db, key, now).is_some() {
+            return store.shown_expired(db, key, now).map(|entry| entry.value);
+        }
         if no_touch { store.read(db, key, now).map(|e| e.value) } else { store.get(db, key, now) }
     }
 
     /// An entry, counted as a hit or a miss, never as a use.
     pub fn read(&mut self, key: Key<'_>) -> Option<EntryView<'_>> {
         let Scope { db, now, .. } = self.scope;
-        self.store(key).read(db, key, now)
+        let store = self.store(key);
+        if store.shown_expired(db, key, now).is_some() {
+            return store.shown_expired(db, key, now);
+        }
+        store.read(db, key, now)
     }
 
     /// An entry, counted as nothing.
     pub fn peek(&mut self, key: Key<'_>) -> Option<EntryView<'_>> {
         let Scope { db, now, .. } = self.scope;
-        self.store(key).peek(db, key, now)
+        let store = self.store(key);
+        store.shown_expired(db, key, now).or_else(|| store.peek(db, key, now))
     }
 
     /// Whether a key is there; counted as nothing.

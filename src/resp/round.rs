@@ -404,7 +404,7 @@ fn note(
     questions: &mut Questions,
     picks: Option<&[u32]>,
     (input, view, near): (&Input, &View, TierView),
-    store: &Store,
+    store: &mut Store,
     now: UnixMs,
 ) {
     for request in picks.unwrap_or_default() {

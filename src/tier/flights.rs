@@ -219,12 +219,13 @@ impl Flights {
             pipeline.cmd("GET").arg(key).cmd("PTTL").arg(key);
         }
         let request = Request { deadline, once: Once::OrMore };
+        // A time to live is counted from before Redis said it: none lasts longer here than there.
+        let now = self.clock.unix_ms();
         let answers = self
             .pool
             .pipe_checked(&pipeline, request, plausible)
             .await
             .map_err(|failure| Arc::from(failure.to_string()))?;
-        let now = self.clock.unix_ms();
         let mut answers = answers.into_iter();
         let mut found = Vec::new();
         while let (Some(value), Some(ttl)) = (answers.next(), answers.next()) {

@@ -32,6 +32,12 @@ impl News {
         Self { shards, backlogs, hasher, acknowledged, overflows }
     }
 
+    /// How many shards there are.
+    #[must_use]
+    pub const fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
     /// How often so many changes waited for a shard that they became a gap.
     #[must_use]
     pub fn overflows(&self) -> u64 {

@@ -64,14 +64,18 @@ impl Tier {
     pub fn launch(redis: RedisServer, settings: impl FnOnce(Setup, &Proxy) -> Setup) -> Self {
         redis.connect();
         let proxy = Proxy::before(redis.address());
-        let setup = Setup::new()
+        Self { daemon: settings(Self::setup(), &proxy).start(), proxy, redis }
+    }
+
+    /// Settings that lose no time.
+    pub fn setup() -> Setup {
+        Setup::new()
             .with("redis.timeout", &format!(r#""{TIMEOUT:?}""#))
             .with("redis.connect_timeout", &format!(r#""{TIMEOUT:?}""#))
             .with("redis.ping_every", r#""50ms""#)
             .with("redis.breaker_cool_down", r#""100ms""#)
             .with("redis.breaker_max_cool_down", r#""200ms""#)
-            .with("redis.links", &LINKS.to_string());
-        Self { daemon: settings(setup, &proxy).start(), proxy, redis }
+            .with("redis.links", &LINKS.to_string())
     }
 
     /// Waits until every link has a connection and nobody doubts it, and what others change is heard.

@@ -8,7 +8,7 @@ mod job;
 mod message;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
@@ -18,7 +18,7 @@ use tracing::error;
 use super::audience::Audience;
 use super::cradle::Cradle;
 use super::loan::Loan;
-use super::store::{ExportLimits, Key, Store, StoreConfig};
+use super::store::{ExportLimits, Freshness, Key, Store, StoreConfig};
 use crate::clock::Clock;
 use crate::failpoint::{self, Point};
 use crate::journal::{Author, Journal, Lsn, RecordBatch, Release};
@@ -68,8 +68,8 @@ pub struct ShardArgs<J: Job> {
 pub struct TierArgs {
     /// It has every write up to here.
     pub acknowledged: watch::Receiver<Lsn>,
-    /// After how long an entry is asked for again; zero: never.
-    pub revalidate_after: watch::Receiver<Duration>,
+    /// How long what is in memory may be served. The limit on bytes is this shard's share.
+    pub freshness: watch::Receiver<Freshness>,
 }
 
 impl<J: Job> std::fmt::Debug for ShardArgs<J> {
@@ -216,6 +216,7 @@ impl<J: Job> ShardState<J> {
         let now = self.args.clock.unix_ms();
         store.attach_tier(self.last_lsn, now);
         store.acknowledge(*tier.acknowledged.borrow());
+        store.keep_fresh(*tier.freshness.borrow(), now);
         store.gap_behind();
     }
 
@@ -342,10 +343,7 @@ impl<J: Job> ShardState<J> {
         let Some(store) = &mut self.store else { return };
         let (now, begun) = (self.args.clock.unix_ms(), Instant::now());
         if let Some(tier) = &self.args.tier {
-            let every = u64::try_from(tier.revalidate_after.borrow().as_millis());
-            if let Ok(every @ 1..) = every {
-                store.age(every, now);
-            }
+            store.keep_fresh(*tier.freshness.borrow(), now);
         }
         store.notices_mut().want(self.args.audience.wants());
         let expired = store.expire_due(SWEEP_MAX, now);

@@ -44,7 +44,7 @@ pub use entry::{EntryView, Garbage, OwnedEntry};
 pub use expiry::Round;
 pub use export::{ExportLimits, WalkEnded};
 pub use key::{Key, KeyHasher};
-pub use near::{MAX_PENDING, NearStats, Standing, TIERED, Ticket};
+pub use near::{Freshness, MAX_PENDING, NearStats, Standing, TIERED, Ticket};
 pub use notices::{Event, Kinds, Notice, Notices};
 pub use stats::StoreStats;
 pub use watches::MAX_WATCHES;
@@ -174,7 +174,7 @@ impl Store {
 
 impl Store {
     /// Bytes allocated for entries and their indexes, to the byte as requested from the
-    /// allocator: blocks, slab, tables, wheel, watches. Not counted: the store's own struct,
+    /// allocator: blocks, slab, tables, wheel, watches, kept values. Not counted: the store's own struct,
     /// the effects (on their way to the log), the watchers' flags (their owners'), what a
     /// scope keeps to be taken back (gone when it closes), and what is remembered for the sake of
     /// a tier (bounded, see [`MAX_PENDING`]).
@@ -184,6 +184,7 @@ impl Store {
             + self.table_bytes
             + self.slab.bytes()
             + self.watches.bytes()
+            + self.kept_bytes()
             + fixed_bytes(self.config.databases)
     }
 

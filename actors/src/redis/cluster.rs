@@ -86,18 +86,17 @@ impl Cluster {
     /// # Errors
     /// No node tells, or no master can be reached.
     pub async fn connect(dialer: Dialer, known: BTreeSet<Node>) -> Result<Self, Failure> {
-        // Half of the time is for those who tell, half for the masters.
-        let within = dialer.settings().connect_timeout / 2;
+        let within = dialer.settings().connect_timeout;
         let home = dialer.home()?;
         let others = known.into_iter().filter(|node| *node != home).take(SEEDS);
-        let seeds = others.map(|node| (node, within / 4));
+        let seeds = others.map(|node| (node, within / 8));
         let seeds = std::iter::once((home.clone(), Duration::ZERO)).chain(seeds);
         let asked = seeds.map(|(node, after)| {
             let dialer = &dialer;
             Box::pin(async move {
                 // The others only if the first one does not answer at once.
                 sleep(after).await;
-                bounded(within, &node, async {
+                bounded(within - after, &node, async {
                     let Greeted { server, .. } = dialer.greet(&node, false).await?;
                     slots(server, &node).await
                 })
@@ -150,6 +149,11 @@ impl Cluster {
     /// Those that have slots, as far as they are known.
     pub fn masters(&self) -> BTreeSet<Node> {
         self.read(|state| state.table.masters())
+    }
+
+    /// The first slot of each of them.
+    pub fn first_slots(&self) -> Vec<u16> {
+        self.read(|state| state.table.first_slots())
     }
 
     /// One command to this node, whatever its key.

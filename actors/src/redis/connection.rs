@@ -55,6 +55,14 @@ impl Connection {
         }
     }
 
+    /// A slot of each of them.
+    pub fn first_slots(&self) -> Vec<u16> {
+        match self {
+            Self::Server(_) => Vec::new(),
+            Self::Cluster(cluster) => cluster.first_slots(),
+        }
+    }
+
     /// Several commands; replies are in their order. On a Cluster they are executed side by side,
     /// each where its key lives: no transaction may be among them.
     pub async fn pipeline(&mut self, commands: &Pipeline) -> RedisResult<Vec<Value>> {

@@ -29,14 +29,15 @@ const WRITE_BUFFER: usize = 64 << 10;
 /// announce changes to it. Of a Cluster these nodes are known, beside the one in the settings.
 ///
 /// # Errors
-/// What is in the way, within `connect_timeout`. Nothing of the attempt is left.
+/// What is in the way, within `connect_timeout`; a Cluster has that for whoever tells of its nodes,
+/// and once more for them. Nothing of the attempt is left.
 pub(super) async fn dial(
     settings: &Arc<LinkSettings>,
     ear: Option<Ear>,
     known: BTreeSet<Node>,
 ) -> Result<Connection, Failure> {
     let at = settings.shown();
-    let within = settings.connect_timeout;
+    let within = settings.connect_timeout * if settings.cluster { 2 } else { 1 };
     match timeout(within, connect(settings, ear, known)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),

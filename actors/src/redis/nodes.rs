@@ -50,6 +50,13 @@ pub fn slot_of(key: &[u8]) -> u16 {
     crc % SLOTS
 }
 
+/// What a key needs between braces to have this slot.
+#[must_use]
+pub fn tag_of(slot: u16) -> String {
+    // Each slot has one of a few digits.
+    (0u32..).map(|n| n.to_string()).find(|tag| slot_of(tag.as_bytes()) == slot).unwrap_or_default()
+}
+
 impl Redirect {
     /// From an error reply's code and text. A host that is not told is that of redis.url: `home`.
     #[must_use]
@@ -108,6 +115,13 @@ mod tests {
         assert_eq!(slot_of(b"foo{}{bar}"), 8363);
         assert_eq!(slot_of(b"foo{{bar}}zap"), slot_of(b"{bar"));
         assert_eq!(slot_of(b""), 0);
+    }
+
+    #[test]
+    fn every_slot_has_a_tag() {
+        for slot in [0, 1, 5461, 10923, SLOTS - 1] {
+            assert_eq!(slot_of(format!("marker{{{}}}", tag_of(slot)).as_bytes()), slot);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! | `batch` | records in, one change a key out; pure |
 //! | `heard` | what others changed meanwhile; pure |
 //! | `lapsed` | values that expired on their way; pure |
+//! | `markers` | what the masters of a Cluster say that they have |
 //! | `send` | the commands of a transaction, what its answers mean; pure |
 //! | `fence` | what makes a transaction never come late; pure |
 //! | `start` | where to go on; pure |
@@ -39,6 +40,7 @@ mod heard;
 mod keeping;
 mod lag;
 mod lapsed;
+mod markers;
 mod plight;
 mod pump;
 mod reconcile;
@@ -314,13 +316,16 @@ impl OutboxOwn {
         } else {
             let (keeping, of) = (Arc::clone(keeping), tail.clone());
             let measures = tokio::task::spawn_blocking(move || keeping.measure(&of, begun));
-            measures.await.ok().flatten()
+            Some(measures.await.ok().flatten())
         };
         let now = Mark { lsn: tail.last(), bytes: tail.written(), wall_ms: clock.unix_ms() };
         let state = gate.state();
         let lag = {
             let mut notes = gate.notes();
-            if let Some((Cursor { lsn, wall_ms }, bytes)) = measured {
+            if let Some(found) = measured {
+                // Without a cursor nothing was waiting when this process began.
+                let nothing = (Cursor { lsn: begun, wall_ms: now.wall_ms }, 0);
+                let (Cursor { lsn, wall_ms }, bytes) = found.unwrap_or(nothing);
                 let begun = Mark { lsn: begun, bytes, wall_ms: now.wall_ms };
                 notes.begin(Mark { lsn, bytes: 0, wall_ms }, begun);
             }

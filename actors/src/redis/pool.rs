@@ -306,6 +306,12 @@ impl Pool {
         connection.map(|(connection, _)| connection.masters()).unwrap_or_default()
     }
 
+    /// The first slot of each of them.
+    pub(super) fn first_slots(&self) -> Vec<u16> {
+        let connection = self.pick().and_then(|slot| slot.connection());
+        connection.map(|(connection, _)| connection.first_slots()).unwrap_or_default()
+    }
+
     /// Sends one command to this node of the Cluster, whatever its key.
     ///
     /// # Errors

@@ -147,6 +147,9 @@ pub(super) fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
         negative_ttl: duration(v, "redis.negative_ttl"),
         stale_if_error: duration(v, "redis.stale_if_error"),
         revalidate_after: duration(v, "redis.revalidate_after"),
+        keep_expired: size(v, "redis.keep_expired"),
+        refresh_early: u8::try_from(int(v, "redis.refresh_early")).unwrap_or(0),
+        ttl_jitter: u8::try_from(int(v, "redis.ttl_jitter")).unwrap_or(0),
         warm: WarmUp {
             patterns: list(v, "redis.warm").to_vec(),
             file: path(v, "redis.warm_file"),

@@ -252,6 +252,14 @@ catalog! {
             "Values taken over from Redis into memory";
         REDIS_STALE = "seawall_redis_stale_served", Counter, None, ["shard"],
             "Reads answered with what nobody could confirm, because Redis did not answer";
+        REDIS_EXPIRED_SERVED = "seawall_redis_expired_served", Counter, None, ["shard"],
+            "Reads among them that were answered with what had expired";
+        REDIS_EXPIRED_ENTRIES = "seawall_redis_expired_entries", Gauge, None, ["shard"],
+            "Values from Redis that have expired and are kept for when it does not answer";
+        REDIS_EXPIRED_MEMORY = "seawall_redis_expired_memory", Gauge, Bytes, ["shard"],
+            "Memory that they take up; redis.keep_expired bounds it";
+        REDIS_EARLY = "seawall_redis_early_refreshes", Counter, None, ["shard"],
+            "Values asked for again because little of their time to live was left (redis.refresh_early)";
         REDIS_INVALIDATED = "seawall_redis_invalidated", Counter, None, ["shard"],
             "Entries removed because somebody else changed them in Redis";
         REDIS_GAPS = "seawall_redis_gaps", Counter, None, ["shard"],

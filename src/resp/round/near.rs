@@ -125,7 +125,7 @@ impl Questions {
     }
 
     /// Notes what there is to ask about a key that a command needs.
-    pub fn note(&mut self, key: Key<'_>, store: &Store, near: TierView, now: UnixMs) {
+    pub fn note(&mut self, key: Key<'_>, store: &mut Store, near: TierView, now: UnixMs) {
         if !near.reachable || self.told(key).is_some() {
             return;
         }
@@ -140,6 +140,7 @@ impl Questions {
             // Once is enough.
             Standing::Due if self.told.is_empty() && self.due.len() < MAX_DUE => {
                 self.due.push(want(true));
+                store.asked_early(key, now);
             }
             Standing::Due => {}
             Standing::Suspect => self.wants.push(want(true)),
@@ -207,7 +208,10 @@ impl Questions {
         let known = match store.standing(key, now) {
             Standing::Fresh | Standing::Due | Standing::Gone => return Ok(()),
             Standing::Suspect => store.bridges_silence(near.stale_ms, now),
-            Standing::Missing => false,
+            // Good enough to be read, and not to be built upon.
+            Standing::Missing => {
+                !command.flags.has(Flags::WRITE) && store.show_expired(key, near.stale_ms, now)
+            }
         };
         if known {
             store.served_stale();

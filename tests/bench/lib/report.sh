@@ -22,6 +22,14 @@ report() {
     printf '%s\n' "$machine"
     loaded load 'Each pair is Seawall / Redis; ratios are Seawall divided by Redis.'
     loaded cost 'What the log, snapshots and a Redis that hangs cost: each pair is with / without, of the same server.'
+    if [[ -s "$work/stale.md" ]]; then
+        printf '\nTwo Seawalls before one Redis, written to side by side: from the moment when a write was '
+        printf 'acknowledged until a Seawall that was not written to serves it. '
+        printf 'CPU is that of Redis and of either Seawall, with all writers and readers of the mode.\n'
+        printf '\n| written to | writes | p50 / p99 / p99.9 / longest (ms) | target | | CPU (%% of a core) |\n'
+        printf '|---|---|---|---|---|---|\n'
+        cat "$work/stale.md"
+    fi
     if [[ -s "$work/figures.md" ]]; then
         printf '\n| | Seawall | Redis | target | |\n|---|---|---|---|---|\n'
         cat "$work/figures.md"

@@ -61,10 +61,11 @@ answers_ping() {
     [[ "$answer" == +PONG* ]]
 }
 
-# start <server> <mode> [again]: a fresh server on a fresh folder, or `again` on the one that it
-# had; $started_ms is the time until it answered PING. Modes: default (Seawall as it comes), and
+# start <server> <mode> [again]: a fresh server on a fresh folder, or `again` on the folder and the
+# port that it had; $started_ms is the time until it answered PING. Modes: default (Seawall as it comes), and
 # with the limits lifted and no snapshots by schedule: everysec, always, bare (without a log), near
-# (before the server `redis`, which runs already), miss (the same, with room for few entries).
+# (before the server `redis`, which has its port already), through (the same, with replies that wait
+# for Redis), miss (the same, with room for few entries).
 start() {
     local server="$1" mode="$2" deadline=$((SECONDS + START_TIMEOUT_S)) began pause=0.001
     local settings=() logged=(--appendonly yes)
@@ -73,9 +74,9 @@ start() {
         pause=0.02
     else
         folder[$server]="$(mktemp -d "$work/$server.XXXXXX")"
+        port[$server]="$(free_port)"
     fi
     local data="${folder[$server]}"
-    port[$server]="$(free_port)"
     began="${EPOCHREALTIME/./}"
     if [[ "$server" == seawall* ]]; then
         : >"$data/seawall.toml"
@@ -89,6 +90,10 @@ start() {
             default) ;;
             bare) settings+=(SEAWALL__WAL__ENABLED=false) ;;
             near) settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}") ;;
+            through)
+                settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}"
+                    SEAWALL__REDIS__WRITE=through)
+                ;;
             miss)
                 settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}"
                     SEAWALL__CACHE__MAX_ENTRIES=$((keys / 1000)))
@@ -137,6 +142,14 @@ stop() {
     done
     wait "$process" 2>/dev/null || true
     [[ "${2:-}" == keep ]] || rm -rf "${folder[$server]}"
+}
+
+# crash <server>: it ends at once; its folder stays.
+crash() {
+    local process="${pid[$1]}"
+    unset "pid[$1]"
+    kill -KILL "$process"
+    wait "$process" 2>/dev/null || true
 }
 
 # fill <server> <keys> [ttl]: every key, once; with `ttl` each expires in one to eleven days.

@@ -205,7 +205,7 @@ fn words(op: &Op) -> Vec<String> {
     let line = match op.act {
         Act::Put { id, ttl_ms: None } => format!("SET {key} {id}"),
         Act::Put { id, ttl_ms: Some(ttl) } => format!("SET {key} {id} PX {ttl}"),
-        Act::Delete => format!("DEL {key}"),
+        Act::Delete | Act::DeleteNone => format!("DEL {key}"),
         Act::Expire { ttl_ms } => format!("PEXPIRE {key} {ttl_ms}"),
         Act::Count { .. } if op.place == Place::Redis => format!("INCR {key}"),
         Act::Count { .. } => format!("EVAL return(redis.call('INCR',KEYS[1])) 1 {key}"),
@@ -225,6 +225,7 @@ fn hear(act: &mut Act, reply: &Reply) {
         (Act::Read { seen }, reply) => {
             *seen = Some(reply.text().parse().expect("a value is a number"));
         }
+        (act @ Act::Delete, Reply::Int(0)) => *act = Act::DeleteNone,
         (Act::Count { got }, reply) => *got = u64::try_from(reply.int()).ok(),
         _ => {}
     }

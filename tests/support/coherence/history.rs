@@ -18,6 +18,9 @@ pub enum Act {
         ttl_ms: Option<u64>,
     },
     Delete,
+    /// A deletion that found nothing. It may have been logged, if nobody knew whether there was
+    /// anything.
+    DeleteNone,
     Expire {
         ttl_ms: u64,
     },

@@ -100,7 +100,9 @@ pub fn check(ops: &[Op], truth: &Truth, ticks: &Ticks, terms: Terms) -> Findings
             }
             _ => {}
         }
-        if let (Place::Wall(wall), Act::Put { .. } | Act::Delete) = (op.place, op.act) {
+        if let (Place::Wall(wall), Act::Put { .. } | Act::Delete | Act::DeleteNone) =
+            (op.place, op.act)
+        {
             case.own.entry((wall, op.key)).or_default().push(n);
         }
     }
@@ -145,12 +147,13 @@ impl Case<'_> {
     }
 
     /// The last write of a client of this Seawall that was answered before a call began.
-    fn last_own(&self, wall: usize, read: usize) -> Option<usize> {
+    fn last_own(&self, wall: usize, read: usize, counts: impl Fn(Act) -> bool) -> Option<usize> {
         let op = &self.ops[read];
         let before = |n: &&usize| {
             let write = &self.ops[**n];
             let ended = write.ended.is_some_and(|ended| ended < op.begun);
-            ended || (write.ended.is_some() && write.client == op.client && **n < read)
+            counts(write.act)
+                && (ended || (write.ended.is_some() && write.client == op.client && **n < read))
         };
         self.own.get(&(wall, op.key))?.iter().rev().find(before).copied()
     }
@@ -198,7 +201,10 @@ impl Case<'_> {
         {
             return Err(format!("its time was over: {wrote:?}"));
         }
-        let Some(own) = self.last_own(wall, read) else { return Ok(()) };
+        // A deletion that found nothing was that of a key that was known to be absent: it is not in
+        // the log, whose older value may be served after a start where Redis cannot be asked.
+        let counts = |act| act != Act::DeleteNone;
+        let Some(own) = self.last_own(wall, read, counts) else { return Ok(()) };
         let before = match (ours, span) {
             (true, _) => write < own,
             (false, Some((_, last))) => match self.settled(wall, own) {
@@ -225,12 +231,13 @@ impl Case<'_> {
         if self.ending.get(&key).is_some_and(over) {
             return Ok(());
         }
-        let Some(own) = self.last_own(wall, read) else { return Ok(()) };
-        if self.ops[own].act == Act::Delete {
+        let Some(own) = self.last_own(wall, read, |_| true) else { return Ok(()) };
+        let deletes = |act| matches!(act, Act::Delete | Act::DeleteNone);
+        if deletes(self.ops[own].act) {
             return Ok(());
         }
         let later = |n: &usize| *n > own && self.ops[*n].begun <= ended;
-        if self.own[&(wall, key)].iter().any(|n| later(n) && self.ops[*n].act == Act::Delete) {
+        if self.own[&(wall, key)].iter().any(|n| later(n) && deletes(self.ops[*n].act)) {
             return Ok(());
         }
         let settled = self.settled(wall, own);

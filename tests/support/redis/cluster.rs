@@ -99,6 +99,16 @@ impl Cluster {
         })
     }
 
+    /// Gives each key to the node that has its slot.
+    pub fn fill(&self, pairs: impl Iterator<Item = (String, String)>) {
+        let mut nodes: Vec<Raw> = (0..self.nodes.len()).map(|n| self.control(n)).collect();
+        for (key, value) in pairs {
+            let stored =
+                nodes.iter_mut().any(|raw| raw.call(&["SET", &key, &value]) == Reply::ok());
+            assert!(stored, "{key}");
+        }
+    }
+
     /// A connection to one node that is not the proxy's business.
     pub fn control(&self, node: usize) -> Raw {
         self.nodes[node].server.connect()

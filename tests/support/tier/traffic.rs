@@ -126,13 +126,23 @@ impl Client {
 }
 
 impl Traffic {
+    /// What only Redis is to have: keys and values.
+    pub fn cold() -> impl Iterator<Item = (String, String)> {
+        let keys = (0..COLD).map(|n| format!("cold:{n}"));
+        keys.map(|key| (key.clone(), value_of(&key)))
+    }
+
     /// Gives Redis and memory what they are to have.
     pub fn prepare(address: SocketAddr, redis: &mut Raw) {
-        for n in 0..COLD {
-            let key = format!("cold:{n}");
-            redis.send(&["SET", &key, &value_of(&key)]);
+        for (key, value) in Self::cold() {
+            redis.send(&["SET", &key, &value]);
         }
         assert!((0..COLD).all(|_| redis.receive() == Reply::ok()));
+        Self::warm(address);
+    }
+
+    /// Gives memory what it is to have.
+    pub fn warm(address: SocketAddr) {
         let mut raw = Raw::tcp(address);
         for n in 0..HOT {
             assert_eq!(raw.call(&["SET", &hot(n), &value_of(&hot(n))]), Reply::ok());

@@ -94,13 +94,16 @@ impl Store {
         (after > config.max_bytes).then_some(Limit::Memory)
     }
 
-    /// Evicts the policy's next victim for `limit`; `false` if there is none. A victim that has
-    /// expired counts as expired.
+    /// Evicts the policy's next victim for `limit`; `false` if there is none. What has expired
+    /// and is kept goes first. A victim that has expired counts as expired.
     fn evict_one(&mut self, limit: Limit, keep: Option<u32>, now: UnixMs) -> bool {
+        if limit == Limit::Memory && self.drop_kept() {
+            return true;
+        }
         let Some(slot) = self.policy.victim(&self.slab, keep) else { return false };
         let place = self.slab.at(slot);
         if place.is_expired(now) {
-            self.expire_slot(slot);
+            drop(self.take_expired(slot));
             return true;
         }
         self.committing = true;

@@ -1,6 +1,7 @@
 //! What every mutation is made of: planning the block, the short commit, and the way out.
 
 use super::admission::Demand;
+use super::near::Origin;
 use super::slot::Slot;
 use super::{Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
@@ -17,6 +18,8 @@ impl Store {
         self.committing = true;
         self.changing(slot);
         self.set_expiry(slot, at.unwrap_or(0), now);
+        // A time that is given here is kept here.
+        self.slab.at_mut(slot).set_origin(Origin::OURS);
         if !self.muted {
             let place = self.slab.at(slot);
             let db = self.logical[usize::from(place.db)];
@@ -134,6 +137,7 @@ impl Store {
         (block, len): (Box<[u8]>, u32),
     ) -> Result<u32, Box<[u8]>> {
         let Some(slot) = self.slab.allocate() else { return Err(block) };
+        self.supersede_kept(physical, &block[..key_len as usize]);
         self.block_bytes += block.len() as u64;
         let place = self.slab.at_mut(slot);
         place.db = physical;

@@ -2,6 +2,7 @@
 
 use hashbrown::HashTable;
 
+use super::near::Kept;
 use super::slab::Chunk;
 use super::table::Ref;
 use crate::clock::UnixMs;
@@ -56,4 +57,5 @@ pub struct Garbage {
     pub(super) chunks: Vec<Chunk>,
     pub(super) tables: Vec<HashTable<Ref>>,
     pub(super) blocks: Vec<Box<[u8]>>,
+    pub(super) kept: Option<Kept>,
 }

@@ -1,7 +1,10 @@
 //! Entries whose time has come.
 
+use super::near::Expired;
+use super::slot::Slot;
 use super::{Event, Store};
 use crate::clock::UnixMs;
+use crate::journal::Record;
 
 /// Wall time may go back by this much before the wheel is set anew, milliseconds.
 const BACKWARD_TOLERANCE_MS: u64 = 1000;
@@ -45,15 +48,33 @@ impl Store {
     #[cold]
     #[inline(never)]
     pub(super) fn expire_slot(&mut self, slot: u32) {
+        let keep = self.is_worth_keeping(slot);
+        let Slot { key_len, len, expires_at: expired_at, .. } = *self.slab.at(slot);
+        let block = self.take_expired(slot);
+        if keep {
+            self.committing = true;
+            self.keep_expired(Expired { block, key_len, len, expired_at });
+            self.committing = false;
+        }
+    }
+
+    /// As [`Store::expire_slot`], but what it held is returned, and not kept.
+    pub(super) fn take_expired(&mut self, slot: u32) -> Box<[u8]> {
         self.committing = true;
         self.stats.expired += 1;
         if !self.muted {
             let place = self.slab.at(slot);
             let db = self.logical[usize::from(place.db)];
-            self.effects.push_expired(db, place.key());
+            if self.is_from_tier(slot) {
+                // It is for the tier to say whether the key is gone: it may live longer there.
+                self.effects.push(&Record::Evict { db, key: place.key() });
+            } else {
+                self.effects.push_expired(db, place.key());
+            }
         }
         self.tell(Event::EXPIRED, slot);
-        self.detach(slot);
+        let block = self.detach(slot);
         self.committing = false;
+        block
     }
 }

@@ -27,7 +27,7 @@ impl Store {
             self.flush_one(physical, &mut garbage);
         }
         if db.is_none_or(|db| db == TIERED) {
-            self.mark_all();
+            garbage.kept = self.mark_all();
         }
         if !self.muted && db.is_none_or(|db| self.physical_of(db).is_ok()) {
             self.effects.push(&Record::Flush { db });
@@ -59,7 +59,7 @@ impl Store {
             self.fire_present(|watched| watched == a || watched == b);
         }
         if a == TIERED || b == TIERED {
-            self.mark_all();
+            drop(self.mark_all());
         }
         if !self.muted {
             self.effects.push(&Record::SwapDb { a, b });

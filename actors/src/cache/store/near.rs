@@ -1,6 +1,6 @@
 //! What a store must know when a second tier stands behind its first database.
 //!
-//! The tier is another truth, reached late and sometimes not at all. Three questions follow, and
+//! The tier is another truth, reached late and sometimes not at all. Questions follow, and
 //! all are answered here, without asking it:
 //!
 //! - *May the tier be asked about this key?* Not while it lacks a write of ours: it would answer
@@ -11,6 +11,8 @@
 //!   asked for again before they are believed.
 //! - *Is what the tier answered still true when it arrives?* Not if the key changed meanwhile,
 //!   here or there: whoever asked uses the answer, and nobody else.
+//! - *What if the tier does not answer?* What was there last may be better than nothing, for a
+//!   while, even if its time is over: values from the tier are *kept* beyond that.
 //!
 //! Pure, like the rest of the store. Keys are known by a hash of 64 bits: a collision makes a
 //! key pending that is not, and costs a question.
@@ -18,6 +20,9 @@
 mod answers;
 mod changes;
 mod epochs;
+mod freshness;
+mod kept;
+mod origin;
 mod pending;
 mod told;
 
@@ -32,6 +37,9 @@ use crate::journal::Lsn;
 use changes::Changes;
 pub use changes::Ticket;
 use epochs::{Belief, Epochs};
+pub use freshness::Freshness;
+pub(super) use kept::{Expired, Kept};
+pub(super) use origin::Origin;
 pub use pending::MAX_PENDING;
 use pending::Pending;
 
@@ -61,14 +69,22 @@ pub enum Standing {
 pub struct NearStats {
     /// Values taken over from the tier.
     pub fills: u64,
-    /// Reads answered by suspect entries, because the tier could not be asked.
+    /// Reads answered by what nobody could confirm, because the tier did not answer.
     pub stale: u64,
+    /// Those among them that were answered by what had expired.
+    pub expired: u64,
+    /// Entries that were asked for before they expired, because little of their time was left.
+    pub early: u64,
     /// Entries that somebody else's change removed.
     pub invalidated: u64,
     /// Gaps in the invalidations.
     pub gaps: u64,
     /// Writes that the tier has not acknowledged.
     pub pending: u64,
+    /// Expired values that are kept.
+    pub kept: u64,
+    /// Bytes that they take up.
+    pub kept_bytes: u64,
 }
 
 /// See the module.
@@ -82,6 +98,8 @@ pub(super) struct Near {
     negative: Map<UnixMs>,
     /// When the tier first failed to answer, since it last did.
     silent_since: Option<UnixMs>,
+    freshness: Freshness,
+    kept: Kept,
     stats: NearStats,
 }
 
@@ -98,6 +116,8 @@ impl Near {
             changes: Changes::default(),
             negative: Map::default(),
             silent_since: None,
+            freshness: Freshness::default(),
+            kept: Kept::default(),
             stats: NearStats::default(),
         }
     }
@@ -133,6 +153,7 @@ impl Store {
         match live {
             Some(_) if pending.is_some() => Standing::Fresh,
             Some(place) => match near.epochs.belief(hash, place.tag) {
+                Belief::Fresh if near.ends_soon(place, now) => Standing::Due,
                 Belief::Fresh => Standing::Fresh,
                 Belief::Due => Standing::Due,
                 Belief::Suspect => Standing::Suspect,
@@ -170,7 +191,7 @@ impl Store {
         stale_ms > 0 && since.is_none_or(|since| now.saturating_sub(since) <= stale_ms)
     }
 
-    /// Counts a read that was answered by a suspect entry.
+    /// Counts a read that was answered by what nobody could confirm.
     pub fn served_stale(&mut self) {
         if let Some(near) = &mut self.near {
             near.stats.stale += 1;
@@ -180,6 +201,11 @@ impl Store {
     /// What the tier side has counted, if there is one.
     #[must_use]
     pub fn near_stats(&self) -> Option<NearStats> {
-        self.near.as_ref().map(|near| NearStats { pending: near.pending.len(), ..near.stats })
+        self.near.as_ref().map(|near| NearStats {
+            pending: near.pending.len(),
+            kept: near.kept.len(),
+            kept_bytes: near.kept.bytes(),
+            ..near.stats
+        })
     }
 }

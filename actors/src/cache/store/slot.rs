@@ -1,5 +1,6 @@
 //! One entry's place in the slab: exactly one cache line beside its block.
 
+use super::near::Origin;
 use crate::clock::UnixMs;
 
 /// "No slot" in every link.
@@ -7,7 +8,9 @@ pub(super) const NIL: u32 = u32::MAX;
 /// The physical database of a free slot.
 pub(super) const FREE: u8 = u8::MAX;
 /// The wheel bucket of a slot that is in none.
-pub(super) const UNLINKED: u16 = u16::MAX;
+pub(super) const UNLINKED: u16 = (1 << BUCKET_BITS) - 1;
+/// Bits of a wheel bucket, which share their field with the origin.
+const BUCKET_BITS: u32 = u16::BITS - Origin::BITS;
 /// Milliseconds sit above this bit in a recency stamp, a sequence below it.
 pub(super) const STAMP_SHIFT: u32 = 20;
 
@@ -38,8 +41,8 @@ pub(super) struct Slot {
     pub wheel_prev: u32,
     /// Next entry of the same wheel bucket.
     pub wheel_next: u32,
-    /// Wheel bucket (level × 64 + position).
-    pub bucket: u16,
+    /// Below, the wheel bucket (level × 64 + position); above, the origin.
+    pub packed: u16,
     /// Physical database, or [`FREE`].
     pub db: u8,
     /// The epoch in which the entry was last known to be true, [`super::near`].
@@ -61,10 +64,26 @@ impl Slot {
             newer: NIL,
             wheel_prev: NIL,
             wheel_next: NIL,
-            bucket: UNLINKED,
+            packed: UNLINKED,
             db: FREE,
             tag: 0,
         }
+    }
+
+    pub const fn bucket(&self) -> u16 {
+        self.packed & UNLINKED
+    }
+
+    pub const fn set_bucket(&mut self, bucket: u16) {
+        self.packed = (self.packed & !UNLINKED) | (bucket & UNLINKED);
+    }
+
+    pub const fn origin(&self) -> Origin {
+        Origin::from_bits((self.packed >> BUCKET_BITS) as u8)
+    }
+
+    pub const fn set_origin(&mut self, origin: Origin) {
+        self.packed = (self.packed & UNLINKED) | ((origin.to_bits() as u16) << BUCKET_BITS);
     }
 
     pub fn key(&self) -> &[u8] {

@@ -1,6 +1,7 @@
 //! Tests of the store against naive models.
 
 mod export;
+mod kept;
 mod known;
 mod model;
 mod near;

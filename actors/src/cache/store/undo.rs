@@ -142,6 +142,7 @@ impl Store {
         let slot = match self.locate_in(db, hash, &block[..key_len as usize]) {
             Some(slot) => {
                 self.replace_block(slot, block, len);
+                self.tag_as_doubtful(slot);
                 slot
             }
             None => {

@@ -17,6 +17,8 @@ const BITS: u32 = 6;
 const SPAN: usize = 1 << BITS;
 const LEVELS: usize = 11;
 
+const _: () = assert!(LEVELS * SPAN <= UNLINKED as usize);
+
 /// Bytes that a wheel allocates.
 pub(super) const WHEEL_BYTES: u64 = size_of::<[u32; LEVELS * SPAN]>() as u64;
 
@@ -45,7 +47,7 @@ impl Wheel {
     pub fn schedule(&mut self, slab: &mut Slab, slot: u32, was: UnixMs, now: UnixMs) {
         let place = slab.at(slot);
         let at = place.expires_at;
-        let linked = place.bucket != UNLINKED;
+        let linked = place.bucket() != UNLINKED;
         if linked && was != 0 && at >= was {
             return;
         }
@@ -61,7 +63,8 @@ impl Wheel {
     /// Takes `slot` out, if it is in.
     pub fn cancel(&mut self, slab: &mut Slab, slot: u32) {
         let place = slab.at_mut(slot);
-        let bucket = std::mem::replace(&mut place.bucket, UNLINKED);
+        let bucket = place.bucket();
+        place.set_bucket(UNLINKED);
         if bucket == UNLINKED {
             return;
         }
@@ -132,7 +135,7 @@ impl Wheel {
         let head = std::mem::replace(&mut self.heads[bucket], slot);
         self.occupied[level] |= 1 << position;
         let place = slab.at_mut(slot);
-        place.bucket = bucket as u16;
+        place.set_bucket(bucket as u16);
         (place.wheel_prev, place.wheel_next) = (NIL, head);
         if head != NIL {
             slab.at_mut(head).wheel_prev = slot;

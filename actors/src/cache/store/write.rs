@@ -3,7 +3,7 @@
 
 use super::admission::Demand;
 use super::slot::Slot;
-use super::{Expiry, Key, Limit, OwnedEntry, Refusal, Store};
+use super::{Expiry, Key, Limit, OwnedEntry, Refusal, Store, TIERED};
 use crate::clock::UnixMs;
 
 impl Store {
@@ -27,8 +27,11 @@ impl Store {
             Expiry::Never => 0,
             Expiry::At(at) if at <= now => {
                 self.stats.sets += 1;
-                if let Some(slot) = found {
-                    self.delete_slot(slot);
+                match found {
+                    Some(slot) => drop(self.delete_slot(slot)),
+                    // The tier may have what is not here.
+                    None if self.near.is_some() && db == TIERED => self.bury(key, now),
+                    None => {}
                 }
                 return Ok(());
             }

@@ -1,6 +1,6 @@
 //! Who has which slots, as one node of a Cluster tells it. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use redis::Value;
@@ -47,6 +47,15 @@ impl Table {
     /// Those that have slots.
     pub fn masters(&self) -> BTreeSet<Node> {
         self.ranges.iter().map(|(.., node)| node.clone()).collect()
+    }
+
+    /// The first slot of each master.
+    pub fn first_slots(&self) -> Vec<u16> {
+        let mut first = BTreeMap::new();
+        for (slot, _, node) in &self.ranges {
+            first.entry(node).or_insert(*slot);
+        }
+        first.into_values().collect()
     }
 
     /// Everybody who can tell about the Cluster.
@@ -105,6 +114,7 @@ mod tests {
         }
         assert_eq!((table.owner(29).is_some(), table.owner(30)), (true, None));
         assert_eq!(Vec::from_iter(table.masters()), [at("a", 1), at("home", 7)]);
+        assert_eq!(table.first_slots(), [0, 20]);
         assert_eq!(Vec::from_iter(table.everybody()), [at("a", 1), at("b", 2), at("home", 7)]);
     }
 

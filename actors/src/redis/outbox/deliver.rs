@@ -70,12 +70,36 @@ impl Pump {
         }
     }
 
+    /// What the markers of a Cluster hold.
+    pub async fn read_markers(&mut self) -> Result<Vec<Value>, Trouble> {
+        let mut read = Pipeline::new();
+        for key in self.markers()?.0 {
+            read.cmd("GET").arg(key);
+        }
+        // One that somebody has put another type into says nothing.
+        self.pipe(&read, 0).await
+    }
+
+    /// Has every master of a Cluster say that it has everything up to here.
+    async fn mark_masters(&mut self, reached: Lsn) -> Result<(), Trouble> {
+        let (keys, gone) = self.markers()?;
+        let mut marks = Pipeline::new();
+        for key in keys {
+            marks.cmd("SET").arg(key).arg(reached);
+        }
+        for key in gone {
+            marks.cmd("UNLINK").arg(key);
+        }
+        match self.pipe(&marks, 0).await?.iter().find_map(refusal) {
+            Some(why) => Err(Trouble::Refused(why)),
+            None => Ok(()),
+        }
+    }
+
     /// What the marker holds. From then on it is watched.
     pub async fn watch_and_read(&self) -> Result<Option<Value>, Trouble> {
         let mut read = Pipeline::new();
-        if !self.cluster() {
-            read.add_command(fence::watch(&self.marker));
-        }
+        read.add_command(fence::watch(&self.marker));
         read.cmd("MGET").arg(&self.marker);
         let mut answers = self.pipe(&read, 0).await?;
         if let Some(why) = answers.iter().find_map(refusal) {
@@ -198,7 +222,7 @@ impl Pump {
                 })?
             }
         };
-        let (changes, after) = (transaction.changes, transaction.after.clone());
+        let changes = transaction.changes;
         let lost = match transaction.finish(answers) {
             Outcome::Done(lost) => lost,
             Outcome::Overtaken => return Err(Trouble::Overtaken),
@@ -208,8 +232,8 @@ impl Pump {
                 return Err(Trouble::Refused(why));
             }
         };
-        if let Some(after) = &after {
-            self.command(after).await?;
+        if self.cluster() {
+            self.mark_masters(reached).await?;
         }
         add(&counts.sent, changes);
         add(&counts.batches, 1);

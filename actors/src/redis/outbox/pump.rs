@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::batch::Batch;
 use super::gate::{OutboxState, add};
 use super::lapsed::Lapsed;
+use super::markers::{Markers, least};
 use super::room::Room;
 use super::start::{Start, Why, decide};
 use super::{OutboxArgs, acknowledge, marker};
@@ -78,6 +79,7 @@ pub(super) struct Pump {
     /// Deletions that go ahead while Redis is full.
     pub room: Option<Room>,
     pub marker: String,
+    pub markers: Markers,
 }
 
 impl Pump {
@@ -102,6 +104,7 @@ impl Pump {
             followed: None,
             room: None,
             marker,
+            markers: Markers::default(),
         }
     }
 
@@ -201,7 +204,10 @@ impl Pump {
         self.live.borrow_and_update();
         self.connected().await?;
         // One that somebody has written over says nothing, of whatever type it is.
-        let marker = self.watch_and_read().await?.as_ref().and_then(number);
+        let marker = match self.args.pool.settings().cluster {
+            true => least(self.read_markers().await?.iter().map(number)),
+            false => self.watch_and_read().await?.as_ref().and_then(number),
+        };
         // One beyond what was sent says something else.
         let marker = match (marker, self.believed) {
             (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {

@@ -41,14 +41,13 @@ impl Rules<'_> {
 }
 
 /// One transaction. On a Cluster there is none over several nodes: what changes keys goes to all
-/// of them side by side, and the marker only after it, so that it never says too much.
+/// of them side by side, and the markers only after it, so that they never say too much.
 #[derive(Debug)]
 pub(super) struct Transaction {
     /// What is to be executed before the rest, on a Cluster.
     pub before: Option<Cmd>,
     pub pipeline: Pipeline,
-    /// And after it.
-    pub after: Option<Cmd>,
+    cluster: bool,
     /// Commands that change something; between MULTI and EXEC, if those are there.
     commands: usize,
     /// Which of them ask whether Redis has the key already.
@@ -71,23 +70,21 @@ pub(super) enum Outcome {
 }
 
 impl Transaction {
-    /// The batch, and behind it the marker, which says `reached`.
+    /// The batch, and behind it the marker, which says `reached`; a Cluster's are sent by themselves.
     pub fn new(batch: &Batch, rules: Rules<'_>, marker: &str, reached: Lsn) -> Self {
         let mut this = Self {
             before: None,
             pipeline: Pipeline::new(),
-            after: None,
+            cluster: rules.cluster,
             commands: 0,
             asks: Vec::new(),
             lost: Vec::new(),
             changes: 0,
         };
-        let mark = redis::cmd("SET").arg(marker).arg(reached).to_owned();
         let flush = batch.flushes().then(|| redis::cmd("FLUSHDB").arg("ASYNC").to_owned());
         if rules.cluster {
             this.before = flush;
             this.changes_of(batch, rules);
-            this.after = Some(mark);
             return this;
         }
         this.pipeline = fence::open();
@@ -95,7 +92,7 @@ impl Transaction {
             this.push(&flush);
         }
         this.changes_of(batch, rules);
-        this.push(&mark);
+        this.push(redis::cmd("SET").arg(marker).arg(reached));
         fence::close(&mut this.pipeline, marker);
         this
     }
@@ -136,7 +133,7 @@ impl Transaction {
 
     /// Takes in the answers.
     pub fn finish(self, answers: Vec<Value>) -> Outcome {
-        if self.after.is_some() {
+        if self.cluster {
             return self.judge(&answers);
         }
         match fence::judge(answers) {

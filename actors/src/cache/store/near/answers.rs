@@ -2,7 +2,7 @@
 //! effect: the tier has it.
 
 use super::epochs::OVERTAKEN;
-use super::{Belief, Near, TIERED, Ticket};
+use super::{Belief, Near, Origin, TIERED, Ticket};
 use crate::cache::store::admission::Demand;
 use crate::cache::store::{Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
@@ -42,26 +42,37 @@ impl Store {
         }
         let overtaken = near.changes.since(hash, asked.seq);
         let tag = if overtaken { OVERTAKEN } else { near.epochs.confirmed(hash) };
+        let theirs = expires_at.unwrap_or(0);
+        let at = near.shortened(hash, theirs, now);
         let found = self.locate(TIERED, key);
         let counts = |slot: u32| self.slab.at(slot).tag != OVERTAKEN;
         if overtaken && found.is_some_and(counts) {
             return Ok(());
         }
         if expires_at.is_some_and(|at| at <= now) {
-            self.forget(key);
+            // Where it has expired here as well, that is what has become of it.
+            if self.find_live(TIERED, key, now).is_some() {
+                self.forget(key);
+            }
             return Ok(());
         }
         // The same again only counts as confirmed: nobody who watches it is told of a change.
         if let Some(slot) = found
             && self.slab.at(slot).value() == value
         {
+            // What was written here has the time that it was given here.
+            let ours = !self.slab.at(slot).origin().is_tier();
             self.committing = true;
-            self.set_expiry(slot, expires_at.unwrap_or(0), now);
-            self.slab.at_mut(slot).tag = tag;
+            self.set_expiry(slot, if ours { theirs } else { at }, now);
+            let place = self.slab.at_mut(slot);
+            place.tag = tag;
+            if !ours {
+                place.set_origin(Origin::living(at.saturating_sub(now)));
+            }
             self.committing = false;
         } else {
             self.forget(key);
-            self.fill_new(key, value, expires_at, tag, now)?;
+            self.fill_new(key, value, at, tag, now)?;
         }
         if let Some(near) = &mut self.near {
             near.stats.fills += 1;
@@ -74,7 +85,7 @@ impl Store {
         &mut self,
         key: Key<'_>,
         value: &[u8],
-        expires_at: Option<UnixMs>,
+        at: UnixMs,
         tag: u8,
         now: UnixMs,
     ) -> Result<(), Refusal> {
@@ -90,8 +101,10 @@ impl Store {
         self.committing = true;
         let inserted = self.insert_block(physical, key.table_hash(), key_len, block);
         if let Ok(slot) = inserted {
-            self.slab.at_mut(slot).tag = tag;
-            self.set_expiry(slot, expires_at.unwrap_or(0), now);
+            let place = self.slab.at_mut(slot);
+            place.tag = tag;
+            place.set_origin(Origin::living(at.saturating_sub(now)));
+            self.set_expiry(slot, at, now);
             self.touch_slot(slot, now);
         }
         self.committing = false;
@@ -101,6 +114,8 @@ impl Store {
     /// The tier has no such key. An entry here goes, unless it is newer; with `until`, the key
     /// is known to be absent for that long.
     pub fn absent_behind(&mut self, key: Key<'_>, asked: Ticket, until: Option<UnixMs>) {
+        // What is kept is older than any question, and has ended even if there is a value again.
+        self.drop_kept_of(key.bytes);
         let Some(near) = &mut self.near else { return };
         near.silent_since = None;
         let hash = near.hash(key.bytes);
@@ -142,6 +157,8 @@ impl Store {
     fn forget(&mut self, key: Key<'_>) {
         if let Some(slot) = self.locate(TIERED, key) {
             self.drop_slot(slot);
+        } else {
+            self.drop_kept_of(key.bytes);
         }
     }
 
@@ -156,6 +173,7 @@ impl Store {
     /// even if there is nothing here.
     pub fn bury(&mut self, key: Key<'_>, now: UnixMs) {
         if !self.remove(TIERED, key, now) {
+            self.drop_kept_of(key.bytes);
             self.effects.push(&Record::Delete { db: TIERED, key: key.bytes });
         }
     }

@@ -1,6 +1,7 @@
 //! What a store is told of the tier, and of its own writes' way there.
 
-use super::{Near, TIERED};
+use super::kept::Kept;
+use super::{Near, Origin, TIERED};
 use crate::cache::store::{Event, Key, Store};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
@@ -45,11 +46,12 @@ impl Store {
     }
 
     /// The whole database has changed; the record of that may be among another store's effects.
-    pub(in crate::cache::store) fn mark_all(&mut self) {
-        if let Some(near) = &mut self.near {
-            near.note_all();
-            near.pending.add_all();
-        }
+    /// What is returned is what was kept of it.
+    pub(in crate::cache::store) fn mark_all(&mut self) -> Option<Kept> {
+        let near = self.near.as_mut()?;
+        near.note_all();
+        near.pending.add_all();
+        Some(std::mem::take(&mut near.kept))
     }
 
     /// The tier has every write up to `lsn`.
@@ -69,6 +71,7 @@ impl Store {
         // it yet: once the tier has everything it will say which.
         let ours = near.pending.of(hash).is_some() || near.pending.lags();
         let doubted = near.epochs.doubted(hash);
+        self.drop_kept_of(key.bytes);
         let Some(slot) = self.locate(TIERED, key) else {
             // A client that was told that there is none may have kept that.
             self.notices.add(Event::CHANGED, TIERED, Some(key.bytes));
@@ -99,6 +102,16 @@ impl Store {
     pub(in crate::cache::store) fn tag_as_ours(&mut self, slot: u32) {
         if let Some(near) = &self.near {
             let tag = near.epochs.confirmed(near.hash(self.slab.at(slot).key()));
+            let place = self.slab.at_mut(slot);
+            place.tag = tag;
+            place.set_origin(Origin::OURS);
+        }
+    }
+
+    /// Nobody can say how old the value in a slot is: it was put back.
+    pub(in crate::cache::store) fn tag_as_doubtful(&mut self, slot: u32) {
+        if let Some(near) = &self.near {
+            let tag = near.epochs.doubted(near.hash(self.slab.at(slot).key()));
             self.slab.at_mut(slot).tag = tag;
         }
     }

@@ -290,6 +290,22 @@ fn a_pending_deletion_is_not_asked_about() {
     assert_eq!(world.standing(0), Standing::Missing);
 }
 
+/// SET with a time that has passed asks nobody what there is: what only the tier had stayed there.
+#[test]
+fn a_write_whose_time_has_passed_deletes_what_only_the_tier_has() {
+    let mut world = World::new();
+    world.run(&Step::Theirs(0, false));
+    let bytes = name(0);
+    let at = world.hasher.key(&bytes);
+    let set = world.store.set(TIERED, at, b"v", Expiry::At(world.now - 1), world.now);
+    set.expect("there is room");
+    assert!(!world.store.effects().is_empty());
+    world.log(Some((0, None)));
+    assert_eq!(world.standing(0), Standing::Gone);
+    world.settle();
+    assert_eq!(world.tier.get(&0), None);
+}
+
 #[test]
 fn an_answer_that_was_overtaken_is_there_for_nobody_else() {
     let mut world = World::new();

@@ -161,12 +161,12 @@ fn a_ttl_that_every_write_renews_is_not_placed_anew() {
     let mut bench = Bench::new(1_700_000_000_000);
     bench.add(1000);
     let slot = bench.nth(0).unwrap_or(NIL);
-    let bucket = bench.slab.at(slot).bucket;
+    let bucket = bench.slab.at(slot).bucket();
     for _ in 0..100 {
         bench.now += 9;
         bench.set(slot, 1000);
     }
-    assert_eq!(bench.slab.at(slot).bucket, bucket);
+    assert_eq!(bench.slab.at(slot).bucket(), bucket);
     bench.now += 999;
     assert_eq!(bench.fire(1), [0u32; 0]);
     bench.now += 1;

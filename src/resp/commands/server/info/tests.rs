@@ -24,7 +24,15 @@ fn busy() -> FakeBackend {
         evicted_memory: 2,
         ..StoreStats::default()
     };
-    let near = NearStats { fills: 8, stale: 1, ..NearStats::default() };
+    let near = NearStats {
+        fills: 8,
+        stale: 1,
+        expired: 1,
+        kept: 3,
+        kept_bytes: 4,
+        early: 5,
+        ..NearStats::default()
+    };
     let shard = ShardStats { entries: 3, bytes: 1_536, databases, counters, near: Some(near) };
     let other = ShardStats { databases: vec![database(4, 3, 500)], ..shard.clone() };
     daemon.shards = vec![Some(shard), Some(other), None];
@@ -113,6 +121,7 @@ async fn redis_names_carry_the_daemons_numbers() {
         "# Redis redis_configured:1 redis_address:10.0.0.7:6379 redis_state:breaker_open redis_next_trial_ms:700 ",
         "redis_last_trouble:refused again redis_links:1 redis_links_up:0 redis_commands:6 redis_retries:1 ",
         "redis_failures:3 redis_failures_deadline:3 redis_fills:16 redis_stale_served:2 ",
+        "redis_expired_served:2 redis_expired_kept:6 redis_expired_kept_bytes:8 redis_early_refreshes:10 ",
         "redis_link0:up=0,age_ms=0,in_use=2,waits=1,wait_usec=5000,reconnects=4 ",
         "# Seawall seawall_version:0.1.0 config_generation:7 ",
         "degraded:1 degraded_reason_0:links: gave up ",

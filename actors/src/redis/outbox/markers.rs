@@ -1,0 +1,70 @@
+//! The markers of a Cluster: one for each master, on a slot of its own, since each tells only of
+//! itself. One that comes back empty, or a replica that lacks what its master had, says so.
+
+use super::pump::{Pump, Trouble};
+use crate::journal::Lsn;
+use crate::redis::nodes::tag_of;
+
+/// Keys that are written and read in the place of the one marker. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Markers {
+    slots: Vec<u16>,
+    keys: Vec<String>,
+}
+
+impl Markers {
+    /// Those of masters that begin with these slots. Returns keys that are of no more use.
+    fn turn(&mut self, slots: Vec<u16>, marker: &str) -> Vec<String> {
+        if slots == self.slots {
+            return Vec::new();
+        }
+        let keys = slots.iter().map(|slot| format!("{marker}{{{}}}", tag_of(*slot))).collect();
+        let old = std::mem::replace(self, Self { slots, keys });
+        old.keys.into_iter().filter(|key| !self.keys.contains(key)).collect()
+    }
+}
+
+/// What all of them say together: the least, and nothing if one is missing.
+pub(super) fn least(said: impl Iterator<Item = Option<Lsn>>) -> Option<Lsn> {
+    said.reduce(|least, next| Some(least?.min(next?))).flatten()
+}
+
+impl Pump {
+    /// The markers of the masters that there are now, and keys that were some before.
+    ///
+    /// # Errors
+    /// There is no connection to tell of them.
+    pub(super) fn markers(&mut self) -> Result<(Vec<String>, Vec<String>), Trouble> {
+        let slots = self.args.pool.first_slots();
+        if slots.is_empty() {
+            return Err(Trouble::Away("no node of the Cluster is connected".to_owned()));
+        }
+        let gone = self.markers.turn(slots, &self.marker);
+        Ok((self.markers.keys.clone(), gone))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::redis::nodes::slot_of;
+
+    #[test]
+    fn each_master_has_one_and_old_ones_are_told() {
+        let mut markers = Markers::default();
+        assert_eq!(markers.turn(vec![0, 8000], "m"), Vec::<String>::new());
+        let before = markers.keys.clone();
+        let slots: Vec<u16> = before.iter().map(|key| slot_of(key.as_bytes())).collect();
+        assert_eq!(slots, [0, 8000]);
+        assert_eq!(markers.turn(vec![0, 8000], "m"), Vec::<String>::new());
+        assert_eq!(markers.turn(vec![0, 9000], "m"), [before[1].clone()]);
+        assert_eq!(markers.keys[0], before[0]);
+    }
+
+    #[test]
+    fn a_node_without_one_makes_all_of_them_silent() {
+        assert_eq!(least([Some(7), Some(3), Some(9)].into_iter()), Some(3));
+        assert_eq!(least([Some(7), None, Some(9)].into_iter()), None);
+        assert_eq!(least(std::iter::empty()), None);
+    }
+}
