@@ -230,7 +230,13 @@ async fn start(
         keeping,
     )
     .map_err(internal)?;
-    let pubsub = PubSub::new(&settings.server, Box::new(Local));
+    let pubsub = match &wiring.tier {
+        Some(tier) => {
+            let (pool, subscriptions) = (tier.pool.clone(), tier.subscriptions.clone());
+            PubSub::through_redis(&settings.server, pool, subscriptions)
+        }
+        None => PubSub::new(&settings.server, Box::new(Local)),
+    };
     let clients = Clients::new(max_clients);
     let shards = wiring.shards.len();
     let tracker = Tracker::new(clients.clone(), recovery.hasher, shards, &settings.server);

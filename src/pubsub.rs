@@ -16,11 +16,15 @@ mod subscriber;
 mod table;
 #[cfg(test)]
 mod tests;
+mod through_redis;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use seawall_actors::redis::{By, Pool, Subscriptions};
+
 use self::table::{Channels, Patterns};
+use self::through_redis::{Arrivals, ThroughRedis};
 use crate::config::settings::Server;
 use crate::resp::refusal::Refusal;
 
@@ -98,6 +102,15 @@ impl PubSub {
         pubsub
     }
 
+    /// The same for messages that go over these links, and come back by these subscriptions.
+    #[must_use]
+    pub fn through_redis(settings: &Server, pool: Pool, subscriptions: Subscriptions) -> Self {
+        let exchange = ThroughRedis::new(pool, subscriptions.clone());
+        let pubsub = Self::new(settings, Box::new(exchange));
+        subscriptions.tell(Arc::new(Arrivals(Arc::downgrade(&pubsub.shared))));
+        pubsub
+    }
+
     /// Takes over new bounds. Subscriptions that are there already stay.
     pub fn configure(&self, settings: &Server) {
         let Shared { ledger, max_subscriptions, max_channels, .. } = &*self.shared;
@@ -115,7 +128,7 @@ impl PubSub {
     /// PUBLISH and SPUBLISH: sends a message the configured way; how many received it.
     ///
     /// # Errors
-    /// The way is closed: nothing was sent.
+    /// The way is closed: nothing was sent, or nobody knows.
     pub async fn publish(&self, message: Message) -> Result<u64, Refusal> {
         self.shared.ledger.published();
         self.shared.exchange.publish(self, message).await
@@ -139,6 +152,14 @@ impl PubSub {
         };
         shared.ledger.delivered(delivered);
         delivered
+    }
+
+    /// Waits until messages get to those who listen to these names, a bounded time at most.
+    ///
+    /// # Errors
+    /// They never will: somebody refuses one of them.
+    pub async fn confirmed(&self, space: Space, names: &[&[u8]]) -> Result<(), Refusal> {
+        self.shared.exchange.confirmed(space, names).await
     }
 
     /// Whether nobody listens to anything.
@@ -208,6 +229,16 @@ impl PubSub {
 }
 
 impl Shared {
+    /// Puts a message from afar into the inboxes of those who listen here by this subscription.
+    fn arrived(&self, by: By<'_>, message: Message) {
+        let message = Arc::new(message);
+        let delivered = match by {
+            By::Name => self.channels.deliver(&message, || 0),
+            By::Pattern(pattern) => self.patterns.deliver_by(pattern, &message),
+        };
+        self.ledger.delivered(delivered);
+    }
+
     fn max_channels(&self) -> usize {
         self.max_channels.load(Ordering::Relaxed)
     }

@@ -29,7 +29,10 @@ use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::BreakerSettings;
-use seawall_actors::redis::{Passage, Pool, PoolState, PoolStats, TrackerStats};
+use seawall_actors::redis::{
+    Passage, PassageStats, Pool, PoolState, PoolStats, SubscriptionStats, Subscriptions,
+    TrackerStats,
+};
 use seawall_actors::supervise::{Conditions, Restart, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -52,6 +55,10 @@ pub struct Tier {
     /// The connection that hears what others change. Whatever is changed in Redis because it was
     /// changed here goes over it: Redis announces everything else.
     pub tracker: Pool,
+    /// What is subscribed to in Redis.
+    pub subscriptions: Subscriptions,
+    /// The connection for that.
+    subscriber: Pool,
     /// The write side.
     pub writes: WriteSide,
     flights: Arc<Flights>,
@@ -76,6 +83,10 @@ pub struct TierFigures {
     pub stats: PoolStats,
     /// What the tracker has heard.
     pub tracker: TrackerStats,
+    /// Commands that Redis runs.
+    pub passage: PassageStats,
+    /// What is subscribed to in Redis.
+    pub pubsub: SubscriptionStats,
     /// How often so much waited for a shard that all of it became doubtful.
     pub overflows: u64,
 }
@@ -129,12 +140,16 @@ impl Tier {
         let gate = writes.gate.clone();
         let hearing = Hearing { news: Arc::clone(&news), gate: gate.clone(), clock: clock.clone() };
         let tracker = pool.tracker(Arc::new(hearing), conditions);
+        let subscriptions = Subscriptions::new(conditions, settings.pubsub);
+        let subscriber = pool.subscriber(subscriptions.clone());
         let loss = Loss { tracker: tracker.clone(), gate };
         let freshness = freshness(settings, news.shards());
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
         Ok(Self {
             passage: Passage::new(pool.clone(), settings.passage),
             tracker,
+            subscriptions,
+            subscriber,
             pool,
             flights: Arc::new(flights),
             news,
@@ -150,6 +165,8 @@ impl Tier {
     pub fn configure(&self, settings: &Redis, breaker: BreakerSettings) {
         self.pool.configure(settings.link.clone());
         self.tracker.configure(settings.link.clone());
+        self.subscriber.configure(settings.link.clone());
+        self.subscriptions.set_on(settings.pubsub);
         self.passage.configure(settings.passage);
         self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
@@ -179,6 +196,8 @@ impl Tier {
             trouble: self.pool.trouble(),
             stats: self.pool.stats(),
             tracker: self.tracker.tracked().unwrap_or_default(),
+            passage: self.passage.stats(),
+            pubsub: self.subscriptions.stats(),
             overflows: self.news.overflows(),
         }
     }
@@ -229,7 +248,8 @@ impl Tier {
     /// The supervisor of the links.
     #[must_use]
     pub fn links(&self, settings: &Redis, loading: &Arc<Loading>) -> SupervisorSpec {
-        let links = links::supervisor(&self.pool, &self.tracker, settings, &self.restart());
+        let beside = [&self.tracker, &self.subscriber];
+        let links = links::supervisor(&self.pool, beside, settings, &self.restart());
         match warm::child(self, &settings.warm, loading) {
             Some(warmer) => links.child(warmer),
             None => links,

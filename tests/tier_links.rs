@@ -77,6 +77,9 @@ fn old_connections_are_replaced_by_fresh_ones_in_peace() {
         setup
             .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
             .with("redis.max_age", r#""1s""#)
+            // A busy machine is no trouble of Redis'.
+            .with("redis.timeout", r#""5s""#)
+            .with("redis.connect_timeout", r#""5s""#)
     });
     wait_until("every connection was replaced", || tier.proxy.counts().total >= 2 * CONNECTIONS);
     tier.wait_linked();

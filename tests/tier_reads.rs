@@ -120,13 +120,10 @@ fn absence_is_remembered_for_as_long_as_it_was_said() {
 
 #[test]
 fn while_redis_hangs_memory_answers_and_nothing_waits_longer_than_it_may() {
-    let Some(tier) = Tier::start(&[]) else { return };
-    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
-    redis.run("SET known v");
-    redis.run("SET counter 41");
-    redis.run("SET lock held");
-    redis.run("SET doomed v");
-    client.run("GET known");
+    let held = ["SET known v", "SET counter 41", "SET lock held", "SET doomed v"];
+    let Some(tier) = holding(&held) else { return };
+    let mut client = tier.daemon.connect();
+    wait_until("it is known", || client.run("GET known") == bulk("v"));
     tier.proxy.hang();
     let timed = |client: &mut Raw, line: &str| {
         let began = Instant::now();
@@ -168,10 +165,9 @@ fn what_has_come_due_is_served_and_asked_for_behind_the_reader_s_back() {
 
 #[test]
 fn what_nobody_can_confirm_is_served_while_redis_is_away_and_asked_for_when_it_is_back() {
-    let Some(tier) = Tier::start(&[]) else { return };
+    let Some(tier) = holding(&["SET k old"]) else { return };
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
-    redis.run("SET k old");
-    assert_eq!(client.run("GET k"), bulk("old"));
+    wait_until("it is known", || client.run("GET k") == bulk("old"));
     assert_eq!(client.run("CONFIG SET redis.revalidate_after 100ms"), Reply::ok());
     tier.proxy.hang();
     // Long enough for it to be suspect.
@@ -186,6 +182,17 @@ fn what_nobody_can_confirm_is_served_while_redis_is_away_and_asked_for_when_it_i
     tier.proxy.hang();
     assert_eq!(client.run("CONFIG SET redis.stale_if_error 0s"), Reply::ok());
     wait_until("nothing stale is served", || client.run("GET k") == Reply::Nil);
+}
+
+/// A daemon before a Redis that was told this before anybody listened: nothing is announced of it, late
+/// or while it is asked for.
+fn holding(lines: &[&str]) -> Option<Tier> {
+    let redis = RedisServer::listening(&[])?;
+    let mut client = redis.connect();
+    for line in lines {
+        client.run(line);
+    }
+    Some(set(redis, &[]))
 }
 
 /// A daemon before `redis`, with settings of its own.

@@ -14,9 +14,11 @@
 //! | `nodes` | the nodes of a Cluster and their slots; pure |
 //! | `dial` | one connection, from the address to the first PONG |
 //! | `link` | the actor |
+//! | `duty` | what a link does beside its commands |
 //! | `near` | what the cache hears of the tier |
 //! | `passage` | connections for commands that nobody looks into |
 //! | `pool` | the slots, one attempt, and a command with its retries |
+//! | `subscriptions` | what is subscribed to in Redis, and who is told what comes |
 //! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
@@ -26,6 +28,7 @@
 mod cluster;
 mod connection;
 mod dial;
+mod duty;
 mod failure;
 #[cfg(test)]
 mod fake;
@@ -37,6 +40,7 @@ mod passage;
 mod pool;
 mod retry;
 mod settings;
+mod subscriptions;
 mod tracker;
 
 pub use failure::{Executed, Failure, FailureKind};
@@ -44,8 +48,9 @@ pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
 pub use nodes::Node;
 pub use passage::{
-    Dialect, Load, Passage, PassageLimits, Replies, Reserved, Unblock, Wait, error_of,
+    Dialect, Load, Passage, PassageLimits, PassageStats, Replies, Reserved, Unblock, Wait, error_of,
 };
 pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url};
+pub use subscriptions::{By, Receiver, SubscriptionStats, Subscriptions, Topic};
 pub use tracker::TrackerStats;

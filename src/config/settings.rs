@@ -123,6 +123,8 @@ pub struct Redis {
     pub ttl_jitter: u8,
     /// What is fetched into memory after the start.
     pub warm: WarmUp,
+    /// Whether PUBLISH and SUBSCRIBE go through it.
+    pub pubsub: bool,
     /// How many connections.
     pub links: usize,
     /// How many more for commands that Redis runs.

@@ -252,6 +252,28 @@ pub fn tier(figures: &TierFigures) -> Sample {
         s.number(&m::LINK_WAIT_TIME, &id, link.waited.as_secs_f64());
         s.count(&m::LINK_RECONNECTS, &id, link.reconnects);
     }
+    let heard = &figures.tracker;
+    s.flag(&m::REDIS_TRACKING, &[], heard.up && !heard.refused);
+    s.count(&m::ANNOUNCEMENTS, &[], heard.announcements);
+    s.count(&m::ANNOUNCED_KEYS, &[], heard.keys);
+    s.count(&m::ANNOUNCED_FLUSHES, &[], heard.flushes);
+    s.count(&m::TRACKER_GAPS, &[], heard.gaps);
+    s.count(&m::ANNOUNCEMENT_OVERFLOWS, &[], figures.overflows);
+    let passage = &figures.passage;
+    s.count(&m::PASS_IN_USE, &[], count(passage.in_use));
+    s.count(&m::PASS_BLOCKED, &[], count(passage.blocked));
+    s.count(&m::PASSED, &[], passage.passed);
+    s.count(&m::PASS_WAITS, &[], passage.waits);
+    s.count(&m::PASS_REFUSED, &[], passage.refused);
+    let heard = &figures.pubsub;
+    s.flag(&m::REDIS_PUBSUB, &[], heard.on);
+    s.count(&m::REDIS_SUBSCRIPTIONS, &["confirmed"], count(heard.confirmed));
+    s.count(&m::REDIS_SUBSCRIPTIONS, &["refused"], count(heard.refused));
+    let pending = heard.wanted.saturating_sub(heard.confirmed + heard.refused);
+    s.count(&m::REDIS_SUBSCRIPTIONS, &["pending"], count(pending));
+    s.count(&m::REDIS_MESSAGES, &[], heard.messages);
+    s.count(&m::REDIS_PUBSUB_GAPS, &[], heard.gaps);
+    s.count(&m::REDIS_UNCONFIRMED, &[], heard.unconfirmed);
     s
 }
 

@@ -4,14 +4,14 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-use super::{Message, PubSub, Space};
+use super::{Message, Name, PubSub, Space};
 use crate::resp::refusal::Refusal;
 
 /// Takes messages from those who publish to those who subscribe.
 #[async_trait]
 pub trait Exchange: Debug + Send + Sync + 'static {
-    /// Sends a message on its way; how many received it. What comes back from afar is put into
-    /// the inboxes here with [`PubSub::deliver`]. MUST keep the order of each publisher.
+    /// Sends a message on its way; how many received it, as far as whoever takes it there knows.
+    /// MUST keep the order of each publisher, if he waits for each answer.
     ///
     /// # Errors
     /// The message was not sent.
@@ -19,7 +19,14 @@ pub trait Exchange: Debug + Send + Sync + 'static {
 
     /// The first has come (`true`) who listens to this name, or the last has gone. Called under
     /// the lock of the name, so in the right order: MUST NOT block.
-    fn listens(&self, space: Space, name: &[u8], anybody: bool);
+    fn listens(&self, space: Space, name: &Name, anybody: bool);
+
+    /// Waits until what is sent from now on gets to those who listen to these names, a bounded
+    /// time at most.
+    ///
+    /// # Errors
+    /// It never will: somebody refuses one of them.
+    async fn confirmed(&self, space: Space, names: &[&[u8]]) -> Result<(), Refusal>;
 }
 
 /// Everybody who listens is here.
@@ -32,5 +39,9 @@ impl Exchange for Local {
         Ok(here.deliver(message))
     }
 
-    fn listens(&self, _: Space, _: &[u8], _: bool) {}
+    fn listens(&self, _: Space, _: &Name, _: bool) {}
+
+    async fn confirmed(&self, _: Space, _: &[&[u8]]) -> Result<(), Refusal> {
+        Ok(())
+    }
 }

@@ -42,6 +42,12 @@ impl Subscriber {
         self.names.iter().any(|names| !names.is_empty())
     }
 
+    /// Whether it is subscribed to this.
+    #[must_use]
+    pub fn holds(&self, space: Space, name: &[u8]) -> bool {
+        self.names[space as usize].contains_key(name)
+    }
+
     /// Subscribes to names, to all of them or none; the count after each.
     ///
     /// # Errors

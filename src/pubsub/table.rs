@@ -166,6 +166,14 @@ impl Patterns {
             .sum()
     }
 
+    /// The same for the listeners of one pattern, which is known to match.
+    pub fn deliver_by(&self, pattern: &[u8], message: &Arc<Message>) -> u64 {
+        let patterns = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        patterns.get_key_value(pattern).map_or(0, |(name, pattern)| {
+            pattern.listeners.send(|| Push::Matched(Arc::clone(name), Arc::clone(message)))
+        })
+    }
+
     pub fn names(&self, keep: impl Fn(&[u8]) -> bool) -> Vec<Name> {
         let patterns = self.0.read().unwrap_or_else(PoisonError::into_inner);
         patterns.keys().filter(|name| keep(name)).cloned().collect()

@@ -251,10 +251,31 @@ impl Exchange for Afar {
         Ok(7)
     }
 
-    fn listens(&self, space: Space, name: &[u8], anybody: bool) {
+    fn listens(&self, space: Space, name: &Name, anybody: bool) {
         let name = name.escape_ascii();
         self.0.lock().expect("no panic").push(format!("{} {name} {anybody}", space.name()));
     }
+
+    async fn confirmed(&self, _: Space, _: &[&[u8]]) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_message_from_afar_gets_to_those_who_listen_by_what_it_came_by() {
+    let pubsub = pubsub(&[]);
+    let (mut subscriber, inbox) = connect(&pubsub, 1);
+    subscriber.subscribe(Space::Channel, [&b"news"[..]].into_iter()).expect("room");
+    subscriber.subscribe(Space::Pattern, [&b"n*"[..], b"*s"].into_iter()).expect("room");
+    let arrive = |by, text: &str| {
+        pubsub.shared.arrived(by, Message::new(Space::Channel, b"news", text.as_bytes()));
+    };
+    arrive(By::Name, "1");
+    arrive(By::Pattern(b"*s"), "2");
+    // Nobody has asked for these.
+    arrive(By::Pattern(b"ne*"), "3");
+    assert_eq!(read(&inbox), "*3 $7 message $4 news $1 1 *4 $8 pmessage $2 *s $4 news $1 2");
+    assert_eq!(pubsub.figures().delivered, 2);
 }
 
 #[tokio::test]

@@ -20,16 +20,16 @@ pub const LINKS: &str = "links";
 /// How long to wait before the tree is asked again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// The supervisor of as many links as the settings say, and of the tracker.
+/// The supervisor of as many links as the settings say, and of those beside them.
 pub(super) fn supervisor(
     pool: &Pool,
-    tracker: &Pool,
+    beside: [&Pool; 2],
     settings: &Redis,
     restart: &Restart,
 ) -> SupervisorSpec {
     let links = SupervisorSpec::new(LINKS, Strategy::OneForOne);
     let links = (0..settings.links).fold(links, |links, _| links.child(link(pool, restart)));
-    links.child(link(tracker, restart))
+    beside.iter().fold(links, |links, pool| links.child(link(pool, restart)))
 }
 
 /// One link more.

@@ -16,7 +16,7 @@ use seawall_actors::redis::{Node, Once, Request};
 use seawall_actors::supervise::{
     ChildSpec, Failure, GivesUp, Handle, Label, Me, Restart, When, Worker,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use super::Tier;
@@ -247,8 +247,10 @@ impl State {
         let tier = &self.args.tier;
         let tickets = tier.news.tickets(tier.pool.settings().timeout).await;
         let after = tickets.iter().flatten().map(|ticket| ticket.after).max().unwrap_or(0);
-        if *tier.news.follow().borrow() < after {
-            // Redis lacks writes that wait in the log: it would tell of what was before them.
+        // What Redis lacks of our writes it would tell of as it was before them.
+        let mut acknowledged = tier.news.follow();
+        let arrived = acknowledged.wait_for(|lsn| *lsn >= after);
+        if !matches!(timeout(tier.pool.settings().timeout, arrived).await, Ok(Ok(_))) {
             return Err(());
         }
         let answers = tier.look_up(&self.found[..take]).await.map_err(|_| ())?;

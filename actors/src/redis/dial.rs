@@ -15,18 +15,19 @@ use tokio::time::timeout;
 
 use super::cluster::Cluster;
 use super::connection::{Connection, pong};
+use super::duty::{Duty, Ear};
 use super::failure::{Failure, FailureKind};
 use super::nodes::Node;
 use super::settings::{LinkSettings, Password};
-use super::tracker::{self, Ear};
+use super::tracker;
 
 /// Commands that may wait to be encoded; those under way are bounded by the slot.
 const PIPELINE_BUFFER: usize = 1024;
 /// Bytes that are collected before they go to the socket.
 const WRITE_BUFFER: usize = 64 << 10;
 
-/// Connects, logs in, and sees that whoever is there answers. With an ear, Redis is asked to
-/// announce changes to it. Of a Cluster these nodes are known, beside the one in the settings.
+/// Connects, logs in, and sees that whoever is there answers. For one who tracks, Redis is asked to
+/// announce changes. Of a Cluster these nodes are known, beside the one in the settings.
 ///
 /// # Errors
 /// What is in the way, within `connect_timeout`; a Cluster has that for whoever tells of its nodes,
@@ -55,9 +56,14 @@ async fn connect(
 ) -> Result<Connection, Failure> {
     let prepared = Prepared::of(settings).await?;
     let failed = |error: redis::RedisError| Failure::of(&error);
-    let tracking = ear.as_ref().map(|ear| Arc::clone(&ear.tracking));
+    let duty = ear.as_ref().map(|ear| ear.duty.clone());
     let (connection, hears) = if settings.cluster {
         let dialer = Dialer { prepared, settings: Arc::clone(settings), ear };
+        if let Some(Duty::Listen(subscriptions)) = &duty {
+            // A Cluster brings what is published to every node.
+            let node = subscriptions.next_node(dialer.home()?, known);
+            return Ok(Connection::Server(dialer.greet(&node, true).await?.server));
+        }
         let cluster = Cluster::connect(dialer, known).await?;
         let hears = cluster.hears();
         (Connection::Cluster(cluster), hears)
@@ -71,7 +77,7 @@ async fn connect(
         let Greeted { server, deaf } = greet(&client, settings, ear).await?;
         (Connection::Server(server), deaf.map_or(Ok(()), Err))
     };
-    if let Some(tracking) = tracking {
+    if let Some(Duty::Track(tracking)) = duty {
         tracking.answered(hears);
     }
     Ok(connection)
@@ -112,18 +118,19 @@ impl Dialer {
         }
     }
 
-    /// Connects to a node and logs in. With `tracks` it is asked to announce changes, if anybody
-    /// wants to hear them.
+    /// Connects to a node and logs in. What it says is heard if it `speaks` and somebody wants to
+    /// hear it.
     ///
     /// # Errors
     /// What is in the way.
-    pub async fn greet(&self, node: &Node, tracks: bool) -> Result<Greeted, Failure> {
+    pub async fn greet(&self, node: &Node, speaks: bool) -> Result<Greeted, Failure> {
         let client = self.prepared.at(node).client().map_err(|error| Failure::of(&error))?;
-        greet(&client, &self.settings, self.ear.clone().filter(|_| tracks)).await
+        greet(&client, &self.settings, self.ear.clone().filter(|_| speaks)).await
     }
 }
 
-/// Connects to a server, logs in, and asks it for a sign of life; with an ear, to announce changes.
+/// Connects to a server, logs in, and asks it for a sign of life; for one who tracks, to announce
+/// changes.
 async fn greet(
     client: &Client,
     settings: &LinkSettings,
@@ -136,7 +143,7 @@ async fn greet(
         .set_connection_timeout(None)
         .set_pipeline_buffer_size(PIPELINE_BUFFER)
         .set_write_backpressure_boundary(WRITE_BUFFER);
-    let tracks = ear.is_some();
+    let tracks = ear.as_ref().is_some_and(|ear| matches!(ear.duty, Duty::Track(_)));
     if let Some(ear) = ear {
         config = config.set_push_sender(move |push| {
             ear.hear(push);

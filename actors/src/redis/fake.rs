@@ -27,14 +27,14 @@ pub enum Mode {
     ReadOnly,
     /// No RESP.
     Garbage,
-    /// An error to CLIENT TRACKING.
+    /// An error to CLIENT TRACKING, and to SUBSCRIBE and its like.
     Mute,
 }
 
 /// What the server says on its own account.
 #[derive(Debug, Clone)]
 enum Aside {
-    /// On connections that track.
+    /// On connections that track, or have subscribed.
     Push(String),
     /// Closes those.
     Hangup,
@@ -47,6 +47,8 @@ pub struct Server {
     pub sets: Arc<AtomicUsize>,
     /// How CLIENT TRACKING was asked for last.
     pub tracking: watch::Sender<String>,
+    /// What was subscribed to and left, in order.
+    pub subscribed: watch::Sender<Vec<String>>,
     asides: broadcast::Sender<Aside>,
     pub url: String,
 }
@@ -56,8 +58,10 @@ struct Desk {
     mode: watch::Receiver<Mode>,
     sets: Arc<AtomicUsize>,
     tracking: watch::Sender<String>,
+    subscribed: watch::Sender<Vec<String>>,
     asides: broadcast::Receiver<Aside>,
     tracks: bool,
+    listens: bool,
 }
 
 impl Server {
@@ -66,11 +70,11 @@ impl Server {
         let url = format!("redis://{}", listener.local_addr().expect("bound"));
         let (mode, accepted) = (watch::Sender::new(Mode::Answer), Arc::new(AtomicUsize::new(0)));
         let (sets, tracking) = (Arc::new(AtomicUsize::new(0)), watch::Sender::default());
-        let asides = broadcast::Sender::new(16);
-        let server = Self { mode, accepted, sets, tracking, asides, url };
+        let (asides, subscribed) = (broadcast::Sender::new(16), watch::Sender::default());
+        let server = Self { mode, accepted, sets, tracking, subscribed, asides, url };
         let (count, mode) = (Arc::clone(&server.accepted), server.mode.clone());
         let (sets, tracking) = (Arc::clone(&server.sets), server.tracking.clone());
-        let asides = server.asides.clone();
+        let (asides, subscribed) = (server.asides.clone(), server.subscribed.clone());
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 count.fetch_add(1, SeqCst);
@@ -78,8 +82,10 @@ impl Server {
                     mode: mode.subscribe(),
                     sets: Arc::clone(&sets),
                     tracking: tracking.clone(),
+                    subscribed: subscribed.clone(),
                     asides: asides.subscribe(),
                     tracks: false,
+                    listens: false,
                 };
                 tokio::spawn(serve(socket, desk));
             }
@@ -95,7 +101,7 @@ impl Server {
         self.accepted.load(SeqCst)
     }
 
-    /// Says this to whoever tracks.
+    /// Says this to whoever tracks, or has subscribed.
     pub fn push(&self, text: &str) {
         self.asides.send(Aside::Push(text.to_owned())).expect("somebody is connected");
     }
@@ -128,11 +134,11 @@ async fn serve(mut socket: TcpStream, mut desk: Desk) {
                 Ok(n) => buffer.extend_from_slice(&chunk[..n]),
             },
             aside = desk.asides.recv() => match aside {
-                Ok(Aside::Push(text)) if desk.tracks => {
+                Ok(Aside::Push(text)) if desk.tracks || desk.listens => {
                     // One that has gone is noticed by the next read.
                     let _ = socket.write_all(text.as_bytes()).await;
                 }
-                Ok(Aside::Hangup) if desk.tracks => return,
+                Ok(Aside::Hangup) if desk.tracks || desk.listens => return,
                 _ => {}
             },
         }
@@ -158,6 +164,15 @@ impl Desk {
                 self.tracking.send_replace(words.join(" "));
                 self.tracks = mode != Mode::Mute;
                 if self.tracks { "+OK\r\n" } else { "-NOPERM no\r\n" }.to_owned()
+            }
+            (mode, "SUBSCRIBE" | "PSUBSCRIBE" | "UNSUBSCRIBE" | "PUNSUBSCRIBE") => {
+                if mode == Mode::Mute {
+                    return "-NOPERM no\r\n".to_owned();
+                }
+                self.listens = true;
+                self.subscribed.send_modify(|all| all.push(words.join(" ")));
+                let (verb, name) = (words[0].to_ascii_lowercase(), &words[1]);
+                format!(">3\r\n${}\r\n{verb}\r\n${}\r\n{name}\r\n:1\r\n", verb.len(), name.len())
             }
             (_, "SET") => {
                 self.sets.fetch_add(1, SeqCst);

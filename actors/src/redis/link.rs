@@ -11,19 +11,25 @@
 //! The *tracker* is such a link, too, and waits like the others. Beside its commands it hears what
 //! others change in Redis. While it has no connection nothing is done about that: what is in
 //! memory is served on, and once changes are announced again, all of it is in doubt.
+//!
+//! The *subscriber* is the third kind: it carries no commands but those that subscribe, is
+//! connected once somebody wants to hear something, and is not replaced for its age, since what is
+//! published between two connections is missed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::connection::Connection;
 use super::dial::dial;
+use super::duty::{Duty, Ear};
+use super::failure::{Failure as Trouble, FailureKind};
 use super::pool::Slot;
 use super::settings::LinkSettings;
-use super::tracker::{Ear, Tracking};
 use crate::supervise::{Failure, Label, Me, Worker};
 
 /// How long to wait before new settings are tried again.
@@ -45,6 +51,8 @@ pub enum LinkMsg {
     },
     /// Replace the connection if the settings are others than it was made with.
     Renew,
+    /// What the connection is subscribed to is to be changed.
+    Subscribe,
 }
 
 impl Label for LinkMsg {
@@ -54,6 +62,7 @@ impl Label for LinkMsg {
             Self::Tick => "tick",
             Self::Broken { .. } => "broken",
             Self::Renew => "renew",
+            Self::Subscribe => "subscribe",
         }
     }
 }
@@ -62,7 +71,7 @@ impl Label for LinkMsg {
 #[derive(Debug, Clone)]
 pub struct LinkArgs {
     pub(super) slot: Arc<Slot>,
-    pub(super) tracking: Option<Arc<Tracking>>,
+    pub(super) duty: Duty,
 }
 
 /// See the module.
@@ -73,8 +82,8 @@ pub struct Link;
 #[derive(Debug)]
 pub struct LinkState {
     slot: Arc<Slot>,
-    tracking: Option<Arc<Tracking>>,
-    /// Waits for the lead.
+    duty: Duty,
+    /// Waits for the lead, or for somebody who needs a connection.
     waits: Option<JoinHandle<()>>,
     /// What the connection had heard at the last tick.
     heard: u64,
@@ -98,8 +107,8 @@ impl Worker for Link {
     type State = LinkState;
 
     async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
-        let LinkArgs { slot, tracking } = args;
-        Ok(LinkState { slot, tracking, waits: None, heard: 0, until: None, made_with: None })
+        let LinkArgs { slot, duty } = args;
+        Ok(LinkState { slot, duty, waits: None, heard: 0, until: None, made_with: None })
     }
 
     async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
@@ -123,9 +132,10 @@ impl Worker for Link {
                 state.renew(me).await;
                 Ok(())
             }
+            LinkMsg::Subscribe => state.subscribe(me).await,
         };
-        if let (Err(failure), Some(tracking)) = (&done, &state.tracking) {
-            tracking.lost(&failure.0);
+        if let Err(failure) = &done {
+            state.duty.lost(&failure.0);
         }
         done
     }
@@ -140,9 +150,10 @@ impl Worker for Link {
 
 impl LinkState {
     async fn connect(&mut self, me: &Me<LinkMsg>) -> Result<(), Failure> {
-        if !self.slot.may_try() {
-            let (slot, me) = (Arc::clone(&self.slot), me.clone());
+        if !self.slot.may_try() || !self.duty.needs_connection() {
+            let (slot, duty, me) = (Arc::clone(&self.slot), self.duty.clone(), me.clone());
             self.waits = Some(tokio::spawn(async move {
+                duty.needed().await;
                 slot.until_may_try().await;
                 me.send(LinkMsg::Connect);
             }));
@@ -150,7 +161,7 @@ impl LinkState {
         }
         let settings = self.slot.settings();
         let connection = self.dial(&settings).await.map_err(|f| self.failed(f.text))?;
-        self.take(connection, &settings);
+        self.take(me, connection, &settings);
         me.send_after(settings.ping_every, LinkMsg::Tick);
         Ok(())
     }
@@ -161,26 +172,24 @@ impl LinkState {
         Failure::new(why)
     }
 
-    async fn dial(
-        &self,
-        settings: &Arc<LinkSettings>,
-    ) -> Result<Connection, super::failure::Failure> {
-        let ear = self.tracking.as_ref().map(|tracking| Ear {
-            tracking: Arc::clone(tracking),
-            handle: self.slot.handle.clone(),
-            epoch: self.slot.next_epoch(),
-        });
+    async fn dial(&self, settings: &Arc<LinkSettings>) -> Result<Connection, Trouble> {
+        let (duty, handle) = (self.duty.clone(), self.slot.handle.clone());
+        let ear = Ear { duty, handle, epoch: self.slot.next_epoch() };
+        let ear = Some(ear).filter(|ear| !matches!(ear.duty, Duty::Commands));
         let connection = dial(settings, ear, self.slot.known(settings)).await?;
         self.slot.learn(settings, connection.nodes());
         Ok(connection)
     }
 
-    fn take(&mut self, connection: Connection, settings: &Arc<LinkSettings>) {
-        if let Some(tracking) = &self.tracking {
-            tracking.begins(self.slot.next_epoch());
-        }
+    fn take(&mut self, me: &Me<LinkMsg>, connection: Connection, settings: &Arc<LinkSettings>) {
+        self.duty.begins(self.slot.next_epoch());
         self.slot.publish(connection, settings);
         self.made_with = Some(Arc::clone(settings));
+        if self.listens() {
+            self.until = None;
+            me.send(LinkMsg::Subscribe);
+            return;
+        }
         // Spread, so that links made together are not replaced together.
         self.until = settings.max_age.and_then(|age| {
             Instant::now().checked_add(age.mul_f64(rand::rng().random_range(0.9..1.0)))
@@ -199,7 +208,7 @@ impl LinkState {
         let Some((mut connection, heard)) = self.slot.connection() else { return Ok(()) };
         // Announcements may be missing although answers come, and one node of a Cluster may be silent
         // although others are not.
-        if heard == self.heard || self.tracking.is_some() || settings.cluster {
+        if heard == self.heard || !matches!(self.duty, Duty::Commands) || settings.cluster {
             let look = connection.look(settings.timeout).await;
             if look.map_err(|f| self.failed(f.text))? {
                 self.made_with = None;
@@ -209,20 +218,49 @@ impl LinkState {
             }
         }
         self.heard = heard;
+        if let Duty::Listen(subscriptions) = &self.duty {
+            subscriptions.try_refused_again();
+        }
+        Ok(())
+    }
+
+    fn listens(&self) -> bool {
+        matches!(self.duty, Duty::Listen(_))
+    }
+
+    /// Asks Redis for the next piece of what is wanted.
+    async fn subscribe(&mut self, me: &Me<LinkMsg>) -> Result<(), Failure> {
+        let Duty::Listen(subscriptions) = &self.duty else { return Ok(()) };
+        let Some((mut connection, _)) = self.slot.connection() else { return Ok(()) };
+        let Some((changes, commands)) = subscriptions.take() else { return Ok(()) };
+        let within = self.slot.settings().timeout;
+        let settled = match timeout(within, connection.pipeline(&commands)).await {
+            Ok(Ok(answers)) => subscriptions.settle(changes, answers),
+            Ok(Err(error)) => Err(Trouble::of(&error)),
+            Err(_) => {
+                let text = format!("no answer to SUBSCRIBE within {within:?}: it hangs");
+                Err(Trouble::after(FailureKind::Deadline, text))
+            }
+        };
+        if settled.map_err(|f| self.failed(f.text))? {
+            me.send(LinkMsg::Subscribe);
+        }
         Ok(())
     }
 
     /// A fresh connection beside the one that serves; then the switch.
     async fn renew(&mut self, me: &Me<LinkMsg>) {
         let settings = self.slot.settings();
-        if self.slot.connection().is_none()
-            || self.made_with.as_ref().is_some_and(|with| **with == *settings)
-        {
+        let serves = self.made_with.as_ref().is_some_and(|with| match self.duty {
+            Duty::Listen(_) => with.leads_to_the_same(&settings),
+            Duty::Commands | Duty::Track(_) => **with == *settings,
+        });
+        if self.slot.connection().is_none() || serves {
             return;
         }
         match self.dial(&settings).await {
             Ok(connection) => {
-                self.take(connection, &settings);
+                self.take(me, connection, &settings);
                 info!(link = self.slot.id, at = %settings.shown(), "a fresh connection to Redis");
             }
             Err(failure) => {

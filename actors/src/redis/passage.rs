@@ -13,6 +13,7 @@ mod tls;
 mod wire;
 
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -61,6 +62,21 @@ pub struct Load<'a> {
     pub most: usize,
 }
 
+/// What goes this way now, and has gone since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PassageStats {
+    /// Commands and transactions under way that are answered at once.
+    pub in_use: usize,
+    /// Commands that wait in Redis.
+    pub blocked: usize,
+    /// Commands and transactions that were to go this way.
+    pub passed: u64,
+    /// Those that had to wait for room.
+    pub waits: u64,
+    /// Those that found none: in time, or at all if they were to wait in Redis.
+    pub refused: u64,
+}
+
 /// Replies, as they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replies {
@@ -106,6 +122,9 @@ struct Inner {
     nodes: Mutex<Nodes>,
     shared: Room,
     blocking: Room,
+    passed: AtomicU64,
+    waits: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Passage {
@@ -113,8 +132,16 @@ impl Passage {
     #[must_use]
     pub fn new(pool: Pool, limits: PassageLimits) -> Self {
         let (shared, blocking) = (Room::new(limits.shared), Room::new(limits.blocking));
-        let inner =
-            Inner { pool, idle: Mutex::default(), nodes: Mutex::default(), shared, blocking };
+        let inner = Inner {
+            pool,
+            idle: Mutex::default(),
+            nodes: Mutex::default(),
+            shared,
+            blocking,
+            passed: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -141,13 +168,31 @@ impl Passage {
         idle.drain(..surplus);
     }
 
+    /// The numbers now.
+    #[must_use]
+    pub fn stats(&self) -> PassageStats {
+        let Inner { shared, passed, waits, refused, .. } = &*self.inner;
+        PassageStats {
+            in_use: shared.taken(),
+            blocked: self.blocked(),
+            passed: passed.load(Relaxed),
+            waits: waits.load(Relaxed),
+            refused: refused.load(Relaxed),
+        }
+    }
+
     /// Sends requests in one piece over one connection, again if that helps and may be.
     ///
     /// # Errors
     /// [`Failure`], which says whether they may have been executed. A reply that says that Redis
     /// can't now is one, too.
     pub async fn pass(&self, load: Load<'_>, request: Request) -> Result<Replies, Failure> {
+        self.inner.passed.fetch_add(1, Relaxed);
+        if self.inner.shared.taken() >= self.inner.shared.size() {
+            self.inner.waits.fetch_add(1, Relaxed);
+        }
         let Ok(_seat) = timeout_at(request.deadline, self.inner.shared.seat()).await else {
+            self.inner.refused.fetch_add(1, Relaxed);
             let text = "every connection for such commands is in use (redis.pass_links)";
             return Err(Failure::before(FailureKind::Crowded, text));
         };
@@ -159,7 +204,9 @@ impl Passage {
     /// # Errors
     /// There is no more room, and nothing was sent.
     pub fn reserve(&self) -> Result<Reserved, Failure> {
+        self.inner.passed.fetch_add(1, Relaxed);
         let seat = self.inner.blocking.try_seat().ok_or_else(|| {
+            self.inner.refused.fetch_add(1, Relaxed);
             let most = self.inner.blocking.size();
             let text = format!("{most} commands block already (redis.blocking_links)");
             Failure::before(FailureKind::Crowded, text)

@@ -13,12 +13,14 @@ use redis::{Cmd, Pipeline, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use super::duty::Duty;
 use super::failure::{Executed, Failure, FailureKind};
 use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
 use super::nodes::Node;
 use super::retry::{self, Budget, Next};
 use super::settings::LinkSettings;
+use super::subscriptions::Subscriptions;
 use super::tracker::{self, TrackerStats, Tracking};
 use crate::supervise::{Changes, Conditions, Handle};
 
@@ -39,15 +41,9 @@ struct Inner {
     slots: RwLock<Vec<Arc<Slot>>>,
     budget: Mutex<Budget>,
     counts: Counts,
-    tracker: Option<Tracker>,
-}
-
-/// What a pool has whose one link tracks.
-#[derive(Debug)]
-struct Tracker {
-    tracking: Arc<Tracking>,
-    /// The links that it waits for.
-    links: Pool,
+    duty: Duty,
+    /// The links that its own waits for.
+    links: Option<Pool>,
 }
 
 /// Whether a command may be executed twice.
@@ -169,7 +165,7 @@ impl Pool {
     /// A pool without links.
     #[must_use]
     pub fn new(settings: LinkSettings) -> Self {
-        Self::with(settings, None)
+        Self::with(settings, Duty::Commands, None)
     }
 
     /// A pool for one link that tracks: `near` hears what others change in Redis. Everything that
@@ -178,21 +174,30 @@ impl Pool {
     #[must_use]
     pub fn tracker(&self, near: Arc<dyn Near>, conditions: &Conditions) -> Self {
         let blind = conditions.declare(tracker::PATH, tracker::NOT_TRACKING);
-        let tracking = Arc::new(Tracking::new(near, blind));
-        let tracker = Tracker { tracking, links: self.clone() };
-        Self::with((*self.settings()).clone(), Some(tracker))
+        let duty = Duty::Track(Arc::new(Tracking::new(near, blind)));
+        Self::with((*self.settings()).clone(), duty, Some(self.clone()))
     }
 
-    fn with(settings: LinkSettings, tracker: Option<Tracker>) -> Self {
+    /// A pool for one link that is subscribed to what is wanted, and does nothing else. It only
+    /// tries while one of this pool's links is up.
+    #[must_use]
+    pub fn subscriber(&self, subscriptions: Subscriptions) -> Self {
+        let duty = Duty::Listen(subscriptions);
+        Self::with((*self.settings()).clone(), duty, Some(self.clone()))
+    }
+
+    fn with(settings: LinkSettings, duty: Duty, links: Option<Self>) -> Self {
         let budget = Mutex::new(Budget::new(settings.retry_share));
         let shared = Arc::new(Shared {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
-            known: Mutex::default(),
+            known: links
+                .as_ref()
+                .map_or_else(Arc::default, |of| Arc::clone(&of.inner.shared.known)),
         });
         let (slots, counts) = (RwLock::default(), Counts::default());
-        let inner = Inner { shared, slots, budget, counts, tracker };
+        let inner = Inner { shared, slots, budget, counts, duty, links };
         Self { inner: Arc::new(inner) }
     }
 
@@ -201,22 +206,17 @@ impl Pool {
     pub fn add(&self) -> (String, Handle<LinkMsg>, LinkArgs) {
         let mut slots = self.inner.slots.write().unwrap_or_else(PoisonError::into_inner);
         let id = slots.iter().map(|slot| slot.id + 1).max().unwrap_or(0);
-        let waits_for = match &self.inner.tracker {
-            Some(tracker) => Some(tracker.links.live()),
+        let waits_for = match &self.inner.links {
+            Some(links) => Some(links.live()),
             None => (id > 0).then(|| self.live()),
         };
         let slot = Arc::new(Slot::new(id, Arc::clone(&self.inner.shared), waits_for));
         slots.push(Arc::clone(&slot));
-        let tracking = self.inner.tracker.as_ref().map(|tracker| Arc::clone(&tracker.tracking));
-        (self.name(id), slot.handle.clone(), LinkArgs { slot, tracking })
-    }
-
-    /// A link's name among its siblings in the tree.
-    fn name(&self, id: usize) -> String {
-        match &self.inner.tracker {
-            None => format!("redis-link-{id}"),
-            Some(_) => "redis-tracker".to_owned(),
+        let (handle, duty) = (slot.handle.clone(), self.inner.duty.clone());
+        if let Duty::Listen(subscriptions) = &duty {
+            subscriptions.served_by(handle.clone());
         }
+        (duty.name(id), handle, LinkArgs { slot, duty })
     }
 
     /// Takes the newest link out; its actor is to be stopped by whoever started it. The lead
@@ -226,7 +226,7 @@ impl Pool {
         if slots.len() < 2 {
             return None;
         }
-        slots.pop().map(|slot| self.name(slot.id))
+        slots.pop().map(|slot| self.inner.duty.name(slot.id))
     }
 
     /// How many links there are.
@@ -452,7 +452,7 @@ impl Pool {
 
     /// Who is to come up first.
     fn lead(&self) -> Option<Arc<Slot>> {
-        if let Some(Tracker { links, .. }) = &self.inner.tracker
+        if let Some(links) = &self.inner.links
             && *links.inner.shared.live.borrow() == 0
         {
             return links.lead();
@@ -478,8 +478,10 @@ impl Pool {
     /// What the link that tracks has heard; `None` for links that do not.
     #[must_use]
     pub fn tracked(&self) -> Option<TrackerStats> {
-        let tracker = self.inner.tracker.as_ref()?;
-        Some(tracker.tracking.stats(*self.inner.shared.live.borrow() > 0))
+        match &self.inner.duty {
+            Duty::Track(tracking) => Some(tracking.stats(*self.inner.shared.live.borrow() > 0)),
+            Duty::Commands | Duty::Listen(_) => None,
+        }
     }
 
     /// What has been counted.

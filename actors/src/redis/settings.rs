@@ -110,6 +110,17 @@ impl LinkSettings {
         }
     }
 
+    /// Whether a connection made with these is as good as one made with `other`: it leads to the
+    /// same place, as the same user.
+    pub(super) fn leads_to_the_same(&self, other: &Self) -> bool {
+        let place = |s: &Self| {
+            let (tls, content) = (s.tls.clone(), s.content);
+            (s.url.clone(), s.sentinels.clone(), s.cluster, tls, content)
+        };
+        let user = |s: &Self| (s.username.clone(), s.password.clone(), s.client_name.clone());
+        place(self) == place(other) && user(self) == user(other)
+    }
+
     /// The host in `url`; empty for a Unix socket.
     pub(super) fn host(&self) -> String {
         use redis::ConnectionAddr::{Tcp, TcpTls};

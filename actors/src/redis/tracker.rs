@@ -14,9 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use redis::{Cmd, PushInfo, PushKind, Value};
 use tracing::info;
 
-use super::link::LinkMsg;
 use super::near::Near;
-use crate::supervise::{Condition, Handle};
+use crate::supervise::Condition;
 
 /// Its place in the tree.
 pub const PATH: &str = "links/redis-tracker";
@@ -161,26 +160,4 @@ pub(super) fn request(prefixes: &[String]) -> Cmd {
         command.arg("PREFIX").arg(prefix);
     }
     command
-}
-
-/// Where a connection puts what it hears.
-#[derive(Debug, Clone)]
-pub(super) struct Ear {
-    pub tracking: Arc<Tracking>,
-    pub handle: Handle<LinkMsg>,
-    /// The connection's number, once it is in service.
-    pub epoch: u64,
-}
-
-impl Ear {
-    /// Called by the connection itself: never blocks.
-    pub fn hear(&self, push: PushInfo) {
-        if push.kind == PushKind::Disconnection {
-            let why = "Redis closed the connection".to_owned();
-            // An actor that is down has no connection to lose.
-            let _ = self.handle.cast(LinkMsg::Broken { epoch: self.epoch, why });
-        } else {
-            self.tracking.hear(push, self.epoch);
-        }
-    }
 }

@@ -133,6 +133,15 @@ pub(super) static KEYS: &[Key] = &[
         doc: "Redis announces only changes of keys that begin with one of these; [] for all. None may begin with another. What others change elsewhere is noticed when it is asked for again.",
     },
     Key {
+        path: "redis.pubsub",
+        kind: Kind::Bool,
+        default: "true",
+        apply: Apply::Live,
+        protected: false,
+        redis: &[],
+        doc: "Whether PUBLISH, SUBSCRIBE and PSUBSCRIBE go through Redis, and so reach all who use it; if not, they stay within this daemon.",
+    },
+    Key {
         path: "redis.write",
         kind: Kind::Enum(&["behind", "through"]),
         default: r#""behind""#,

@@ -158,6 +158,7 @@ pub(super) fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
             rate: int(v, "redis.warm_rate"),
             within: duration(v, "redis.warm_within"),
         },
+        pubsub: flag(v, "redis.pubsub"),
         links: to_usize(int(v, "redis.links")),
         passage: PassageLimits {
             shared: to_usize(int(v, "redis.pass_links")),

@@ -266,6 +266,42 @@ catalog! {
             "Times that invalidations may have been missed: what is in memory is asked for again before it is believed";
         REDIS_PENDING = "seawall_redis_pending_writes", Gauge, None, ["shard"],
             "Writes to keys that Redis has not acknowledged";
+        REDIS_TRACKING = "seawall_redis_tracking", Gauge, None, [],
+            "1 while Redis announces what others change; otherwise that is noticed when an entry is asked for again";
+        ANNOUNCEMENTS = "seawall_redis_announcements", Counter, None, [],
+            "Announcements of changed keys; each is of one or more";
+        ANNOUNCED_KEYS = "seawall_redis_announced_keys", Counter, None, [],
+            "Keys in them";
+        ANNOUNCED_FLUSHES = "seawall_redis_announced_flushes", Counter, None, [],
+            "Announcements that a database was flushed";
+        TRACKER_GAPS = "seawall_redis_tracker_gaps", Counter, None, [],
+            "Times that announcements may have been missed: a connection took the place of none";
+        ANNOUNCEMENT_OVERFLOWS = "seawall_redis_announcement_overflows", Counter, None, [],
+            "Times that so many changed keys waited for a shard that all it holds became doubtful";
+    }
+    "Commands that Redis runs": {
+        PASS_IN_USE = "seawall_redis_pass_in_use", Gauge, None, [],
+            "Commands and transactions under way of those that are answered at once; redis.pass_links bounds them; no metric of this section exists without redis.url";
+        PASS_BLOCKED = "seawall_redis_pass_blocked", Gauge, None, [],
+            "Commands that wait in Redis; redis.blocking_links bounds them";
+        PASSED = "seawall_redis_passed", Counter, None, [],
+            "Commands and transactions for Redis to run";
+        PASS_WAITS = "seawall_redis_pass_waits", Counter, None, [],
+            "Those that had to wait because redis.pass_links were under way";
+        PASS_REFUSED = "seawall_redis_pass_refused", Counter, None, [],
+            "Those that found no room within redis.timeout, or none of redis.blocking_links";
+    }
+    "Publish and subscribe through Redis": {
+        REDIS_PUBSUB = "seawall_redis_pubsub", Gauge, None, [],
+            "1 if PUBLISH and SUBSCRIBE go through Redis: redis.pubsub; no metric of this section exists without redis.url";
+        REDIS_SUBSCRIPTIONS = "seawall_redis_pubsub_subscriptions", Gauge, None, ["state"],
+            "Channels and patterns that clients have subscribed to, by what Redis says of them: confirmed, refused, or nothing yet (pending)";
+        REDIS_MESSAGES = "seawall_redis_pubsub_messages", Counter, None, [],
+            "Messages from Redis; one that came by several of them counts with each";
+        REDIS_PUBSUB_GAPS = "seawall_redis_pubsub_gaps", Counter, None, [],
+            "Times that messages may have been missed: everything was subscribed to again";
+        REDIS_UNCONFIRMED = "seawall_redis_pubsub_unconfirmed", Counter, None, [],
+            "Subscriptions that were confirmed to clients before Redis had them";
     }
     "Supervision": {
         ACTOR_UP = "seawall_actor_up", Gauge, None, ["path"],

@@ -8,7 +8,7 @@ use seawall_actors::metrics::{
     Aggregator, Args, Kind, Published, Settings, Snapshot, Source, SourceFn,
 };
 use seawall_actors::redis::outbox::{Lag, OutboxStats};
-use seawall_actors::redis::{LinkStats, PoolStats};
+use seawall_actors::redis::{LinkStats, PassageStats, PoolStats, SubscriptionStats, TrackerStats};
 use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
 use tokio::time::Instant;
@@ -38,7 +38,9 @@ fn links() -> TierFigures {
         at: "10.0.0.7:6379".into(),
         state: PoolState::Up(1),
         trouble: None,
-        tracker: seawall_actors::redis::TrackerStats::default(),
+        tracker: TrackerStats { up: true, keys: 11, ..TrackerStats::default() },
+        passage: PassageStats { passed: 12, ..PassageStats::default() },
+        pubsub: SubscriptionStats { wanted: 5, confirmed: 4, ..SubscriptionStats::default() },
         overflows: 0,
         stats: PoolStats { commands: 9, retries: 2, failures, links: vec![up, down] },
     }
@@ -182,6 +184,11 @@ async fn the_exposition_is_well_formed() {
         "seawall_redis_link_wait_seconds_total{link=\"0\"} 0.25",
         "seawall_redis_failures_total{kind=\"loading\"} 7",
         "seawall_redis_fills_total{shard=\"0\"} 6",
+        "seawall_redis_tracking 1",
+        "seawall_redis_announced_keys_total 11",
+        "seawall_redis_passed_total 12",
+        "seawall_redis_pubsub_subscriptions{state=\"confirmed\"} 4",
+        "seawall_redis_pubsub_subscriptions{state=\"pending\"} 1",
         "seawall_breaker_state{path=\"links/\\\"odd\\\"\\\\\\n\",state=\"half-open\"} 1",
         "seawall_actor_up{path=\"root\"} 1",
         "seawall_metrics_source_stale{source=\"cache\"} 0",

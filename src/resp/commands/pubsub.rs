@@ -8,7 +8,7 @@ use crate::resp::args::Args;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{BoxFuture, Command, Family, Flags, Keys, Run, SessionFn, Subcommand};
+use crate::resp::table::{AsyncFn, BoxFuture, Command, Family, Flags, Keys, Run, Subcommand};
 
 const FLAGS: Flags = Flags::PUBSUB.and(Flags::LOADING);
 const FAST: Flags = FLAGS.and(Flags::FAST);
@@ -21,25 +21,25 @@ pub const COMMANDS: &[Command] = &[
         "channel message",
         "O(N + M) for N subscribers of the channel and M patterns of all clients",
     ),
-    listening("subscribe", -2, Keys::NONE, |s, a, r| subscribe(Space::Channel, s, a, r)).doc(
+    listening("subscribe", -2, Keys::NONE, |s, a, r| Box::pin(subscribe(Space::Channel, s, a, r))).doc(
         "2.0.0",
         "Listens to channels.",
         "channel [channel …]",
         "O(N) for N channels",
     ),
-    listening("unsubscribe", -1, Keys::NONE, |s, a, r| unsubscribe(Space::Channel, s, a, r)).doc(
+    listening("unsubscribe", -1, Keys::NONE, |s, a, r| Box::pin(unsubscribe(Space::Channel, s, a, r))).doc(
         "2.0.0",
         "Listens no more to channels, or to any.",
         "[channel [channel …]]",
         "O(N) for N channels",
     ),
-    listening("psubscribe", -2, Keys::NONE, |s, a, r| subscribe(Space::Pattern, s, a, r)).doc(
+    listening("psubscribe", -2, Keys::NONE, |s, a, r| Box::pin(subscribe(Space::Pattern, s, a, r))).doc(
         "2.0.0",
         "Listens to every channel whose name matches a pattern.",
         "pattern [pattern …]",
         "O(N) for N patterns",
     ),
-    listening("punsubscribe", -1, Keys::NONE, |s, a, r| unsubscribe(Space::Pattern, s, a, r)).doc(
+    listening("punsubscribe", -1, Keys::NONE, |s, a, r| Box::pin(unsubscribe(Space::Pattern, s, a, r))).doc(
         "2.0.0",
         "Listens no more by patterns, or by any.",
         "[pattern [pattern …]]",
@@ -51,13 +51,13 @@ pub const COMMANDS: &[Command] = &[
         "shardchannel message",
         "O(N) for N subscribers",
     ),
-    listening("ssubscribe", -2, Keys::ALL, |s, a, r| subscribe(Space::Shard, s, a, r)).doc(
+    listening("ssubscribe", -2, Keys::ALL, |s, a, r| Box::pin(subscribe(Space::Shard, s, a, r))).doc(
         "7.0.0",
         "Listens to shard channels: here, a second set of channels, which patterns do not reach.",
         "shardchannel [shardchannel …]",
         "O(N) for N channels",
     ),
-    listening("sunsubscribe", -1, Keys::ALL, |s, a, r| unsubscribe(Space::Shard, s, a, r)).doc(
+    listening("sunsubscribe", -1, Keys::ALL, |s, a, r| Box::pin(unsubscribe(Space::Shard, s, a, r))).doc(
         "7.0.0",
         "Listens no more to shard channels, or to any.",
         "[shardchannel [shardchannel …]]",
@@ -73,8 +73,9 @@ pub const COMMANDS: &[Command] = &[
         .with(SUBCOMMANDS),
 ];
 
-const fn listening(name: &'static str, arity: i8, keys: Keys, run: SessionFn) -> Command {
-    Command::new(name, arity, FLAGS, keys, Family::PubSub, Run::Session(run))
+/// All of them wait, or they would not be run in their order by EXEC.
+const fn listening(name: &'static str, arity: i8, keys: Keys, run: AsyncFn) -> Command {
+    Command::new(name, arity, FLAGS, keys, Family::PubSub, Run::Async(run))
 }
 
 const SUBCOMMANDS: &[Subcommand] = &[
@@ -127,23 +128,31 @@ async fn send(
 
 // === SUBSCRIBE and UNSUBSCRIBE ===
 
-fn subscribe(
+async fn subscribe(
     space: Space,
     session: &mut Session,
-    args: &Args<'_>,
+    args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
-    let counts = session.subscriber().subscribe(space, args.from(1))?;
-    for (name, count) in args.from(1).zip(counts) {
+    let subscriber = session.subscriber();
+    let names: Vec<&[u8]> = args.from(1).collect();
+    let fresh = names.iter().copied().filter(|name| !subscriber.holds(space, name));
+    let fresh: Vec<&[u8]> = fresh.collect();
+    let counts = subscriber.subscribe(space, names.iter().copied())?;
+    if let Err(refusal) = session.daemon.pubsub().confirmed(space, &fresh).await {
+        session.subscriber().unsubscribe(space, fresh.into_iter());
+        return Err(refusal);
+    }
+    for (name, count) in names.into_iter().zip(counts) {
         confirm(verbs(space).0, Some(name), count, reply);
     }
     Ok(())
 }
 
-fn unsubscribe(
+async fn unsubscribe(
     space: Space,
     session: &mut Session,
-    args: &Args<'_>,
+    args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
     let (subscriber, verb) = (session.subscriber(), verbs(space).1);

@@ -174,13 +174,12 @@ impl Store {
         Ticket { after, seq: near.changes.count(), changed: near.changes.last_of(hash) }
     }
 
-    /// A ticket for whatever key: what must be acknowledged before the tier is asked about keys of
-    /// which nothing is pending, and how many changes there have been.
+    /// A ticket for whatever key: every write of ours must be acknowledged before the tier is asked.
     #[must_use]
     pub fn any_ticket(&self) -> Ticket {
         let Some(near) = &self.near else { return Ticket::default() };
         let seq = near.changes.count();
-        Ticket { after: near.pending.after_any(), seq, changed: seq }
+        Ticket { after: near.pending.after_all(), seq, changed: seq }
     }
 
     /// Whether what the tier cannot confirm may still be served, `stale_ms` being how long it may

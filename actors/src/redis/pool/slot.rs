@@ -27,7 +27,7 @@ pub(in super::super) struct Shared {
     /// What the last connection that failed died of.
     pub trouble: watch::Sender<Option<Arc<str>>>,
     /// The nodes of a Cluster that were known last, and the address it was found by.
-    pub known: Mutex<(String, BTreeSet<Node>)>,
+    pub known: Arc<Mutex<(String, BTreeSet<Node>)>>,
 }
 
 /// See the module.
@@ -92,8 +92,11 @@ impl Slot {
         if known.0 == settings.url { known.1.clone() } else { BTreeSet::new() }
     }
 
-    /// These are the nodes now.
+    /// These are the nodes now; none says nothing.
     pub fn learn(&self, settings: &LinkSettings, nodes: BTreeSet<Node>) {
+        if nodes.is_empty() {
+            return;
+        }
         let mut known = self.shared.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.0 != settings.url || known.1 != nodes {
             *known = (settings.url.clone(), nodes);

@@ -110,8 +110,15 @@ impl Pending {
         self.writes.get(&hash).map_or(0, |write| write.lsn).max(self.after_any())
     }
 
-    /// The same for keys of which nothing is pending.
-    pub const fn after_any(&self) -> Lsn {
+    const fn after_any(&self) -> Lsn {
         if self.lags() { self.floor } else { 0 }
+    }
+
+    /// The LSN that must be acknowledged before the tier is asked about whatever keys.
+    pub fn after_all(&self) -> Lsn {
+        if self.sweeping || !self.fresh.is_empty() {
+            return Lsn::MAX;
+        }
+        self.order.back().map_or(0, |(lsn, _)| *lsn).max(self.after_any())
     }
 }

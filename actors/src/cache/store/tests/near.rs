@@ -324,6 +324,34 @@ fn an_answer_that_was_overtaken_is_there_for_nobody_else() {
     assert_eq!(world.standing(0), Standing::Missing);
 }
 
+/// It was asked with what a key needs of which nothing is pending: an answer from before a write
+/// that was pending, come after the acknowledgement, took the write's place.
+#[test]
+fn who_asks_about_whatever_keys_waits_for_every_write() {
+    let mut world = World::new();
+    assert_eq!(world.store.any_ticket().after, 0);
+    world.run(&Step::Theirs(0, false));
+    world.run(&Step::Write(0, false));
+    world.run(&Step::Write(1, false));
+    let first = world.store.any_ticket();
+    assert_eq!(first.after, world.lsn);
+    world.run(&Step::Apply);
+    world.run(&Step::Acknowledge);
+    assert_eq!(world.store.any_ticket().after, world.lsn, "one is on its way still");
+    world.run(&Step::Apply);
+    world.run(&Step::Acknowledge);
+    assert_eq!(world.store.any_ticket().after, 0);
+    // Asked now, and written again before the answer is here.
+    world.run(&Step::Write(0, false));
+    let ours = world.in_memory(0);
+    world.run(&Step::Apply);
+    world.run(&Step::Acknowledge);
+    let bytes = name(0);
+    let filled = world.store.fill(world.hasher.key(&bytes), b"older", None, first, world.now);
+    filled.expect("there is room");
+    assert_eq!(world.in_memory(0), ours);
+}
+
 #[test]
 fn too_many_pending_writes_make_everything_wait_for_the_newest() {
     let mut world = World::new();

@@ -58,6 +58,16 @@ pub(super) fn redis(r: &Report, out: &mut String) {
         "redis_tracker_gaps" => heard.gaps,
         "redis_announcement_overflows" => tier.overflows,
     );
+    let heard = &tier.pubsub;
+    lines!(out,
+        "redis_pubsub" => u8::from(heard.on),
+        "redis_pubsub_subscriptions" => heard.wanted,
+        "redis_pubsub_confirmed" => heard.confirmed,
+        "redis_pubsub_refused" => heard.refused,
+        "redis_pubsub_messages" => heard.messages,
+        "redis_pubsub_gaps" => heard.gaps,
+        "redis_pubsub_unconfirmed" => heard.unconfirmed,
+    );
     for link in &stats.links {
         let LinkStats { id, age, in_use, waits, waited, reconnects } = link;
         let _ = write!(

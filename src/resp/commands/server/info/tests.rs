@@ -63,6 +63,8 @@ fn busy() -> FakeBackend {
         trouble: Some("refused\nagain".into()),
         stats: PoolStats { commands: 6, retries: 1, failures, links: vec![link] },
         tracker: seawall_actors::redis::TrackerStats::default(),
+        passage: seawall_actors::redis::PassageStats::default(),
+        pubsub: seawall_actors::redis::SubscriptionStats::default(),
         overflows: 0,
     });
     daemon.degraded = vec!["links: gave up".to_owned()];
