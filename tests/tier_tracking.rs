@@ -75,6 +75,56 @@ fn whatever_command_others_change_a_key_by_is_seen() {
     }
 }
 
+/// WATCH, and what others do in Redis before EXEC.
+#[test]
+fn a_transaction_that_watches_a_key_fails_if_others_change_it() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    // One shard hears of everything in the order in which Redis tells it.
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+            .with("redis.timeout", r#""10s""#)
+            .with("redis.connect_timeout", r#""10s""#)
+            .with("cache.shards", "1")
+    });
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    let (mut other, mut told) = (tier.daemon.connect(), 0);
+    for (before, change, runs) in [
+        ("DEL k", "SET k theirs", false),
+        ("SET k old", "SET k theirs", false),
+        ("SET k old", "DEL k", false),
+        ("DEL k", "LPUSH k theirs", false),
+        ("SET k old", "FLUSHALL", false),
+        ("DEL k", "FLUSHALL", false),
+        ("SET k old", "SET another theirs", true),
+    ] {
+        // Whatever was changed before is heard of when this is.
+        let mut hear = |redis: &mut Raw| {
+            for _ in 0..2 {
+                told += 1;
+                redis.run(&format!("SET told {told}"));
+                seen(&mut other, "told", &Reply::bulk(told.to_string()));
+            }
+        };
+        for held in [false, true] {
+            println!("{before}, {change}, in memory: {held}");
+            redis.run("UNLINK k");
+            redis.run(before);
+            hear(&mut redis);
+            if held {
+                client.run("GET k");
+            }
+            assert_eq!(client.run("WATCH k"), Reply::ok());
+            redis.run(change);
+            hear(&mut redis);
+            client.run("MULTI");
+            client.run("SET mine 1");
+            let ran = matches!(client.run("EXEC"), Reply::Array(_));
+            assert_eq!(ran, runs, "{before}, {change}, in memory: {held}");
+        }
+    }
+}
+
 #[test]
 fn a_time_to_live_that_others_change_is_taken_over() {
     let Some(tier) = Tier::patient(&[]) else { return };

@@ -122,6 +122,67 @@ fn every_kind_of_write_gets_to_redis() {
     assert_eq!(held(&mut r).keys().collect::<Vec<_>>(), ["after"]);
 }
 
+/// It was begun in another database: what Redis has was taken for absent, and overwritten.
+#[test]
+fn a_transaction_that_selects_the_database_of_redis_asks_redis_first() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let patient =
+        setup(&redis).with("redis.timeout", r#""10s""#).with("redis.connect_timeout", r#""10s""#);
+    let daemon = patient.start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    r.run("SET count 41");
+    r.run("SET elsewhere 1");
+    wait_in_step(&mut c);
+    c.run("SELECT 3");
+    for line in ["MULTI", "INCR elsewhere", "SELECT 0", "INCR count", "SELECT 3", "GET count"] {
+        c.run(line);
+    }
+    let (one, counted) = (Reply::Int(1), Reply::Int(42));
+    let due = vec![one, Reply::ok(), counted, Reply::ok(), Reply::Nil];
+    assert_eq!(c.run("EXEC"), Reply::Array(due));
+    wait_in_step(&mut c);
+    assert_eq!(r.run("MGET count elsewhere"), Reply::Array(["42", "1"].map(Reply::bulk).into()));
+}
+
+/// Without its marker Redis looks, over the next connection, as if it had lost its data: what was
+/// flushed, and what others wrote since, was overwritten with what memory held.
+#[test]
+fn what_others_flush_stays_gone_when_the_connection_breaks_later() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    // No connection is given up but the one that is to be.
+    let patient =
+        setup(&redis).with("redis.timeout", r#""10s""#).with("redis.connect_timeout", r#""10s""#);
+    let daemon = patient.start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    c.run("SET flushed 1");
+    r.run("SET read 1");
+    wait_in_step(&mut c);
+    wait_until("it was read", || c.run("GET read") == Reply::bulk("1"));
+    let marker = |r: &mut Raw| match r.run("KEYS seawall:outbox:*") {
+        Reply::Array(keys) => keys.first().map(Reply::text),
+        other => panic!("{other:?}"),
+    };
+    let away: [fn(&str) -> String; 2] = [|_| "FLUSHALL".into(), |marker| format!("DEL {marker}")];
+    for take_away in away {
+        wait_until("the marker is there", || marker(&mut r).is_some());
+        let name = marker(&mut r).expect("it was there");
+        r.run(&take_away(&name));
+        wait_until("the marker is there again", || marker(&mut r).is_some());
+    }
+    r.run("SET read 2");
+    let tracking = daemon.events("links/redis-tracker", "tracking");
+    r.run("CLIENT KILL TYPE normal SKIPME yes");
+    wait_until("there is a new connection", || {
+        daemon.events("links/redis-tracker", "tracking") > tracking
+    });
+    c.run("SET written 3");
+    wait_in_step(&mut c);
+    let there: Vec<_> = held(&mut r).into_iter().map(|(key, (value, _))| (key, value)).collect();
+    let due = [("read", "2"), ("written", "3")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(there, due);
+    assert_eq!(number(&mut c, "redis_outbox_conflicts"), 0);
+}
+
 /// The number of the issue, small: an outage, a crash in it, expiries in it, and both agree.
 #[test]
 fn an_outage_with_a_crash_in_it_loses_nothing_and_brings_nothing_back() {

@@ -27,6 +27,7 @@ impl Near for Hearing {
     }
 
     fn flushed(&self) {
+        self.gate.flushed_elsewhere();
         self.news.flushed();
     }
 

@@ -143,6 +143,7 @@ impl Memory for Stores {
                         key: key.into(),
                         value: entry.value.into(),
                         expires_at: entry.expires_at,
+                        ours: entry.ours,
                     });
                 });
                 if next == 0 || bytes >= BYTES {

@@ -18,10 +18,11 @@ use crate::acl::{Denied, Reason};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::coordinator::{Borrowed, ShardSet};
+use crate::resp::integer;
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Questions, answer, execute, is_known_to_redis, outcome_unknown};
+use crate::resp::round::{Questions, View, answer, execute, is_known_to_redis, outcome_unknown};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
 use seawall_actors::cache::store::{Key, TIERED};
@@ -207,12 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         for watched in self.transaction.watched() {
             wanted.add(daemon.shards.of(watched.hash));
         }
-        let view = self.view();
         let commands: Vec<_> = queue.iter().map(|q| (q.command, q.args())).collect();
-        let keys: Vec<Key<'_>> = commands
-            .iter()
-            .flat_map(|(command, args)| informed::keys(&view, command, args))
-            .collect();
+        let (view, keys) = self.asking(&commands);
         let (mut borrowed, questions) =
             informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
         let theirs = queue.iter().all(|queued| is_known_to_redis(queued.command));
@@ -276,6 +273,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         Ok(())
+    }
+
+    /// The keys of a transaction that the tier has to tell about first, and the view in which it is
+    /// asked: a SELECT among the commands leads to the tiered database, or away from it.
+    fn asking<'a>(&self, commands: &[Item<'a>]) -> (View, Vec<Key<'a>>) {
+        let (mut view, mut keys) = (self.view(), Vec::new());
+        let near = self.daemon.tier.as_ref().and_then(|tier| tier.near(TIERED));
+        for (command, args) in commands {
+            if command.name == "select" {
+                // One that names no database changes nothing.
+                let db = integer::argument_i32(args.get(1)).ok();
+                let db = db.and_then(|db| u8::try_from(db).ok()).filter(|db| *db < view.databases);
+                view.db = db.unwrap_or(view.db);
+                view.near = near.filter(|_| view.db == TIERED);
+            }
+            keys.extend(informed::keys(&view, command, args));
+        }
+        view.near = near.filter(|_| !keys.is_empty());
+        (view, keys)
     }
 
     /// Has Redis run the transaction: it holds the types of some of its keys.

@@ -290,7 +290,17 @@ impl Case<'_> {
     fn age(&self, read: usize, seen: Option<Id>) -> Result<(), String> {
         let mut findings = Findings::default();
         let op = &self.ops[read];
-        if seen.is_none() && self.terms.well && !may_end(op.key) {
+        // What is deleted here is absent here at once.
+        let deletes = |other: &&Op| {
+            matches!(other.act, Act::Delete | Act::DeleteNone)
+                && (other.key, other.place) == (op.key, op.place)
+                && op.ended.is_some_and(|ended| other.begun <= ended)
+                && other
+                    .ended
+                    .is_none_or(|ended| ended.saturating_add(self.terms.bound) >= op.begun)
+        };
+        let asked = seen.is_none() && self.terms.well && !may_end(op.key);
+        if asked && !self.ops.iter().any(|other| deletes(&other)) {
             let recent = |(from, to): (Option<At>, Option<At>)| {
                 from.is_none_or(|at| Some(self.truth.earliest(at, self.ticks)) <= op.ended)
                     && to.is_none_or(|at| {

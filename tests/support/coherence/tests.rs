@@ -143,6 +143,14 @@ fn nothing_stays_old() {
     wrong(terms, truth, &at(700, Some(1)), "Redis held something else for 590");
     fine(terms, truth, &at(700, Some(2)));
     wrong(terms, truth, &at(700, None), "held something for long");
+    // Deleted here, and Redis does not have that yet.
+    let gone = op(HERE, 0, SHARED, Act::Delete, 690, 720);
+    let [first, second, nothing] = at(700, None);
+    fine(
+        terms,
+        "SET k16 1; SET k16 2; SET tick 1; SET tick 8; UNLINK k16",
+        &[first, second, gone, nothing],
+    );
     let found = findings(terms, truth, &at(600, Some(1)));
     assert_eq!((found.reads, found.stale, found.oldest), (1, 1, 490));
 }

@@ -16,6 +16,8 @@ pub struct EntryView<'a> {
     pub expires_at: Option<UnixMs>,
     /// When it was last used, Unix milliseconds.
     pub touched_at: UnixMs,
+    /// It was written here, and not taken over from the tier.
+    pub ours: bool,
 }
 
 impl EntryView<'_> {

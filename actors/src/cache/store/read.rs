@@ -88,5 +88,10 @@ impl Store {
 }
 
 pub(super) fn view(place: &Slot) -> EntryView<'_> {
-    EntryView { value: place.value(), expires_at: place.expiry(), touched_at: place.touched_at() }
+    EntryView {
+        value: place.value(),
+        expires_at: place.expiry(),
+        touched_at: place.touched_at(),
+        ours: !place.origin().is_tier(),
+    }
 }

@@ -240,7 +240,7 @@ impl Pump {
         let kept = changes + lost.len() as u64 + u64::from(batch.flushes());
         add(&counts.coalesced, batch.records().saturating_sub(kept));
         batch.lapse(now, &mut self.lapsed);
-        self.marked = Some(reached);
+        (self.marked, self.unmarked) = (Some(reached), false);
         self.vouched = reached;
         self.believed = None;
         // The marker has moved: whatever was still on its way is fenced off.

@@ -1,10 +1,10 @@
 //! What the outbox tells the rest of the daemon: how far it is, and whoever waits for that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::heard::Heard;
@@ -135,6 +135,8 @@ struct Inner {
     notes: Mutex<Notes>,
     heard: Mutex<Heard>,
     met: AtomicU64,
+    marker: OnceLock<Box<[u8]>>,
+    marker_touched: Notify,
     counts: Counts,
 }
 
@@ -207,7 +209,28 @@ impl Gate {
     /// Somebody else has changed these keys in Redis at this time, Unix milliseconds.
     pub fn changed_elsewhere<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, wall_ms: UnixMs) {
         let mut heard = self.heard();
-        keys.for_each(|key| heard.note(key, wall_ms));
+        for key in keys {
+            heard.note(key, wall_ms);
+            if self.inner.marker.get().is_some_and(|marker| **marker == *key) {
+                self.inner.marker_touched.notify_one();
+            }
+        }
+    }
+
+    /// Somebody has emptied Redis: the marker has gone, too.
+    pub fn flushed_elsewhere(&self) {
+        self.inner.marker_touched.notify_one();
+    }
+
+    /// The key by which Redis tells how far it is.
+    pub(super) fn know_marker(&self, marker: &str) {
+        // The same as before, if the outbox has begun anew.
+        let _ = self.inner.marker.set(marker.as_bytes().into());
+    }
+
+    /// Waits until somebody else has touched the marker, or may have since the last call.
+    pub(super) async fn marker_touched(&self) {
+        self.inner.marker_touched.notified().await;
     }
 
     pub(super) fn heard(&self) -> MutexGuard<'_, Heard> {

@@ -62,6 +62,8 @@ pub(super) struct Pump {
     pub attempted: Option<Lsn>,
     /// What Redis' marker says.
     pub marked: Option<Lsn>,
+    /// Somebody has taken it away since it said so.
+    pub unmarked: bool,
     /// What it was last known to say, by this process.
     pub vouched: Lsn,
     /// Redis has answered a transaction in parts: it may have moved the marker and left out what
@@ -86,6 +88,7 @@ impl Pump {
     pub fn new(args: OutboxArgs) -> Self {
         let (reached, live) = (args.tail.reached.clone(), args.pool.live());
         let marker = marker(&args.tail.log);
+        args.gate.know_marker(&marker);
         Self {
             args,
             reached,
@@ -94,6 +97,7 @@ impl Pump {
             begun: 0,
             attempted: None,
             marked: None,
+            unmarked: false,
             vouched: 0,
             believed: None,
             away_until_ms: None,
@@ -221,9 +225,10 @@ impl Pump {
         {
             // The same server as before, without a break: it has lost nothing. Somebody has
             // flushed it, or taken the marker away.
+            self.unmarked = true;
             return Ok(Start::Behind(marked));
         }
-        self.marked = marker;
+        (self.marked, self.unmarked) = (marker, false);
         Ok(decide(marker, self.begun, self.attempted))
     }
 
@@ -292,11 +297,18 @@ impl Pump {
 
     /// Nothing is to be sent: waits until something is, or Redis may be another one.
     async fn idle(&mut self, position: Lsn) -> Result<(), Trouble> {
+        if self.unmarked {
+            // Over the next connection it would look as if Redis had lost its data: everything would
+            // be compared, and what was flushed on purpose written again.
+            return self.send(&Batch::default(), position).await;
+        }
+        let gate = self.args.gate.clone();
         tokio::select! {
             moved = self.reached.changed() => {
                 moved.map_err(|_| Trouble::Away("the log is closed".to_owned()))?;
             }
             _ = wait_changed(&mut self.live) => {}
+            () = gate.marker_touched() => return Err(Trouble::Overtaken),
             () = tokio::time::sleep(MARK_AFTER), if self.marked != Some(position) => {
                 self.send(&Batch::default(), position).await?;
             }

@@ -45,6 +45,8 @@ pub struct Held {
     pub value: Box<[u8]>,
     /// When it expires, Unix milliseconds; `None`: never.
     pub expires_at: Option<UnixMs>,
+    /// It was written here. If not, it is what Redis had when it was asked last.
+    pub ours: bool,
 }
 
 /// A piece of what the cache holds.
@@ -101,7 +103,8 @@ fn judge(ours: &Held, theirs: &Theirs, conflict: Conflict, other_data: bool) -> 
         }
         // It never had it.
         Theirs::Missing if other_data => Verdict::Ours,
-        _ if conflict == Conflict::Redis => Verdict::Theirs,
+        // What was only read there is no newer than what is there now.
+        _ if conflict == Conflict::Redis || !ours.ours => Verdict::Theirs,
         _ => Verdict::Ours,
     }
 }
@@ -235,7 +238,7 @@ mod tests {
     const ALL: [Conflict; 3] = [Conflict::Local, Conflict::Newest, Conflict::Redis];
 
     fn ours() -> Held {
-        Held { key: b"k"[..].into(), value: b"v"[..].into(), expires_at: Some(5) }
+        Held { key: b"k"[..].into(), value: b"v"[..].into(), expires_at: Some(5), ours: true }
     }
 
     #[test]
@@ -270,6 +273,20 @@ mod tests {
         assert_eq!(verdicts, [Verdict::Ours; 3]);
         let verdicts = ALL.map(|conflict| judge(&ours(), &Theirs::Missing, conflict, false));
         assert_eq!(verdicts, [Verdict::Ours, Verdict::Ours, Verdict::Theirs]);
+    }
+
+    #[test]
+    fn what_was_only_read_in_redis_overwrites_nothing_there() {
+        let read = Held { ours: false, ..ours() };
+        for theirs in [Theirs::Value(b"w".to_vec(), Some(5)), Theirs::Other] {
+            for other_data in [true, false] {
+                let verdicts = ALL.map(|conflict| judge(&read, &theirs, conflict, other_data));
+                assert_eq!(verdicts, [Verdict::Theirs; 3]);
+            }
+        }
+        let lost = |other_data| ALL.map(|c| judge(&read, &Theirs::Missing, c, other_data));
+        assert_eq!(lost(true), [Verdict::Ours; 3], "a Redis that lost it gets it back");
+        assert_eq!(lost(false), [Verdict::Theirs; 3], "somebody has deleted it");
     }
 
     #[test]

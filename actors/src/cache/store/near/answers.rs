@@ -174,6 +174,7 @@ impl Store {
     pub fn bury(&mut self, key: Key<'_>, now: UnixMs) {
         if !self.remove(TIERED, key, now) {
             self.drop_kept_of(key.bytes);
+            self.tell_watchers(key);
             self.effects.push(&Record::Delete { db: TIERED, key: key.bytes });
         }
     }

@@ -163,6 +163,6 @@ impl Kept {
         let place = self.find(hash, key).filter(|place| place.shown_at == Some(now))?;
         let Expired { block, key_len, len, expired_at } = &place.entry;
         let value = block.get(*key_len as usize..*len as usize)?;
-        Some(EntryView { value, expires_at: Some(*expired_at), touched_at: now })
+        Some(EntryView { value, expires_at: Some(*expired_at), touched_at: now, ours: false })
     }
 }

@@ -51,7 +51,25 @@ impl Store {
         let near = self.near.as_mut()?;
         near.note_all();
         near.pending.add_all();
-        Some(std::mem::take(&mut near.kept))
+        let kept = std::mem::take(&mut near.kept);
+        // Also of what only the tier has.
+        self.tell_every_watcher();
+        Some(kept)
+    }
+
+    /// Tells those who watch a key of the tiered database, whether it is in memory or not.
+    pub(super) fn tell_watchers(&mut self, key: Key<'_>) {
+        if !self.watches.is_empty() {
+            self.committing = true;
+            self.watches.fire(TIERED, key.bytes, key.table_hash());
+            self.committing = false;
+        }
+    }
+
+    fn tell_every_watcher(&mut self) {
+        if !self.watches.is_empty() {
+            self.watches.fire_where(|db, _, _| db == TIERED);
+        }
     }
 
     /// The tier has every write up to `lsn`.
@@ -72,6 +90,8 @@ impl Store {
         let ours = near.pending.of(hash).is_some() || near.pending.lags();
         let doubted = near.epochs.doubted(hash);
         self.drop_kept_of(key.bytes);
+        // Also of a key that is not in memory, or stays there: it is not what it was.
+        self.tell_watchers(key);
         let Some(slot) = self.locate(TIERED, key) else {
             // A client that was told that there is none may have kept that.
             self.notices.add(Event::CHANGED, TIERED, Some(key.bytes));
@@ -89,11 +109,14 @@ impl Store {
     }
 
     /// Everything in memory that the tier does not lack is suspect: invalidations may have been
-    /// missed, or somebody flushed it.
+    /// missed, or somebody flushed it. Whoever watches a key takes it for changed.
     pub fn gap_behind(&mut self) {
         let Some(near) = &mut self.near else { return };
         near.note_all();
         near.stats.gaps += 1;
+        self.committing = true;
+        self.tell_every_watcher();
+        self.committing = false;
         self.doubt_all();
     }
 

@@ -272,6 +272,8 @@ proptest! {
             let at = Some(world.now + 1 + (n as u64 * 37) % 500);
             let live = world.store.entries();
             let filled = world.store.fill(key(&other), &[b'x'; 90], at, ticket, world.now);
+            // That was an answer.
+            world.silent_since = None;
             if filled.is_err() || world.store.entries() < live {
                 let kept = world.store.near_stats().map_or(0, |near| near.kept);
                 prop_assert_eq!(kept, 0, "entries went, or were refused, before it");

@@ -2,6 +2,8 @@
 //! break.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 
@@ -304,6 +306,43 @@ fn a_write_whose_time_has_passed_deletes_what_only_the_tier_has() {
     assert_eq!(world.standing(0), Standing::Gone);
     world.settle();
     assert_eq!(world.tier.get(&0), None);
+}
+
+/// WATCH of a key that only the tier has, and which others change there.
+#[test]
+fn whoever_watches_a_key_is_told_what_others_do_to_it_though_it_is_not_in_memory() {
+    type Change = fn(&mut World, Key<'_>);
+    let changes: [(&str, Change); 5] = [
+        ("others change it", |world, key| assert!(!world.store.changed_behind(key))),
+        ("a gap", |world, _| world.store.gap_behind()),
+        ("a flush here", |world, _| drop(world.store.flush(Some(TIERED)))),
+        ("a swap here", |world, _| world.store.swap_db(TIERED, 1).expect("both are there")),
+        ("a deletion of what nobody knows", |world, key| world.store.bury(key, world.now)),
+    ];
+    for (what, change) in changes {
+        let mut world = World::new();
+        let (bytes, flag) = (name(0), Arc::new(AtomicBool::new(false)));
+        let key = world.hasher.key(&bytes);
+        world.store.watch(TIERED, key, &flag, world.now).expect("there is room");
+        let elsewhere = Arc::new(AtomicBool::new(false));
+        world.store.watch(1, key, &elsewhere, world.now).expect("there is room");
+        change(&mut world, key);
+        assert!(flag.load(Ordering::Acquire), "{what}");
+        assert!(!elsewhere.load(Ordering::Acquire), "{what}: another database");
+    }
+}
+
+/// A write that waits is not dropped because of what others do, but whoever watches the key is told.
+#[test]
+fn whoever_watches_a_key_is_told_of_others_though_a_write_of_ours_waits() {
+    let mut world = World::new();
+    world.run(&Step::Write(0, false));
+    let (bytes, flag) = (name(0), Arc::new(AtomicBool::new(false)));
+    let key = world.hasher.key(&bytes);
+    world.store.watch(TIERED, key, &flag, world.now).expect("there is room");
+    world.store.changed_behind(key);
+    assert!(flag.load(Ordering::Acquire));
+    assert!(world.in_memory(0).is_some());
 }
 
 #[test]
