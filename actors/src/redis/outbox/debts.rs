@@ -151,9 +151,9 @@ mod tests {
 
     fn debts() -> Debts {
         let mut gone = Deletions::default();
-        gone.flushes = true;
         gone.insert(b"a", 7);
         gone.insert(b"", 8);
+        gone.flushes = true;
         Debts { from: 3, upto: 9, gone }
     }
 

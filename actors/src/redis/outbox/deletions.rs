@@ -29,17 +29,19 @@ impl Deletions {
     /// The next record of the log. `expiry`: a deletion because the time had come.
     pub fn take(&mut self, record: &Record<'_>, expiry: bool, wall_ms: UnixMs) {
         match *record {
-            Record::Set { db: DB, key, .. } => {
-                if self.keys.remove(key).is_some() {
-                    self.bytes -= key.len() + EACH;
-                }
-            }
+            Record::Set { db: DB, key, .. } => self.remove(key),
             // Redis has the time itself.
             Record::Delete { db: DB, .. } if expiry => {}
             Record::Delete { db: DB, key } => self.insert(key, wall_ms),
             Record::Flush { db } if db.is_none_or(|db| db == DB) => self.flush(),
             Record::SwapDb { a, b } if (a == DB) != (b == DB) => self.flush(),
             _ => {}
+        }
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        if self.keys.remove(key).is_some() {
+            self.bytes -= key.len() + EACH;
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cursor::{Cursor, CursorFile};
 use super::debts::{Debts, DebtsFile};
+use super::deletions::Deletions;
 use crate::journal::Lsn;
 use crate::wal::{Follower, Hold, HoldError, Holds, Portion, RangeError, Tail};
 
@@ -150,7 +151,7 @@ impl Keeping {
     pub(super) fn condense(&self, tail: &Tail, reached: Lsn) -> Condensing {
         let debts = match self.debts() {
             Some(debts) if debts.upto >= reached => (*debts).clone(),
-            _ => Debts { from: reached, upto: reached, gone: Default::default() },
+            _ => Debts { from: reached, upto: reached, gone: Deletions::default() },
         };
         Condensing { follower: Follower::new(&tail.data, debts.upto), debts }
     }
