@@ -228,7 +228,8 @@ async fn start(
         dependencies.sockets,
         dependencies.admin,
         keeping,
-    );
+    )
+    .map_err(internal)?;
     let pubsub = match &wiring.tier {
         Some(tier) => {
             let (pool, subscriptions) = (tier.pool.clone(), tier.subscriptions.clone());
@@ -280,7 +281,7 @@ async fn start(
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
     apply::follow_users(&daemon);
-    apply::follow_tier(&daemon, &tree).map_err(internal)?;
+    apply::follow_tier(&daemon, &tree);
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }

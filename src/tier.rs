@@ -28,11 +28,12 @@ use std::time::Duration;
 use seawall_actors::cache::TierArgs;
 use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
+use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{
     Passage, PassageStats, Pool, PoolState, PoolStats, SubscriptionStats, Subscriptions,
     TrackerStats,
 };
-use seawall_actors::supervise::{Conditions, SupervisorSpec};
+use seawall_actors::supervise::{Conditions, Restart, SupervisorSpec};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -66,6 +67,7 @@ pub struct Tier {
     reading: Arc<watch::Sender<Reading>>,
     freshness: Arc<watch::Sender<Freshness>>,
     size: Arc<watch::Sender<usize>>,
+    breaker: Arc<watch::Sender<BreakerSettings>>,
 }
 
 /// How the links stand, for people.
@@ -124,8 +126,15 @@ fn freshness(settings: &Redis, shards: usize) -> Freshness {
 
 impl Tier {
     /// A tier whose links are not started yet.
-    #[must_use]
-    pub fn new(settings: &Redis, news: News, clock: Clock, conditions: &Conditions) -> Self {
+    ///
+    /// # Errors
+    /// The settings make no breaker; a rule of the configuration has missed it.
+    pub fn new(
+        settings: &Redis,
+        news: News,
+        clock: Clock,
+        conditions: &Conditions,
+    ) -> Result<Self, String> {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
         let writes = WriteSide::new(settings.outbox);
         let gate = writes.gate.clone();
@@ -136,7 +145,7 @@ impl Tier {
         let loss = Loss { tracker: tracker.clone(), gate };
         let freshness = freshness(settings, news.shards());
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
-        Self {
+        Ok(Self {
             passage: Passage::new(pool.clone(), settings.passage),
             tracker,
             subscriptions,
@@ -148,19 +157,28 @@ impl Tier {
             freshness: Arc::new(watch::Sender::new(freshness)),
             writes,
             size: Arc::new(watch::Sender::new(settings.links)),
-        }
+            breaker: Arc::new(watch::Sender::new(links::breaker(settings)?)),
+        })
     }
 
-    /// New settings, live.
-    pub fn configure(&self, settings: &Redis) {
+    /// New settings, live, and the breaker that they make.
+    pub fn configure(&self, settings: &Redis, breaker: BreakerSettings) {
         self.pool.configure(settings.link.clone());
         self.tracker.configure(settings.link.clone());
         self.subscriber.configure(settings.link.clone());
         self.subscriptions.set_on(settings.pubsub);
+        self.passage.configure(settings.passage);
         self.writes.configure(settings.outbox);
         self.reading.send_replace(Reading::of(settings));
         self.freshness.send_replace(freshness(settings, self.news.shards()));
         self.size.send_replace(settings.links);
+        self.breaker.send_replace(breaker);
+    }
+
+    /// How links are restarted.
+    #[must_use]
+    pub fn restart(&self) -> Restart {
+        links::restart(self.breaker.subscribe())
     }
 
     /// Follows how many links there are to be.
@@ -228,18 +246,13 @@ impl Tier {
     }
 
     /// The supervisor of the links.
-    ///
-    /// # Errors
-    /// The settings make no breaker; a rule of the configuration has missed it.
-    pub fn links(
-        &self,
-        settings: &Redis,
-        loading: &Arc<Loading>,
-    ) -> Result<SupervisorSpec, String> {
-        let links = links::supervisor(&self.pool, [&self.tracker, &self.subscriber], settings)?;
-        Ok(match warm::child(self, &settings.warm, loading) {
+    #[must_use]
+    pub fn links(&self, settings: &Redis, loading: &Arc<Loading>) -> SupervisorSpec {
+        let beside = [&self.tracker, &self.subscriber];
+        let links = links::supervisor(&self.pool, beside, settings, &self.restart());
+        match warm::child(self, &settings.warm, loading) {
             Some(warmer) => links.child(warmer),
             None => links,
-        })
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The links to a Redis that is well: what is configured is what they do, and changes reach them
 //! while they serve.
 
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Cut, Door, Proxy};
 use crate::support::redis::RedisServer;
 use crate::support::tier::{CONNECTIONS, LEAD, LINKS, Tier};
 use crate::support::{Raw, Reply, wait_until};
@@ -95,4 +95,62 @@ fn idle_links_are_asked_for_a_sign_of_life() {
     tier.proxy.forget();
     wait_until("each is asked", || tier.proxy.counts().of("PING") >= 3 * LINKS);
     assert_eq!(tier.proxy.counts().total, 0);
+}
+
+/// Those that wait are not disturbed, and the next one finds what is configured.
+#[test]
+fn how_many_commands_may_wait_in_redis_changes_while_some_do() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let mut tier = Tier::before(redis, |setup, proxy| {
+        let url = format!(r#""redis://{}""#, proxy.address());
+        setup.with("redis.url", &url).with("redis.blocking_links", "1")
+    });
+    let mut redis = tier.redis.connect();
+    let [mut first, mut second, mut third] = [(); 3].map(|()| tier.daemon.connect());
+    let mut changes = 0;
+    let mut configure = |tier: &mut Tier, key: &str, n: &str| {
+        tier.daemon.configure(key, n);
+        changes += 1;
+        wait_until("it is changed", || {
+            tier.daemon.log_text().matches("setting changed").count() >= changes
+        });
+    };
+    let waiting = |redis: &mut Raw, n: usize| {
+        wait_until("they wait in Redis", || {
+            redis.run("CLIENT LIST").text().matches("cmd=blpop").count() == n
+        });
+    };
+    first.send(&["BLPOP", "l", "0"]);
+    waiting(&mut redis, 1);
+    assert!(second.run("BLPOP l 0").is_error());
+    configure(&mut tier, "redis.blocking_links", "2");
+    second.send(&["BLPOP", "l", "0"]);
+    waiting(&mut redis, 2);
+    configure(&mut tier, "redis.blocking_links", "0");
+    assert!(third.run("BLPOP l 0").is_error());
+    configure(&mut tier, "redis.pass_links", "1");
+    assert_eq!(third.run("RPUSH l x y"), Reply::Int(2));
+    for client in [&mut first, &mut second] {
+        assert!(!client.receive().is_error(), "it was there before");
+    }
+    assert!(first.run("BLPOP l 0").is_error(), "there is no room any more");
+    assert_eq!(crashes(&tier), 0);
+}
+
+/// Its settings are those of now, for links that were there before as for others.
+#[test]
+fn the_breaker_changes_while_links_fail() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let mut tier = Tier::before(redis, |setup, proxy| {
+        let url = format!(r#""redis://{}""#, proxy.address());
+        setup.with("redis.url", &url).with("redis.breaker_failures", "100")
+    });
+    tier.proxy.door(Door::Refused);
+    tier.proxy.cut(Cut::Close);
+    wait_until("the lead fails", || tier.daemon.events(LEAD, "restarting") >= 3);
+    assert_eq!(tier.daemon.events(LEAD, "held"), 0);
+    tier.daemon.configure("redis.breaker_failures", "1");
+    wait_until("the breaker opens", || tier.daemon.events(LEAD, "held") > 0);
+    tier.proxy.heal();
+    tier.wait_linked();
 }

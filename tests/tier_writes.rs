@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::support::redis::RedisServer;
-use crate::support::{Raw, Reply, Setup, wait_for, wait_until};
+use crate::support::{Daemon, Raw, Reply, Setup, wait_for, wait_until};
 
 /// Keys and values of database 0, with their times; the marker is left out.
 pub type Held = BTreeMap<String, (String, i64)>;
@@ -376,6 +376,61 @@ fn the_log_is_let_go_when_it_is_full_and_everything_is_compared_then() {
     let mut r = redis.connect();
     wait_equal(&mut c, &mut r);
     assert!(number(&mut c, "redis_reconciles") >= 1);
+}
+
+/// Memory does not tell what was deleted; the part of the log that does is gone.
+#[test]
+fn deletions_in_a_log_that_was_let_go_are_made_up_for() {
+    let Some(mut redis) = RedisServer::listening(&["--appendonly", "yes"]) else { return };
+    let mut daemon = setup(&redis)
+        .with("wal.segment_size", r#""1MiB""#)
+        .with("wal.max_size", r#""4MiB""#)
+        .with("wal.retention", r#""1s""#)
+        .with("wal.compress_above", r#""0B""#)
+        .start();
+    let mut c = daemon.connect();
+    for n in 0..40 {
+        c.run(&format!("SET gone{n} v"));
+    }
+    c.run("SET stays v");
+    wait_in_step(&mut c);
+    redis.connect().run("SET theirs untouched");
+    redis.kill();
+    wait_away(&mut c);
+    (0..30).for_each(|n| assert_eq!(c.run(&format!("DEL gone{n}")), Reply::Int(1)));
+    c.run("SET gone0 again");
+    let value = "v".repeat(20_000);
+    let mut written = 0;
+    let mut write = |c: &mut Raw| {
+        written += 1;
+        c.call(&["SET", &format!("k{}", written % 50), &format!("{written}{value}")]);
+    };
+    // Until what Redis has not seen is deleted, and the deletions with it.
+    let deleted = |daemon: &Daemon| {
+        let metrics = crate::support::http::get(daemon.admin(), "/metrics").1;
+        let name = "seawall_log_first_lsn ";
+        let first = metrics.lines().find_map(|line| line.strip_prefix(name));
+        first.and_then(|n| n.parse::<f64>().ok()).is_some_and(|first| first > 100.0)
+    };
+    wait_until("the log is let go", || {
+        (0..20).for_each(|_| write(&mut c));
+        deleted(&daemon)
+    });
+    assert!(daemon.log_text().contains("What was deleted meanwhile is kept"));
+    (30..40).for_each(|n| assert_eq!(c.run(&format!("DEL gone{n}")), Reply::Int(1)));
+    daemon.kill();
+    daemon.restart();
+    let mut c = daemon.connect();
+    redis.restart();
+    let mut r = redis.connect();
+    wait_in_step(&mut c);
+    assert_eq!(number(&mut c, "redis_reconciles"), 1);
+    assert_eq!(r.run("GET theirs"), Reply::bulk("untouched"), "nobody here deleted it");
+    r.run("DEL theirs");
+    wait_equal(&mut c, &mut r);
+    assert_eq!(r.run("GET gone0"), Reply::bulk("again"));
+    assert_eq!(r.run("EXISTS gone1 gone29 gone30 gone39"), Reply::Int(0));
+    assert!(!daemon.dir().join("data/OUTBOX.gone").exists(), "it is made up for");
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub use node::{ChildState, Kind};
 pub use pulse::Pulse;
 pub use shell::{Drill, Envelope, Shell};
 pub use snapshot::{NodeSnapshot, Reason, TreeSnapshot, Why};
-pub use spec::{ChildSpec, DEFAULT_GRACE, GivesUp, Restart, Strategy, SupervisorSpec, When};
+pub use spec::{ChildSpec, DEFAULT_GRACE, GivesUp, Hold, Restart, Strategy, SupervisorSpec, When};
 pub use strategy::Lifecycle;
 pub use tree::{DrillError, ShutdownReport, StartError, Tree, TreeEnd, TreeHandle, TreeOptions};
 pub use worker::{Failure, Label, Me, Worker};

@@ -97,16 +97,11 @@ pub(super) fn follow_users(daemon: &Arc<Daemon>) {
 
 /// Keeps as many links as the settings say, and the condition that tells whether Redis is within
 /// reach, until the daemon stops: links that end with it are no outage.
-///
-/// # Errors
-/// Settings that make no breaker; a rule of the configuration has missed it.
-pub(super) fn follow_tier(daemon: &Daemon, tree: &Tree) -> Result<(), String> {
-    let settings = daemon.config.settings();
-    let (Some(tier), Some(redis)) = (&daemon.tier, &settings.redis) else { return Ok(()) };
+pub(super) fn follow_tier(daemon: &Daemon, tree: &Tree) {
+    let Some(tier) = &daemon.tier else { return };
     let condition = daemon.conditions.declare(LINKS, reach::UNREACHABLE);
     let reach = reach::follow(tier.pool.clone(), condition);
-    let restart = links::restart(redis)?;
-    let links = links::follow(tier.pool.clone(), tree.handle(), restart, tier.size());
+    let links = links::follow(tier.pool.clone(), tree.handle(), tier.restart(), tier.size());
     let mut stop = daemon.life.stop_requested();
     tokio::spawn(async move {
         tokio::select! {
@@ -114,7 +109,6 @@ pub(super) fn follow_tier(daemon: &Daemon, tree: &Tree) -> Result<(), String> {
             _ = stop.wait_for(Option::is_some) => {}
         }
     });
-    Ok(())
 }
 
 fn close_the_gone(daemon: &Daemon, old: &Users, new: &Users) {
@@ -193,7 +187,8 @@ impl Applier for Links {
         match (&self.0, &new.redis) {
             (Some(tier), Some(redis)) => {
                 let (tier, redis) = (tier.clone(), redis.clone());
-                Ok(Box::new(move || tier.configure(&redis)))
+                let breaker = links::breaker(&redis)?;
+                Ok(Box::new(move || tier.configure(&redis, breaker)))
             }
             (None, None) => Ok(Box::new(|| {})),
             (None, Some(_)) => {

@@ -73,6 +73,9 @@ pub(super) struct Wiring {
 
 impl Wiring {
     /// Wiring for these settings.
+    ///
+    /// # Errors
+    /// Settings that make no tier; a rule of the configuration has missed it.
     pub fn new(
         settings: &Settings,
         recovery: &Recovery,
@@ -81,13 +84,17 @@ impl Wiring {
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
         keeping: Option<Arc<Keeping>>,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let shards = usize::from(settings.cache.shards);
         let handles: Vec<ShardHandle> = (0..shards).map(|_| Handle::new()).collect();
         // Known before the actor says so: `ready` names it however late that starts.
         let admin_announce = watch::Sender::new(admin.as_ref().and_then(|a| a.local_addr().ok()));
-        Self {
-            shards: handles.clone(),
+        let tier = settings.redis.as_ref().map(|redis| {
+            let news = News::new(handles.clone(), recovery.hasher);
+            Tier::new(redis, news, clock.clone(), conditions)
+        });
+        Ok(Self {
+            shards: handles,
             wal: Handle::new(),
             front: Handle::new(),
             sockets: Sockets::new(sockets),
@@ -101,13 +108,10 @@ impl Wiring {
             upkeep: watch::Sender::new(upkeep_settings(settings)),
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
             snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
-            tier: settings.redis.as_ref().map(|redis| {
-                let news = News::new(handles.clone(), recovery.hasher);
-                Tier::new(redis, news, clock.clone(), conditions)
-            }),
+            tier: tier.transpose()?,
             keeping,
             grace: settings.supervision.grace,
-        }
+        })
     }
 
     /// Lets go of the sockets, which removes the file of a Unix socket; whoever still waits for
@@ -143,7 +147,7 @@ impl Wiring {
             root = root.child(snapshots);
         }
         if let (Some(tier), Some(redis)) = (&self.tier, &daemon.config.settings().redis) {
-            let links = tier.links(redis, &daemon.loading)?;
+            let links = tier.links(redis, &daemon.loading);
             let links = match outbox {
                 Some(outbox) => links.child(outbox),
                 None => links,

@@ -25,11 +25,11 @@ pub(super) fn supervisor(
     pool: &Pool,
     beside: [&Pool; 2],
     settings: &Redis,
-) -> Result<SupervisorSpec, String> {
-    let restart = restart(settings)?;
+    restart: &Restart,
+) -> SupervisorSpec {
     let links = SupervisorSpec::new(LINKS, Strategy::OneForOne);
-    let links = (0..settings.links).fold(links, |links, _| links.child(link(pool, &restart)));
-    Ok(beside.iter().fold(links, |links, pool| links.child(link(pool, &restart))))
+    let links = (0..settings.links).fold(links, |links, _| links.child(link(pool, restart)));
+    beside.iter().fold(links, |links, pool| links.child(link(pool, restart)))
 }
 
 /// One link more.
@@ -39,13 +39,18 @@ fn link(pool: &Pool, restart: &Restart) -> ChildSpec {
     ChildSpec::worker(id, handle, restart.clone(), make).gives_up(GivesUp::Degrade)
 }
 
-/// Backoff with full jitter, then the breaker: so many lives in a row that ended too early.
+/// Backoff with full jitter, then the breaker.
+pub(super) fn restart(breaker: watch::Receiver<BreakerSettings>) -> Restart {
+    Restart { hold: Some(breaker.into()), delay: Backoff::default(), ..Restart::default() }
+}
+
+/// What opens the breaker: so many lives in a row that ended too early.
 ///
 /// # Errors
 /// The settings make no breaker; a rule of the configuration has missed it.
-pub fn restart(settings: &Redis) -> Result<Restart, String> {
+pub fn breaker(settings: &Redis) -> Result<BreakerSettings, String> {
     let link = &settings.link;
-    let hold = BreakerSettings::try_new(BreakerOptions {
+    BreakerSettings::try_new(BreakerOptions {
         window: WindowKind::Count(settings.breaker_failures),
         minimum_calls: settings.breaker_failures,
         failure_rate: 1.0,
@@ -57,8 +62,7 @@ pub fn restart(settings: &Redis) -> Result<Restart, String> {
         // A link that hangs is found out by half of this: by then its life is a success.
         half_open_for: (link.connect_timeout + link.timeout + link.ping_every) * 2,
     })
-    .map_err(|why| why.to_string())?;
-    Ok(Restart { hold: Some(hold), delay: Backoff::default(), ..Restart::default() })
+    .map_err(|why| why.to_string())
 }
 
 /// Keeps as many links as are wanted, one change at a time, for as long as it is polled. A link

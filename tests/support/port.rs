@@ -1,8 +1,12 @@
 //! A port of the loopback interface that stays ours, whether anybody listens on it or not.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+
+use super::PATIENCE;
 
 /// A reserved port. Whoever sets SO_REUSEADDR (tokio and redis-server do) may listen on it, end, and
 /// listen again; nobody who asks for *any* free port gets it meanwhile. While nobody listens,
@@ -34,7 +38,15 @@ impl Port {
     pub fn listen(&self, backlog: i32) -> std::io::Result<std::net::TcpListener> {
         let socket = reusable()?;
         socket.bind(&self.address.into())?;
-        socket.listen(backlog)?;
+        let begun = Instant::now();
+        while let Err(error) = socket.listen(backlog) {
+            // A process that another test is about to start has a copy of every socket until it
+            // runs its program: also of one that has just stopped listening here.
+            if error.kind() != ErrorKind::AddrInUse || begun.elapsed() > PATIENCE {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         socket.set_nonblocking(true)?;
         Ok(socket.into())
     }

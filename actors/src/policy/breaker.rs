@@ -140,6 +140,18 @@ impl Breaker {
         self.state
     }
 
+    /// New settings. A closed breaker counts anew; one that is open stays so for as long as it was
+    /// to, and from then on goes by these.
+    pub fn configure(&mut self, settings: BreakerSettings) {
+        let Self { window, cool_down, .. } = Self::new(settings);
+        self.window = window;
+        self.cool_down = match self.state {
+            BreakerState::Closed => cool_down,
+            _ => self.cool_down.clamp(settings.cool_down, settings.max_cool_down),
+        };
+        self.settings = settings;
+    }
+
     /// The settings it runs by.
     #[must_use]
     pub fn settings(&self) -> &BreakerSettings {

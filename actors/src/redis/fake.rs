@@ -237,7 +237,7 @@ pub fn restart() -> Restart {
         ..BreakerOptions::default()
     });
     Restart {
-        hold: Some(hold.expect("fine")),
+        hold: Some(hold.expect("fine").into()),
         delay: Backoff::try_new(10 * MS, 2.0, Duration::from_secs(1), 1.0).expect("fine"),
         ..Restart::default()
     }

@@ -20,7 +20,9 @@
 //! | `start` | where to go on; pure |
 //! | `lag` | how far Redis lags behind; pure |
 //! | `plight` | when that is worth telling; pure |
-//! | `cursor` | the file |
+//! | `deletions` | what a part of the log leaves deleted; pure |
+//! | `cursor`, `debts` | the files |
+//! | `keeping` | what is needed of the log, and what was let go of it |
 //! | `gate` | who waits, what is counted |
 //! | `pump` | reads, and begins anew |
 //! | `deliver` | sends |
@@ -29,10 +31,13 @@
 
 mod batch;
 mod cursor;
+mod debts;
+mod deletions;
 mod deliver;
 mod fence;
 mod gate;
 mod heard;
+mod keeping;
 mod lag;
 mod lapsed;
 mod markers;
@@ -43,17 +48,16 @@ mod room;
 mod send;
 mod start;
 
-use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use self::cursor::{Cursor, CursorFile};
+use self::cursor::Cursor;
 pub use self::gate::{Gate, OutboxState, OutboxStats, Through};
+pub use self::keeping::{Keeping, WHO};
 pub use self::lag::{Lag, Mark};
 pub use self::plight::WAITING;
 use self::pump::Pump;
@@ -63,7 +67,7 @@ use super::pool::Pool;
 use crate::clock::Clock;
 use crate::journal::Lsn;
 use crate::supervise::{Condition, Conditions, Failure, Label, Me, Worker};
-use crate::wal::{Hold, HoldError, Holds, Tail};
+use crate::wal::Tail;
 
 /// Between two looks at cursor and log.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -71,8 +75,6 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const CURSOR_EVERY: Duration = Duration::from_secs(5);
 /// Where it stands in the tree.
 const PATH: &str = "links/redis-outbox";
-/// Who holds the log, as [`crate::wal::Held::who`] has it.
-pub const WHO: &str = "redis-outbox";
 
 /// Who wins when somebody else wrote to Redis meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,82 +97,6 @@ pub struct OutboxSettings {
     pub conflict: Conflict,
     /// How long a stop waits until Redis has everything.
     pub drain: Duration,
-}
-
-/// What outlives the actor: how far it was, and what it needs of the log.
-#[derive(Debug)]
-pub struct Keeping {
-    file: CursorFile,
-    holds: Holds,
-    state: Mutex<Kept>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    hold: Option<Hold>,
-    written: Option<Cursor>,
-    /// What this process found is measured.
-    measured: bool,
-}
-
-impl Keeping {
-    /// Reads the cursor of the log of this name in the data directory, and holds what is behind it.
-    /// Call it before anything of the log is deleted. Blocks.
-    ///
-    /// # Errors
-    /// The cursor is there and cannot be read.
-    pub fn open(data: &Path, log: &str, holds: &Holds) -> io::Result<Self> {
-        let file = CursorFile::new(data, log);
-        let written = file.read()?;
-        let hold = match written {
-            Some(cursor) => holds.take(WHO, cursor.lsn),
-            // Nothing was ever sent.
-            None => holds.take_all(WHO),
-        };
-        // What is gone cannot be held; Redis' own marker says whether it is missed.
-        let hold = hold.or_else(|_| holds.take_all(WHO)).ok();
-        let state = Mutex::new(Kept { hold, written, measured: false });
-        Ok(Self { file, holds: holds.clone(), state })
-    }
-
-    fn state(&self) -> MutexGuard<'_, Kept> {
-        // Every field is replaced whole, so poison says nothing.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes down that Redis has everything up to here, and needs no more of the log than what
-    /// is behind. Blocks.
-    fn advance(&self, cursor: Cursor) -> io::Result<()> {
-        self.file.write(cursor)?;
-        let mut state = self.state();
-        state.written = Some(cursor);
-        match &state.hold {
-            Some(hold) => hold.pass(cursor.lsn),
-            None => match self.holds.take(WHO, cursor.lsn) {
-                Ok(hold) => state.hold = Some(hold),
-                // It is told when it reads; a full registry has room another time.
-                Err(HoldError::Gone { .. } | HoldError::Full) => {}
-            },
-        }
-        Ok(())
-    }
-
-    /// How much there was for Redis when the process began; `None` if nothing was ever sent.
-    /// Blocks.
-    fn measure(&self, tail: &Tail, begun: Lsn) -> Option<(Cursor, u64)> {
-        let cursor = {
-            let mut state = self.state();
-            state.measured = true;
-            state.written?
-        };
-        // A measure that cannot be had is one of 0.
-        Some((cursor, tail.bytes_between(cursor.lsn, begun).unwrap_or(0)))
-    }
-
-    /// Lets go of the log; whether it was held.
-    fn let_go(&self) -> bool {
-        self.state().hold.take().is_some()
-    }
 }
 
 /// What a start needs. Cheap to clone.
@@ -278,7 +204,7 @@ impl Worker for Outbox {
     ) -> Result<(), Failure> {
         match msg {
             OutboxMsg::Tick => {
-                state.keep_house().await;
+                state.keep_house(me).await;
                 me.send_after(HOUSEKEEPING, OutboxMsg::Tick);
                 Ok(())
             }
@@ -321,19 +247,63 @@ impl Drop for Aborts {
 }
 
 impl OutboxOwn {
-    async fn keep_house(&mut self) {
+    async fn keep_house(&mut self, me: &Me<OutboxMsg>) {
         self.look_how_far().await;
-        if (self.args.pressed)() && self.args.keeping.let_go() {
-            warn!(
-                acknowledged = self.args.gate.reached(),
-                "the log has reached wal.max_size with writes that Redis does not have: it is no \
-                 longer kept for Redis; if they are deleted, everything is compared when Redis is \
-                 back"
-            );
-            return;
+        if self.args.keeping.holds() && (self.args.pressed)() {
+            self.give_room(me).await;
         }
         if self.written_at.is_none_or(|at| at.elapsed() >= CURSOR_EVERY) {
             self.write_down().await;
+        }
+    }
+
+    /// Lets the log be deleted, and keeps in short what nothing else tells: its deletions.
+    async fn give_room(&self, me: &Me<OutboxMsg>) {
+        let OutboxArgs { tail, gate, keeping, .. } = &self.args;
+        let (reached, upto) = (gate.reached(), tail.reached.borrow().settled);
+        let before = keeping.debts();
+        if before.as_ref().is_some_and(|debts| debts.upto >= upto) {
+            return;
+        }
+        let mut condensing = keeping.condense(tail, reached);
+        let kept = loop {
+            let stepped = tokio::task::spawn_blocking(move || {
+                let done = condensing.step(upto);
+                (condensing, done)
+            });
+            let Ok((stepped, done)) = stepped.await else { return };
+            condensing = stepped;
+            me.progress();
+            match done {
+                Ok(false) => {}
+                Err(why) => break Err(why),
+                Ok(true) => {
+                    let keeping = Arc::clone(keeping);
+                    let owed = tokio::task::spawn_blocking(move || keeping.owe(condensing));
+                    let Ok(owed) = owed.await else { return };
+                    break owed;
+                }
+            }
+        };
+        let told = "the log has reached wal.max_size with writes that Redis does not have: it is no \
+                    longer kept for Redis; if they are deleted, everything is compared when Redis is back";
+        match kept {
+            // It was said.
+            Ok(_) if before.is_some() => {}
+            Ok(debts) => warn!(
+                acknowledged = reached,
+                upto = debts.upto,
+                deletions = debts.gone.len(),
+                "{told}. What was deleted meanwhile is kept"
+            ),
+            Err(why) => {
+                keeping.let_go();
+                warn!(
+                    acknowledged = reached,
+                    %why,
+                    "{told}. What was deleted meanwhile may stay in Redis"
+                );
+            }
         }
     }
 
@@ -341,7 +311,7 @@ impl OutboxOwn {
     async fn look_how_far(&self) {
         let OutboxArgs { tail, gate, keeping, clock, .. } = &self.args;
         let Some(begun) = tail.reached.borrow().begun else { return };
-        let measured = if keeping.state().measured {
+        let measured = if keeping.is_measured() {
             None
         } else {
             let (keeping, of) = (Arc::clone(keeping), tail.clone());
@@ -371,7 +341,7 @@ impl OutboxOwn {
     async fn write_down(&mut self) {
         let OutboxArgs { gate, keeping, clock, .. } = &self.args;
         let lsn = gate.reached();
-        if lsn == 0 || keeping.state().written.is_some_and(|written| written.lsn == lsn) {
+        if lsn == 0 || keeping.written().is_some_and(|written| written.lsn == lsn) {
             return;
         }
         self.written_at = Some(std::time::Instant::now());

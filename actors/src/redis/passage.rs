@@ -8,6 +8,7 @@
 //! while no link is up, nothing is tried here.
 
 mod frames;
+mod room;
 mod tls;
 mod wire;
 
@@ -15,9 +16,10 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use self::room::{Room, Seat};
 use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
 use super::nodes::{Node, Nodes, Redirect, slot_of};
@@ -115,12 +117,11 @@ pub struct Passage {
 #[derive(Debug)]
 struct Inner {
     pool: Pool,
-    limits: PassageLimits,
     /// Connections that nobody uses; the newest last.
     idle: Mutex<Vec<Wire>>,
     nodes: Mutex<Nodes>,
-    shared: Arc<Semaphore>,
-    blocking: Arc<Semaphore>,
+    shared: Room,
+    blocking: Room,
     passed: AtomicU64,
     waits: AtomicU64,
     refused: AtomicU64,
@@ -130,11 +131,9 @@ impl Passage {
     /// A way beside the links of this pool.
     #[must_use]
     pub fn new(pool: Pool, limits: PassageLimits) -> Self {
-        let shared = Arc::new(Semaphore::new(limits.shared));
-        let blocking = Arc::new(Semaphore::new(limits.blocking));
+        let (shared, blocking) = (Room::new(limits.shared), Room::new(limits.blocking));
         let inner = Inner {
             pool,
-            limits,
             idle: Mutex::default(),
             nodes: Mutex::default(),
             shared,
@@ -157,15 +156,24 @@ impl Passage {
     /// How many commands wait in Redis now.
     #[must_use]
     pub fn blocked(&self) -> usize {
-        self.inner.limits.blocking.saturating_sub(self.inner.blocking.available_permits())
+        self.inner.blocking.taken()
+    }
+
+    /// New limits. Connections that are too many carry what they have, and end then.
+    pub fn configure(&self, limits: PassageLimits) {
+        self.inner.shared.resize(limits.shared);
+        self.inner.blocking.resize(limits.blocking);
+        let mut idle = self.idle();
+        let surplus = idle.len().saturating_sub(limits.shared);
+        idle.drain(..surplus);
     }
 
     /// The numbers now.
     #[must_use]
     pub fn stats(&self) -> PassageStats {
-        let Inner { limits, shared, passed, waits, refused, .. } = &*self.inner;
+        let Inner { shared, passed, waits, refused, .. } = &*self.inner;
         PassageStats {
-            in_use: limits.shared.saturating_sub(shared.available_permits()),
+            in_use: shared.taken(),
             blocked: self.blocked(),
             passed: passed.load(Relaxed),
             waits: waits.load(Relaxed),
@@ -180,11 +188,10 @@ impl Passage {
     /// can't now is one, too.
     pub async fn pass(&self, load: Load<'_>, request: Request) -> Result<Replies, Failure> {
         self.inner.passed.fetch_add(1, Relaxed);
-        if self.inner.shared.available_permits() == 0 {
+        if self.inner.shared.taken() >= self.inner.shared.size() {
             self.inner.waits.fetch_add(1, Relaxed);
         }
-        let room = Arc::clone(&self.inner.shared).acquire_owned();
-        let Ok(Ok(_room)) = timeout_at(request.deadline, room).await else {
+        let Ok(_seat) = timeout_at(request.deadline, self.inner.shared.seat()).await else {
             self.inner.refused.fetch_add(1, Relaxed);
             let text = "every connection for such commands is in use (redis.pass_links)";
             return Err(Failure::before(FailureKind::Crowded, text));
@@ -198,13 +205,13 @@ impl Passage {
     /// There is no more room, and nothing was sent.
     pub fn reserve(&self) -> Result<Reserved, Failure> {
         self.inner.passed.fetch_add(1, Relaxed);
-        let room = Arc::clone(&self.inner.blocking).try_acquire_owned().map_err(|_| {
+        let seat = self.inner.blocking.try_seat().ok_or_else(|| {
             self.inner.refused.fetch_add(1, Relaxed);
-            let most = self.inner.limits.blocking;
+            let most = self.inner.blocking.size();
             let text = format!("{most} commands block already (redis.blocking_links)");
             Failure::before(FailureKind::Crowded, text)
         })?;
-        Ok(Reserved { passage: self.clone(), _room: room })
+        Ok(Reserved { passage: self.clone(), _seat: seat })
     }
 
     /// On the heap, and of a type that tells nothing: a connection's task is no larger for a
@@ -401,7 +408,7 @@ impl Passage {
     fn put_back(&self, wire: Wire) {
         let mut idle = self.idle();
         idle.push(wire);
-        if idle.len() > self.inner.limits.shared {
+        if idle.len() > self.inner.shared.size() {
             // The one that was not used for longest.
             idle.remove(0);
         }
@@ -412,7 +419,7 @@ impl Passage {
 #[derive(Debug)]
 pub struct Reserved {
     passage: Passage,
-    _room: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Reserved {

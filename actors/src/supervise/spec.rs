@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use super::handle::Handle;
 use super::start::{Start, WorkerStart};
 use super::worker::Worker;
@@ -56,7 +58,38 @@ pub struct Restart {
     pub delay: Backoff,
     /// With a breaker, too many exits hold the child down for a while instead of escalating;
     /// `intensity` and `period` are not used.
-    pub hold: Option<BreakerSettings>,
+    pub hold: Option<Hold>,
+}
+
+/// The settings of a child's breaker, which may change while it lives: they are looked at when it
+/// ends, and before it starts.
+#[derive(Debug, Clone)]
+pub struct Hold(watch::Receiver<BreakerSettings>);
+
+impl Hold {
+    /// What they are now.
+    pub(super) fn settings(&self) -> BreakerSettings {
+        *self.0.borrow()
+    }
+
+    /// What they are now, if they have changed since they were asked for last.
+    pub(super) fn news(&mut self) -> Option<BreakerSettings> {
+        let changed = self.0.has_changed().unwrap_or(false);
+        changed.then(|| *self.0.borrow_and_update())
+    }
+}
+
+/// Those that stay as they are.
+impl From<BreakerSettings> for Hold {
+    fn from(settings: BreakerSettings) -> Self {
+        Self(watch::Sender::new(settings).subscribe())
+    }
+}
+
+impl From<watch::Receiver<BreakerSettings>> for Hold {
+    fn from(settings: watch::Receiver<BreakerSettings>) -> Self {
+        Self(settings)
+    }
 }
 
 impl Default for Restart {

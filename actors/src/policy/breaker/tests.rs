@@ -56,6 +56,26 @@ fn the_default_settings_are_valid() {
 }
 
 #[test]
+fn new_settings_take_effect_from_the_next_count_or_trial_on() {
+    let now = Instant::now();
+    let new = BreakerOptions { minimum_calls: 1, cool_down: MS * 20, ..options() };
+    let new = BreakerSettings::try_new(BreakerOptions { max_cool_down: MS * 50, ..new }).unwrap();
+    let mut breaker = breaker();
+    call(&mut breaker, false, MS, now);
+    breaker.configure(new);
+    assert_eq!(breaker.state(), BreakerState::Closed, "what was counted before counts no more");
+    call(&mut breaker, false, MS, now);
+    assert_eq!(breaker.state(), BreakerState::Open { until: now + MS * 20 });
+
+    let mut breaker = opened(now);
+    breaker.configure(new);
+    assert_eq!(breaker.state(), BreakerState::Open { until: now + MS * 100 }, "as it was to");
+    let later = now + MS * 100;
+    call(&mut breaker, false, MS, later);
+    assert_eq!(breaker.state(), BreakerState::Open { until: later + MS * 50 });
+}
+
+#[test]
 fn wrong_settings_do_not_exist() {
     type Spoil = fn(&mut BreakerOptions);
     let cases: [(Spoil, InvalidBreaker); 10] = [

@@ -7,16 +7,21 @@ use tokio::time::Instant;
 
 use super::acknowledge;
 use super::batch::Batch;
+use super::deletions::Deletions;
 use super::fence::{self, Fenced, refusal};
 use super::gate::add;
+use super::heard::Heard;
 use super::pump::{Pump, Trouble};
 use super::send::{Outcome, Rules, Transaction};
+use crate::clock::UnixMs;
 use crate::journal::Lsn;
 use crate::redis::failure::{Executed, Failure, FailureKind};
 use crate::redis::pool::{Once, Request};
 
 /// What a link brings at least, beside `redis.timeout`.
 const BYTES_PER_SECOND: f64 = 4e6;
+/// Keys that are deleted in one transaction, out of turn.
+const DELETED_AT_ONCE: usize = 1000;
 
 impl Pump {
     /// How a request may be treated that carries so many bytes. Whatever became of it, the marker
@@ -154,6 +159,40 @@ impl Pump {
         }
     }
 
+    fn rules<'a>(&self, heard: &'a Heard, now: UnixMs) -> Rules<'a> {
+        Rules {
+            conflict: self.args.settings.borrow().conflict,
+            away_until_ms: self.away_until_ms.unwrap_or(now),
+            heard,
+            now,
+            cluster: self.cluster(),
+        }
+    }
+
+    /// Deletes in Redis what was deleted here, out of turn: how many keys.
+    pub async fn delete(&self, gone: &Deletions) -> Result<usize, Trouble> {
+        let now = self.args.clock.unix_ms();
+        let keys: Vec<&[u8]> = {
+            let heard = self.args.gate.heard();
+            let rules = self.rules(&heard, now);
+            gone.keys().filter(|(key, at)| rules.deletes(key, *at)).map(|(key, _)| key).collect()
+        };
+        if gone.flushes {
+            let mut flush = self.begin();
+            flush.cmd("FLUSHDB").arg("ASYNC");
+            self.execute(flush, 0).await?;
+        }
+        for keys in keys.chunks(DELETED_AT_ONCE) {
+            let (mut commands, mut bytes) = (self.begin(), 0);
+            for key in keys {
+                bytes += key.len();
+                commands.cmd("UNLINK").arg(*key);
+            }
+            self.execute(commands, bytes).await?;
+        }
+        Ok(keys.len() + usize::from(gone.flushes))
+    }
+
     /// One transaction.
     pub async fn send(&mut self, batch: &Batch, reached: Lsn) -> Result<(), Trouble> {
         let now = self.args.clock.unix_ms();
@@ -161,14 +200,7 @@ impl Pump {
         let counts = gate.counts();
         let transaction = {
             let heard = gate.heard();
-            let rules = Rules {
-                conflict: self.args.settings.borrow().conflict,
-                away_until_ms: self.away_until_ms.unwrap_or(now),
-                heard: &heard,
-                now,
-                cluster: self.cluster(),
-            };
-            Transaction::new(batch, rules, &self.marker, reached)
+            Transaction::new(batch, self.rules(&heard, now), &self.marker, reached)
         };
         self.attempted = self.attempted.max(Some(reached));
         if let Some(before) = &transaction.before {

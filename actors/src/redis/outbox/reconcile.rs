@@ -1,9 +1,11 @@
 //! Memory and Redis compared, key by key, where the log cannot tell what Redis lacks.
 //!
 //! It goes through what *memory* holds, and asks Redis for each key. What only Redis has is left
-//! alone: it holds more than memory by design, so that nothing follows from it. Writes that come
+//! alone: it holds more than memory by design, so that nothing follows from it. That a key was
+//! deleted says the log alone, or what was kept of it when it was let go. Writes that come
 //! meanwhile are sent behind it, from the LSN on at which it was begun.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -12,12 +14,16 @@ use tracing::info;
 
 use super::Conflict;
 use super::gate::{OutboxState, add};
-use super::pump::{Pump, Trouble, Turn, because};
+use super::pump::{Pump, Trouble, Turn, because, read};
 use super::start::Why;
 use crate::clock::UnixMs;
+use crate::journal::Lsn;
+use crate::wal::{Follower, Portion};
 
 /// Times that are this close are the same: what memory has from Redis, it has as a time to live.
 const CLOSE_MS: u64 = 1_000;
+/// How much of the log is looked through at a time for what was deleted.
+const SINCE: Portion = Portion { records: 50_000, bytes: 8 << 20 };
 /// A line so often says how far it is.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
@@ -126,6 +132,7 @@ impl Pump {
             flush.cmd("FLUSHDB").arg("ASYNC");
             self.execute(flush, 0).await?;
         }
+        let deleted = self.pay_debts(from).await?;
         let (mut next, mut said) = (Some(Place::default()), begun);
         let (mut looked, mut written, mut lost) = (0, 0, 0);
         while let Some(at) = next {
@@ -144,6 +151,7 @@ impl Pump {
                     keys = looked,
                     written,
                     given_way = lost,
+                    deleted,
                     done = next.is_none(),
                     took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
                     "memory and Redis are compared"
@@ -153,7 +161,33 @@ impl Pump {
             tokio::time::sleep(piece_begun.elapsed().min(Duration::from_millis(50))).await;
         }
         self.mark(from).await?;
+        let keeping = Arc::clone(&self.args.keeping);
+        // A file that stays is passed over: it is older than the marker.
+        let _ = tokio::task::spawn_blocking(move || keeping.pay()).await;
         Ok(Turn::Meet)
+    }
+
+    /// Deletes what was deleted in a part of the log that was let go, and since then up to `upto`:
+    /// how many keys.
+    async fn pay_debts(&mut self, upto: Lsn) -> Result<usize, Trouble> {
+        let Some(debts) = self.args.keeping.debts() else { return Ok(0) };
+        if debts.upto <= self.vouched.max(self.marked.unwrap_or(0)) {
+            return Ok(0);
+        }
+        let mut gone = debts.gone.clone();
+        let mut follower = Follower::new(&self.args.tail.data, debts.upto);
+        while follower.position() < upto {
+            let (back, found, done) = read(follower, upto, SINCE, gone, |gone, followed| {
+                gone.take(&followed.record, followed.expiry, followed.origin.wall_ms);
+            })
+            .await;
+            (follower, gone) = (back, found);
+            // What is missing in the log is missing here.
+            if done.is_err() {
+                break;
+            }
+        }
+        self.delete(&gone).await
     }
 
     /// Settles one piece: how many keys Redis was given, and how many gave way.

@@ -68,7 +68,7 @@ pub(super) struct Child {
 impl Child {
     pub fn new(restart: &Restart, gives_up: GivesUp) -> Self {
         Self {
-            breaker: restart.hold.map(|settings| Breaker::new(settings.one_trial())),
+            breaker: restart.hold.as_ref().map(|hold| Breaker::new(hold.settings().one_trial())),
             intensity: Intensity::new(restart.intensity, restart.period),
             restart: restart.clone(),
             gives_up,
@@ -108,8 +108,18 @@ impl Child {
         on_trial
     }
 
+    /// Its breaker goes by what its settings are now.
+    fn follow_settings(&mut self) {
+        if let (Some(breaker), Some(hold)) = (&mut self.breaker, &mut self.restart.hold)
+            && let Some(settings) = hold.news()
+        {
+            breaker.configure(settings.one_trial());
+        }
+    }
+
     /// Asks its breaker for a start: whether it is a trial, or how long it is held.
     pub fn admit(&mut self, now: Instant) -> Result<bool, Duration> {
+        self.follow_settings();
         let Some(breaker) = &mut self.breaker else { return Ok(false) };
         match breaker.on(BreakerEvent::Ask, now).admission {
             Some(Admission::Granted(permit)) => {
@@ -123,6 +133,7 @@ impl Child {
 
     /// It ended by itself and is to be restarted: when?
     pub fn again(&mut self, now: Instant, rng: &mut impl Rng) -> Again {
+        self.follow_settings();
         if let Some(breaker) = &mut self.breaker {
             if breaker.state() == BreakerState::Closed
                 && let Some(Admission::Granted(permit)) =

@@ -26,7 +26,8 @@ fn held() -> Restart {
         half_open_for: MS * 60,
         ..BreakerOptions::default()
     };
-    Restart { hold: Some(BreakerSettings::try_new(options).unwrap()), ..restart(When::Permanent) }
+    let hold = BreakerSettings::try_new(options).unwrap().into();
+    Restart { hold: Some(hold), ..restart(When::Permanent) }
 }
 
 /// A machine, the time it is told, and what it wants.
@@ -347,6 +348,20 @@ fn an_open_breaker_holds_the_child_and_lets_it_back_on_trial() {
     bench.fire(0, MS * 30);
     assert!(bench.told(Lifecycle::Recovered));
     assert_eq!(bench.machine.breaker(0), Some("closed"));
+}
+
+#[test]
+fn a_breaker_follows_its_settings_while_the_child_lives() {
+    let held = held();
+    let was = held.hold.as_ref().unwrap().settings();
+    let (change, settings) = tokio::sync::watch::channel(was);
+    let child = Restart { hold: Some(settings.into()), ..held };
+    let mut bench = Bench::new(Strategy::OneForOne, &[(child, GivesUp::Escalate)]).boot();
+    let once = BreakerOptions { minimum_calls: 1, cool_down: MS * 40, ..*was };
+    change.send_replace(BreakerSettings::try_new(once).unwrap());
+    bench.crash(0);
+    assert!(bench.told(Lifecycle::Held), "one exit is enough now");
+    assert_eq!(bench.armed(), [(0, MS * 40)]);
 }
 
 #[test]

@@ -236,7 +236,8 @@ async fn a_child_that_is_held_or_degraded_is_removed_and_no_longer_counts() {
     let journal = Journal::default();
     let options = BreakerOptions { minimum_calls: 1, ..BreakerOptions::default() };
     let hold = Some(BreakerSettings::try_new(options).unwrap());
-    let (a, a_spec) = with_habit("a", &journal, Habit::Good, Restart { hold, ..quick() });
+    let (a, a_spec) =
+        with_habit("a", &journal, Habit::Good, Restart { hold: hold.map(Into::into), ..quick() });
     let (b, b_spec) = with_habit("b", &journal, Habit::Good, Restart { intensity: 0, ..quick() });
     let tree = links(vec![a_spec, b_spec.gives_up(GivesUp::Degrade)]).await;
     let mut events = tree.subscribe();

@@ -112,7 +112,12 @@ async fn an_open_breaker_answers_callers_at_once_and_lets_them_in_after_a_good_t
     let journal = Journal::default();
     let options = BreakerOptions { minimum_calls: 2, ..BreakerOptions::default() };
     let hold = Some(BreakerSettings::try_new(options).unwrap());
-    let (handle, spec) = with_habit("link", &journal, Habit::Good, Restart { hold, ..quick() });
+    let (handle, spec) = with_habit(
+        "link",
+        &journal,
+        Habit::Good,
+        Restart { hold: hold.map(Into::into), ..quick() },
+    );
     let tree = start(root().child(spec)).await;
     let mut events = tree.subscribe();
     for _ in 0..2 {
