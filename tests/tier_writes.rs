@@ -122,6 +122,27 @@ fn every_kind_of_write_gets_to_redis() {
     assert_eq!(held(&mut r).keys().collect::<Vec<_>>(), ["after"]);
 }
 
+/// With `redis.write = "through"` a reply waits for Redis wherever the transaction began.
+#[test]
+fn a_transaction_that_selects_the_database_of_redis_waits_for_redis() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let daemon = setup(&redis).with("redis.write", r#""through""#).start();
+    let mut c = daemon.connect();
+    c.run("SET before 1");
+    let mut degraded = number(&mut c, "redis_degraded_writes");
+    for (db, select, counts) in [(1, "SELECT 0", true), (0, "SELECT 1", false)] {
+        wait_in_step(&mut c);
+        redis.pause();
+        assert_eq!(c.run(&format!("SELECT {db}")), Reply::ok());
+        for line in ["MULTI", select, "SET k v", "EXEC"] {
+            assert!(!c.run(line).is_error(), "{line}");
+        }
+        degraded += u64::from(counts);
+        assert_eq!(number(&mut c, "redis_degraded_writes"), degraded, "from {db}");
+        redis.resume();
+    }
+}
+
 /// It was begun in another database: what Redis has was taken for absent, and overwritten.
 #[test]
 fn a_transaction_that_selects_the_database_of_redis_asks_redis_first() {

@@ -239,8 +239,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let mut answers: Vec<Option<Vec<u8>>> = Vec::with_capacity(queue.len());
         let mut owed = 0;
+        let mut for_redis = false;
         for (number, queued) in (1..).zip(queue) {
             let mut out = Vec::new();
+            // A SELECT among them leads there, or away.
+            for_redis |= self.session.db == TIERED && queued.command.flags.has(Flags::WRITE);
             let done = self.run_queued(queued, &mut borrowed, &questions, now, &writable, &mut out);
             if let Some(error) = rollback::error_in(&out).filter(|_| rolls_back) {
                 borrowed.roll_back();
@@ -262,7 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         borrowed.keep();
         match borrowed.finish().await {
             Err(error) if writes => return Err(outcome_unknown(&error)),
-            Ok(lsn) if writes && lsn > 0 && db == TIERED => daemon.written(lsn).await,
+            Ok(lsn) if for_redis && lsn > 0 => daemon.written(lsn).await,
             _ => {}
         }
         reply.array(queue.len());
