@@ -23,8 +23,8 @@ pub enum Mode {
     Close,
     /// `-LOADING` to everything but the setup.
     Loading,
-    /// `-READONLY` to SET.
-    ReadOnly,
+    /// `-READONLY` to SET on so many connections, the first ones: they are to a replica by now.
+    Deposed(usize),
     /// No RESP.
     Garbage,
     /// An error to CLIENT TRACKING, and to SUBSCRIBE and its like.
@@ -55,6 +55,8 @@ pub struct Server {
 
 /// What each of its connections has of it.
 struct Desk {
+    /// The connection's number, from 1.
+    number: usize,
     mode: watch::Receiver<Mode>,
     sets: Arc<AtomicUsize>,
     tracking: watch::Sender<String>,
@@ -77,8 +79,8 @@ impl Server {
         let (asides, subscribed) = (server.asides.clone(), server.subscribed.clone());
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                count.fetch_add(1, SeqCst);
                 let desk = Desk {
+                    number: count.fetch_add(1, SeqCst) + 1,
                     mode: mode.subscribe(),
                     sets: Arc::clone(&sets),
                     tracking: tracking.clone(),
@@ -154,7 +156,7 @@ impl Desk {
         match (mode, words[0].as_str()) {
             (Mode::Garbage, _) if !setup => "what?\r\n".to_owned(),
             (Mode::Loading, _) if !setup => "-LOADING not yet\r\n".to_owned(),
-            (Mode::ReadOnly, "SET") => "-READONLY no\r\n".to_owned(),
+            (Mode::Deposed(upto), "SET") if self.number <= upto => "-READONLY no\r\n".to_owned(),
             (_, "HELLO") => "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned(),
             (_, "PING") => "+PONG\r\n".to_owned(),
             (_, "GET") => format!("${}\r\n{}\r\n", words[1].len(), words[1]),

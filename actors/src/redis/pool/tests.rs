@@ -147,20 +147,10 @@ async fn a_replica_s_refusal_is_tried_again_on_a_fresh_link() {
     let server = Server::start().await;
     let (pool, _tree) = start(settings(&server.url), 2).await;
     up(&pool, 2).await;
-    server.set(Mode::ReadOnly);
-    let (mode, sets) = (server.mode.clone(), Arc::clone(&server.sets));
-    let accepted = Arc::clone(&server.accepted);
-    let before = server.accepted();
-    tokio::spawn(async move {
-        // The failover is over once somebody has connected anew.
-        while accepted.load(SeqCst) == before {
-            tokio::time::sleep(MS).await;
-        }
-        mode.send_replace(Mode::Answer);
-    });
+    server.set(Mode::Deposed(server.accepted()));
     let patient = Request { deadline: Instant::now() + Duration::from_secs(5), once: Once::AtMost };
     pool.run(&set(), patient).await.expect("nobody noticed");
-    assert_eq!(sets.load(SeqCst), 1);
+    assert_eq!(server.sets.load(SeqCst), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
