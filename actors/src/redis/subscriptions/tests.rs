@@ -190,14 +190,20 @@ async fn what_redis_refuses_is_told_and_asked_for_again() {
 async fn turned_off_it_leaves_everything_and_confirms_at_once() {
     let setup = Setup::start(|_| {}).await;
     assert_eq!(setup.subscribe(&[channel("a")]).await, Ok(true));
+    let hear = |text: &str| {
+        let data = ["a", text].map(|word| Value::BulkString(word.as_bytes().to_vec())).to_vec();
+        let push = PushInfo { kind: PushKind::Message, data };
+        setup.subscriptions.hear(setup.subscriber.epoch(), push);
+    };
+    hear("early");
     setup.subscriptions.set_on(false);
-    setup.publish("a", "late");
+    hear("late");
     assert_eq!(setup.subscribe(&[channel("b")]).await, Ok(true));
     let left = ["SUBSCRIBE a", "UNSUBSCRIBE a"];
     setup.wait("it has left", |s| *s.server.subscribed.borrow() == left).await;
     setup.subscriptions.set_on(true);
     assert_eq!(setup.confirmed(&[channel("a"), channel("b")], 10_000 * MS).await, Ok(true));
-    assert_eq!(setup.diary.read(), [""; 0]);
+    assert_eq!(setup.diary.read(), ["name a early"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
