@@ -2,6 +2,7 @@
 //! nothing is applied twice. The points are those of `docs/failpoints.md`.
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use seawall_actors::failpoint::Point;
 use serde_json::Value;
@@ -74,6 +75,8 @@ fn cost(point: Point) -> usize {
 const EXITS: usize = 4;
 /// Daemons at a time.
 const AT_A_TIME: usize = 4;
+/// A trigger that may be refused is pulled again after so long.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Points that no panic belongs to.
 fn is_passed_over(point: Point) -> bool {
@@ -133,12 +136,17 @@ fn drill(daemon: &Daemon, line: &str) {
     });
 }
 
+/// Asks for a snapshot. That may be refused: one is on its way, or who takes them has just died.
+fn snapshot(daemon: &Daemon) {
+    drop(Raw::try_tcp(daemon.resp()).map(|mut c| c.try_run("BGSAVE")));
+}
+
 fn pull(daemon: &mut Daemon, point: Point, load: &Load) {
     match Trigger::of(point) {
         Trigger::Load => {}
         Trigger::Crash(path) => drill(daemon, &format!("SW.DRILL panic {path}")),
         Trigger::Commit => drill(daemon, "SW.DRILL POINT store.commit 1*panic"),
-        Trigger::Snapshot => drop(Raw::try_tcp(daemon.resp()).map(|mut c| c.try_run("BGSAVE"))),
+        Trigger::Snapshot => snapshot(daemon),
         Trigger::Quiet => {
             load.pause(true);
             drill(daemon, "SET unsynced yes");
@@ -222,9 +230,16 @@ fn panic_at_each(points: &[Point], fsync: &str, seed: u64, restarts: &Mutex<Rest
         drill(&daemon, &format!("SW.DRILL POINT {name} 1*panic"));
         pull(&mut daemon, point, &load);
         let fired = format!("failpoint {name}\"");
+        let mut pulled = Instant::now();
         wait_until(
             &format!("{name} is passed; does it need a trigger in tests/failpoints.rs?"),
-            || daemon.log_text().contains(&fired) || load.broken(),
+            || {
+                if Trigger::of(point) == Trigger::Snapshot && pulled.elapsed() >= AGAIN {
+                    pulled = Instant::now();
+                    snapshot(&daemon);
+                }
+                daemon.log_text().contains(&fired) || load.broken()
+            },
         );
         load.pause(false);
         load.wait_progress(&format!("writes go on after a panic at {name}"));
