@@ -14,19 +14,14 @@
 //! It is written to `OUTBOX.new`, synced, and renamed. One that is damaged or of another log counts
 //! as none: then everything is compared, which is slow and never wrong.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
+use super::sealed::{SealedFile, seal, unseal};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 
 const MAGIC: &[u8; 8] = b"SWOUTB1\n";
-const LOG_LEN: usize = 32;
-const BODY_LEN: usize = 8 + LOG_LEN + 16;
-const LEN: usize = BODY_LEN + 32;
 
 /// What was written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +35,14 @@ pub(super) struct Cursor {
 /// The file in the data directory of a log.
 #[derive(Debug, Clone)]
 pub(super) struct CursorFile {
-    data: PathBuf,
+    file: SealedFile,
     log: String,
 }
 
 impl CursorFile {
     /// `log` is the log's name.
     pub fn new(data: &Path, log: &str) -> Self {
-        Self { data: data.to_owned(), log: log.to_owned() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.data.join("OUTBOX")
+        Self { file: SealedFile::new(data, "OUTBOX"), log: log.to_owned() }
     }
 
     /// What it says; `None` if nothing that could be trusted. Blocks.
@@ -59,12 +50,7 @@ impl CursorFile {
     /// # Errors
     /// It is there and cannot be read.
     pub fn read(&self) -> io::Result<Option<Cursor>> {
-        let bytes = match std::fs::read(self.path()) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        Ok(decode(&bytes, &self.log))
+        Ok(self.file.read()?.and_then(|bytes| decode(&bytes, &self.log)))
     }
 
     /// Replaces what it says, durably. Blocks.
@@ -72,34 +58,17 @@ impl CursorFile {
     /// # Errors
     /// Whatever the file system reports; it says what it said before.
     pub fn write(&self, cursor: Cursor) -> io::Result<()> {
-        let fresh = self.data.join("OUTBOX.new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&encode(cursor, &self.log))?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, self.path())?;
-        File::open(&self.data)?.sync_all()
+        self.file.write(&encode(cursor, &self.log))
     }
 }
 
 fn encode(cursor: Cursor, log: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(LEN);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(log.as_bytes());
-    bytes.extend_from_slice(&cursor.lsn.to_le_bytes());
-    bytes.extend_from_slice(&cursor.wall_ms.to_le_bytes());
-    let digest = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&digest);
-    bytes
+    let Cursor { lsn, wall_ms } = cursor;
+    seal(MAGIC, log, &[lsn.to_le_bytes(), wall_ms.to_le_bytes()].concat())
 }
 
 fn decode(bytes: &[u8], log: &str) -> Option<Cursor> {
-    let (body, digest) = bytes.split_at_checked(BODY_LEN)?;
-    let (magic, body_behind) = body.split_at_checked(MAGIC.len())?;
-    let (name, numbers) = body_behind.split_at_checked(LOG_LEN)?;
-    if magic != MAGIC || name != log.as_bytes() || digest != Sha256::digest(body).as_slice() {
-        return None;
-    }
-    let (lsn, wall_ms) = numbers.split_at_checked(8)?;
+    let (lsn, wall_ms) = unseal(MAGIC, log, bytes)?.split_at_checked(8)?;
     let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
     Some(Cursor { lsn: number(lsn)?, wall_ms: number(wall_ms)? })
 }

@@ -17,17 +17,14 @@
 //! It is written to `OUTBOX.gone.new`, synced, and renamed, before the log is let go. One that is
 //! damaged or of another log counts as none: then such deletions are not made up for.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-
-use sha2::{Digest as _, Sha256};
+use std::io;
+use std::path::Path;
 
 use super::deletions::Deletions;
+use super::sealed::{SealedFile, seal, unseal};
 use crate::journal::Lsn;
 
 const MAGIC: &[u8; 8] = b"SWGONE1\n";
-const LOG_LEN: usize = 32;
 const FLUSHES: u64 = 1;
 const FULL: u64 = 2;
 
@@ -45,18 +42,14 @@ pub(super) struct Debts {
 /// The file in the data directory of a log.
 #[derive(Debug, Clone)]
 pub(super) struct DebtsFile {
-    data: PathBuf,
+    file: SealedFile,
     log: String,
 }
 
 impl DebtsFile {
     /// `log` is the log's name.
     pub fn new(data: &Path, log: &str) -> Self {
-        Self { data: data.to_owned(), log: log.to_owned() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.data.join("OUTBOX.gone")
+        Self { file: SealedFile::new(data, "OUTBOX.gone"), log: log.to_owned() }
     }
 
     /// What it says; `None` if nothing that could be trusted. Blocks.
@@ -64,11 +57,7 @@ impl DebtsFile {
     /// # Errors
     /// It is there and cannot be read.
     pub fn read(&self) -> io::Result<Option<Debts>> {
-        match std::fs::read(self.path()) {
-            Ok(bytes) => Ok(decode(&bytes, &self.log)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.file.read()?.and_then(|bytes| decode(&bytes, &self.log)))
     }
 
     /// Replaces what it says, durably. Blocks.
@@ -76,12 +65,7 @@ impl DebtsFile {
     /// # Errors
     /// Whatever the file system reports; it says what it said before.
     pub fn write(&self, debts: &Debts) -> io::Result<()> {
-        let fresh = self.data.join("OUTBOX.gone.new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&encode(debts, &self.log))?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, self.path())?;
-        File::open(&self.data)?.sync_all()
+        self.file.write(&encode(debts, &self.log))
     }
 
     /// Nothing is owed any more. Blocks.
@@ -89,10 +73,7 @@ impl DebtsFile {
     /// # Errors
     /// Whatever the file system reports.
     pub fn remove(&self) -> io::Result<()> {
-        match std::fs::remove_file(self.path()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            done => done,
-        }
+        self.file.remove()
     }
 }
 
@@ -100,8 +81,6 @@ fn encode(debts: &Debts, log: &str) -> Vec<u8> {
     let Debts { from, upto, gone } = debts;
     let flags = if gone.flushes { FLUSHES } else { 0 } | if gone.full { FULL } else { 0 };
     let mut bytes = Vec::new();
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(log.as_bytes());
     for number in [*from, *upto, flags, gone.len() as u64] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
@@ -110,25 +89,16 @@ fn encode(debts: &Debts, log: &str) -> Vec<u8> {
         bytes.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
         bytes.extend_from_slice(key);
     }
-    let digest = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&digest);
-    bytes
+    seal(MAGIC, log, &bytes)
 }
 
 fn decode(bytes: &[u8], log: &str) -> Option<Debts> {
-    let (body, digest) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if digest != Sha256::digest(body).as_slice() {
-        return None;
-    }
-    let mut rest = body;
+    let mut rest = unseal(MAGIC, log, bytes)?;
     let mut take = |n: usize| {
         let (taken, behind) = rest.split_at_checked(n)?;
         rest = behind;
         Some(taken)
     };
-    if take(MAGIC.len())? != MAGIC || take(LOG_LEN)? != log.as_bytes() {
-        return None;
-    }
     let mut number = || take(8)?.try_into().ok().map(u64::from_le_bytes);
     let (from, upto, flags, count) = (number()?, number()?, number()?, number()?);
     let mut gone = Deletions::default();
