@@ -17,15 +17,7 @@ fn frames(connection: &mut Raw, words: &[String], token: &str) -> Vec<Vec<u8>> {
     if !words.is_empty() {
         connection.send(words);
     }
-    connection.send(&["PING", token]);
-    let mut frames = Vec::new();
-    loop {
-        let frame = connection.receive_bytes();
-        if frame.ends_with(format!("{token}\r\n").as_bytes()) {
-            return frames;
-        }
-        frames.push(frame);
-    }
+    connection.receive_all(token)
 }
 
 /// Frames in no order, and without the count of a confirmation: Redis takes names from a hash

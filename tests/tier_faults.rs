@@ -391,24 +391,8 @@ fn a_storm() {
     Traffic::prepare(address, &mut redis);
     let traffic = Traffic::start(address);
     for _ in 0..setting("SEAWALL_STORM", 40) {
-        let flow = |rng: &mut SmallRng| match rng.random_range(0..9) {
-            0 => Flow::Hold,
-            1 => Flow::Lose,
-            2 => Flow::Delay(Duration::from_millis(rng.random_range(1..300))),
-            3 => Flow::Throttle(rng.random_range(1..2000)),
-            4 => Flow::CutAfter(rng.random_range(0..200), Cut::Close),
-            5 => Flow::CutAfter(rng.random_range(0..200), Cut::Reset),
-            _ => Flow::Pass,
-        };
-        tier.proxy.requests(flow(&mut rng));
-        tier.proxy.replies(flow(&mut rng));
-        match rng.random_range(0..8) {
-            0 => tier.proxy.cut(Cut::Reset),
-            1 => tier.proxy.replies(Flow::Replace(b"*1\r\n+what?\r\n")),
-            2 => tier.proxy.answer(To::Data, "-LOADING Redis is loading the dataset in memory", 3),
-            3 => tier.proxy.door(Door::Refused),
-            _ => tier.proxy.door(Door::Open),
-        }
+        let loading = "-LOADING Redis is loading the dataset in memory";
+        tier.proxy.stir(&mut rng, &[Flow::Hold, Flow::Lose], 200, loading);
         traffic.wait_for(rng.random_range(1..80));
     }
     tier.proxy.heal();

@@ -84,6 +84,11 @@ pub fn wait_equal(daemon: &mut Raw, redis: &mut Raw) {
     }
 }
 
+/// Before a Redis that is given all the time of the world.
+fn patient(redis: &RedisServer) -> Setup {
+    setup(redis).with("redis.timeout", r#""10s""#).with("redis.connect_timeout", r#""10s""#)
+}
+
 #[test]
 fn every_kind_of_write_gets_to_redis() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
@@ -147,9 +152,7 @@ fn a_transaction_that_selects_the_database_of_redis_waits_for_redis() {
 #[test]
 fn a_transaction_that_selects_the_database_of_redis_asks_redis_first() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let patient =
-        setup(&redis).with("redis.timeout", r#""10s""#).with("redis.connect_timeout", r#""10s""#);
-    let daemon = patient.start();
+    let daemon = patient(&redis).start();
     let (mut c, mut r) = (daemon.connect(), redis.connect());
     r.run("SET count 41");
     r.run("SET elsewhere 1");
@@ -171,9 +174,7 @@ fn a_transaction_that_selects_the_database_of_redis_asks_redis_first() {
 fn what_others_flush_stays_gone_when_the_connection_breaks_later() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
     // No connection is given up but the one that is to be.
-    let patient =
-        setup(&redis).with("redis.timeout", r#""10s""#).with("redis.connect_timeout", r#""10s""#);
-    let daemon = patient.start();
+    let daemon = patient(&redis).start();
     let (mut c, mut r) = (daemon.connect(), redis.connect());
     c.run("SET flushed 1");
     r.run("SET read 1");

@@ -293,23 +293,8 @@ fn in_a_storm() {
     let (mut c, mut redis) = (tier.daemon.connect(), tier.redis.connect());
     let writers = Writers::start(tier.daemon.resp(), seed, Some(&tier.redis));
     for _ in 0..setting("SEAWALL_STORM", 40) {
-        let flow = |rng: &mut SmallRng| match rng.random_range(0..9) {
-            0 | 1 => Flow::Hold,
-            2 => Flow::Delay(Duration::from_millis(rng.random_range(1..300))),
-            3 => Flow::Throttle(rng.random_range(1..2000)),
-            4 => Flow::CutAfter(rng.random_range(0..400), Cut::Close),
-            5 => Flow::CutAfter(rng.random_range(0..400), Cut::Reset),
-            _ => Flow::Pass,
-        };
-        tier.proxy.requests(flow(&mut rng));
-        tier.proxy.replies(flow(&mut rng));
-        match rng.random_range(0..8) {
-            0 => tier.proxy.cut(Cut::Reset),
-            1 => tier.proxy.replies(Flow::Replace(b"*1\r\n+what?\r\n")),
-            2 => tier.proxy.answer(To::Data, "-READONLY You can't write", 3),
-            3 => tier.proxy.door(Door::Refused),
-            _ => tier.proxy.door(Door::Open),
-        }
+        let read_only = "-READONLY You can't write";
+        tier.proxy.stir(&mut rng, &[Flow::Hold, Flow::Hold], 400, read_only);
         writers.wait_for(rng.random_range(1..40));
     }
     tier.proxy.heal();

@@ -23,19 +23,6 @@ const MODES: [&str; 8] = [
     "OPTIN OPTOUT",
 ];
 
-/// What a connection gets until the answer to a PING that is sent now.
-fn pushed(connection: &mut Raw, token: &str) -> Vec<Vec<u8>> {
-    connection.send(&["PING", token]);
-    let mut frames = Vec::new();
-    loop {
-        let frame = connection.receive_bytes();
-        if frame.ends_with(format!("{token}\r\n").as_bytes()) {
-            return frames;
-        }
-        frames.push(frame);
-    }
-}
-
 /// Sends a command and takes what comes up to its answer.
 fn answered(connection: &mut Raw, line: &str) -> Vec<Vec<u8>> {
     connection.send(&line.split(' ').collect::<Vec<_>>());
@@ -128,8 +115,8 @@ fn a_random_script_sends_the_invalidations_that_redis_sends() {
         }
         for ((ours, theirs), told) in pairs.iter_mut().zip(&mut told) {
             let token = format!("token-{number}");
-            told.0.extend(pushed(ours, &token));
-            told.1.extend(pushed(theirs, &token));
+            told.0.extend(ours.receive_all(&token));
+            told.1.extend(theirs.receive_all(&token));
         }
         for (connection, (ours, theirs)) in told.iter().enumerate() {
             let parts = |frames: &[Vec<u8>]| -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
@@ -188,7 +175,7 @@ fn redirected_invalidations_reach_the_connection_that_redis_sends_them_to() {
             assert_eq!(frames.pop(), Some(format!(":{target_id}\r\n").into_bytes()));
             for line in ["SET k 1", "DEL k l", "MSET l 1 m 1"] {
                 writer.run(line);
-                frames.extend(pushed(&mut target, "token"));
+                frames.extend(target.receive_all("token"));
             }
             drop(target);
             wait_until("the target is gone", || {
@@ -198,7 +185,7 @@ fn redirected_invalidations_reach_the_connection_that_redis_sends_them_to() {
                 frames.extend(answered(&mut reader, line));
             }
             writer.run("SET k 1");
-            frames.extend(pushed(&mut reader, "token"));
+            frames.extend(reader.receive_all("token"));
             frames.extend(answered(&mut reader, "CLIENT TRACKINGINFO"));
             let text = String::from_utf8_lossy(&frames.concat()).into_owned();
             text.replace(&format!(":{target_id}\r\n"), ":TARGET\r\n")

@@ -15,7 +15,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use rand::Rng;
+use rand::rngs::SmallRng;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -110,6 +113,29 @@ impl Proxy {
     /// New connections go to another server.
     pub fn retarget(&self, target: SocketAddr) {
         self.tell(|control| control.target = target);
+    }
+
+    /// Any trouble, or none, for the moment: flows (`still` are those in which nothing moves, cuts
+    /// come `within` so many bytes), and a cut, a reply that nobody understands, a refusal, or a
+    /// closed door.
+    pub fn stir(&self, rng: &mut SmallRng, still: &[Flow; 2], within: u64, refusal: &str) {
+        let flow = |rng: &mut SmallRng| match rng.random_range(0..9) {
+            n @ (0 | 1) => still[n].clone(),
+            2 => Flow::Delay(Duration::from_millis(rng.random_range(1..300))),
+            3 => Flow::Throttle(rng.random_range(1..2000)),
+            4 => Flow::CutAfter(rng.random_range(0..within), Cut::Close),
+            5 => Flow::CutAfter(rng.random_range(0..within), Cut::Reset),
+            _ => Flow::Pass,
+        };
+        self.requests(flow(rng));
+        self.replies(flow(rng));
+        match rng.random_range(0..8) {
+            0 => self.cut(Cut::Reset),
+            1 => self.replies(Flow::Replace(b"*1\r\n+what?\r\n")),
+            2 => self.answer(To::Data, refusal, 3),
+            3 => self.door(Door::Refused),
+            _ => self.door(Door::Open),
+        }
     }
 
     /// Everything passes again, and the server answers.

@@ -122,6 +122,20 @@ impl Raw {
         bytes
     }
 
+    /// Everything that comes before the answer to a PING that is sent now, frame by frame.
+    #[track_caller]
+    pub fn receive_all(&mut self, token: &str) -> Vec<Vec<u8>> {
+        self.send(&["PING", token]);
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.receive_bytes();
+            if frame.ends_with(format!("{token}\r\n").as_bytes()) {
+                return frames;
+            }
+            frames.push(frame);
+        }
+    }
+
     /// One command and its reply. Words are separated by spaces.
     #[track_caller]
     pub fn run(&mut self, line: &str) -> Reply {

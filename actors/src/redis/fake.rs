@@ -8,9 +8,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, watch};
 
-use super::{LinkSettings, TlsFiles};
+use super::{Link, LinkSettings, Pool, TlsFiles};
 use crate::policy::{Backoff, BreakerOptions, BreakerSettings, breaker::WindowKind};
-use crate::supervise::Restart;
+use crate::supervise::{
+    ChildSpec, Conditions, Restart, Strategy, SupervisorSpec, Tree, TreeOptions,
+};
 
 /// How the server treats what comes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -228,6 +230,24 @@ pub fn settings(url: &str) -> LinkSettings {
 }
 
 /// Two failures open the breaker.
+/// A tree of so many links of each pool.
+pub async fn tree(pools: &[(&Pool, usize)], conditions: &Conditions) -> Tree {
+    let mut root = SupervisorSpec::new("root", Strategy::OneForOne);
+    for (pool, links) in pools {
+        for _ in 0..*links {
+            let (id, handle, args) = pool.add();
+            let make = move || (Link, args.clone());
+            root = root.child(ChildSpec::worker(id, handle, restart(), make));
+        }
+    }
+    let options = TreeOptions {
+        watchdog: Duration::from_secs(5),
+        start_within: Duration::from_secs(5),
+        conditions: conditions.clone(),
+    };
+    Tree::start(root, options).await.expect("it stands")
+}
+
 pub fn restart() -> Restart {
     let hold = BreakerSettings::try_new(BreakerOptions {
         window: WindowKind::Count(2),

@@ -45,6 +45,7 @@ mod plight;
 mod pump;
 mod reconcile;
 mod room;
+mod sealed;
 mod send;
 mod start;
 

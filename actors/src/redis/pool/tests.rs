@@ -8,25 +8,13 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::*;
-use crate::redis::fake::{MS, Mode, Server, restart, settings};
-use crate::redis::{Executed, FailureKind, Link};
-use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree, TreeOptions};
+use crate::redis::fake::{MS, Mode, Server, settings, tree};
+use crate::redis::{Executed, FailureKind};
+use crate::supervise::Tree;
 
 async fn start(settings: LinkSettings, links: usize) -> (Pool, Tree) {
     let pool = Pool::new(settings);
-    let restart = restart();
-    let mut root = SupervisorSpec::new("root", Strategy::OneForOne);
-    for _ in 0..links {
-        let (id, handle, args) = pool.add();
-        root = root
-            .child(ChildSpec::worker(id, handle, restart.clone(), move || (Link, args.clone())));
-    }
-    let options = TreeOptions {
-        watchdog: Duration::from_secs(5),
-        start_within: Duration::from_secs(5),
-        ..TreeOptions::default()
-    };
-    let tree = Tree::start(root, options).await.expect("it stands");
+    let tree = tree(&[(&pool, links)], &Conditions::new()).await;
     (pool, tree)
 }
 

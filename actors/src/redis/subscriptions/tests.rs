@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::redis::fake::{MS, Mode, Server, restart, settings};
-use crate::redis::{Link, LinkSettings, Pool};
-use crate::supervise::{ChildSpec, Strategy, SupervisorSpec, Tree, TreeOptions};
+use crate::redis::fake::{MS, Mode, Server, settings, tree};
+use crate::redis::{LinkSettings, Pool};
+use crate::supervise::Tree;
 
 /// Writes down what comes.
 #[derive(Default)]
@@ -49,18 +49,7 @@ impl Setup {
         let diary = Arc::new(Diary::default());
         subscriptions.tell(Arc::clone(&diary) as Arc<dyn Receiver>);
         let subscriber = links.subscriber(subscriptions.clone());
-        let mut root = SupervisorSpec::new("root", Strategy::OneForOne);
-        for pool in [&links, &subscriber] {
-            let (id, handle, args) = pool.add();
-            let make = move || (Link, args.clone());
-            root = root.child(ChildSpec::worker(id, handle, restart(), make));
-        }
-        let options = TreeOptions {
-            watchdog: Duration::from_secs(5),
-            start_within: Duration::from_secs(5),
-            conditions: conditions.clone(),
-        };
-        let tree = Tree::start(root, options).await.expect("it stands");
+        let tree = tree(&[(&links, 1), (&subscriber, 1)], &conditions).await;
         Self { server, subscriber, subscriptions, diary, conditions, _tree: tree }
     }
 

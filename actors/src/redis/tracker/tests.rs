@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::journal::Lsn;
-use crate::redis::fake::{MS, Mode, Server, restart, settings};
-use crate::redis::{Link, LinkSettings, Once, Pool, PoolState, Request};
-use crate::supervise::{ChildSpec, Conditions, Strategy, SupervisorSpec, Tree, TreeOptions};
+use crate::redis::fake::{MS, Mode, Server, settings, tree};
+use crate::redis::{LinkSettings, Once, Pool, PoolState, Request};
+use crate::supervise::{Conditions, Tree};
 
 /// A cache that only writes down what it is told.
 #[derive(Default)]
@@ -110,18 +110,7 @@ impl Setup {
         let diary = Arc::new(Diary::default());
         let conditions = Conditions::new();
         let tracker = links.tracker(Arc::clone(&diary) as Arc<dyn Near>, &conditions);
-        let mut root = SupervisorSpec::new("root", Strategy::OneForOne);
-        for pool in [&links, &tracker] {
-            let (id, handle, args) = pool.add();
-            let make = move || (Link, args.clone());
-            root = root.child(ChildSpec::worker(id, handle, restart(), make));
-        }
-        let options = TreeOptions {
-            watchdog: Duration::from_secs(5),
-            start_within: Duration::from_secs(5),
-            conditions: conditions.clone(),
-        };
-        let tree = Tree::start(root, options).await.expect("it stands");
+        let tree = tree(&[(&links, 1), (&tracker, 1)], &conditions).await;
         Self { server, links, tracker, diary, conditions, _tree: tree }
     }
 
