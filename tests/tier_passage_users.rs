@@ -157,9 +157,11 @@ fn random_rules_refuse_the_same_of_what_redis_runs() {
             let name = format!("u{n}");
             // Some rules are refused where they have no effect: then another lot is drawn.
             let rules = loop {
-                let length = rng.random_range(2..9);
-                let rules: Vec<&str> =
-                    (0..length).filter_map(|_| RULES.choose(&mut rng).copied()).collect();
+                // One may do much, so that much is allowed in any case.
+                let length = if n == 0 { 0 } else { rng.random_range(2..9) };
+                let drawn = (0..length).filter_map(|_| RULES.choose(&mut rng).copied());
+                let much = ["+@all", "%R~*", "%W~[a-s]*"].into_iter().filter(|_| n == 0);
+                let rules: Vec<&str> = much.chain(drawn).collect();
                 let mut words = vec!["ACL", "SETUSER", &name, "reset", "on", "nopass"];
                 words.extend(&rules);
                 if operator.call(&words) == Reply::ok() {
@@ -193,7 +195,7 @@ fn random_rules_refuse_the_same_of_what_redis_runs() {
             *(if here.is_empty() { &mut allowed } else { &mut refused }) += 1;
         }
     }
-    assert!(refused > 500 && allowed > 500, "refused {refused}, allowed {allowed}");
+    assert!(refused > 100 && allowed > 100, "refused {refused}, allowed {allowed}");
 }
 
 /// A user of some keys gets the answers that Redis gives to the same user, refusals and all.
