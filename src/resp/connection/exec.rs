@@ -82,7 +82,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
         // As in Redis, a subcommand that does not exist is found here and not by EXEC.
-        if !command.subcommands.is_empty() && args.len() > 1 {
+        // Redis may know more of its own.
+        let theirs = matches!(command.run, Run::NeedsTier);
+        if !theirs && !command.subcommands.is_empty() && args.len() > 1 {
             subcommand::find(command.name, command.subcommands, args)?;
         }
         let watches = !self.transaction.watched().is_empty();

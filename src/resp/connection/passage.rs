@@ -155,10 +155,10 @@ impl<'d> Passing<'d> {
         let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
         for (command, args) in items {
             encode(args, &mut bytes);
-            let named = keys_of(command, args).into_iter().map(|at| args.get(at));
-            keys.extend(named.clone());
+            let known = keys.len();
+            keys.extend(keys_of(command, args).map(|at| args.get(at)));
             if !command.flags.has(Flags::READONLY) {
-                changed.extend(named.map(Box::from));
+                changed.extend(keys.iter().skip(known).map(|key| Box::from(*key)));
             }
         }
         bytes.extend_from_slice(tail);
@@ -234,6 +234,21 @@ fn needs_tier(name: &str, elsewhere: bool) -> Refusal {
     } else {
         format!("ERR '{name}' needs a Redis tier: set redis.url")
     })
+}
+
+/// Refuses what would change the connection to Redis for whoever uses it next: the debugger of
+/// scripts takes one over.
+///
+/// # Errors
+/// What to do instead.
+pub(super) fn check_passable(command: &Command, args: &Args<'_>) -> Result<(), Refusal> {
+    if command.name == "script" && args.is(1, "debug") {
+        return Err(Refusal::other(
+            "ERR SCRIPT DEBUG is not passed on: connections to Redis are shared; debug with a \
+             client of Redis' own",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a command may be queued behind others: Redis runs all of a transaction or nothing.

@@ -6,6 +6,7 @@ use std::time::Instant;
 use seawall_actors::cache::store::{Garbage, TIERED};
 
 use super::informed::{self, Needed};
+use super::passage::check_passable;
 use super::pipeline::{StageBounds, StageCursor};
 use super::{Closed, Connection, unless_killed};
 use crate::resp::args::Args;
@@ -143,8 +144,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
             return Err(loading_dataset());
         }
-        if matches!(command.run, Run::NeedsTier) && self.daemon.tier.is_none() {
-            return Err(needs_tier(command));
+        if matches!(command.run, Run::NeedsTier) {
+            if self.daemon.tier.is_none() {
+                return Err(needs_tier(command));
+            }
+            check_passable(command, args)?;
         }
         Ok(command)
     }
