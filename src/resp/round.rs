@@ -8,7 +8,7 @@ mod near;
 
 use std::sync::Arc;
 
-use seawall_actors::cache::store::{KeyHasher, Standing, Store, TIERED};
+use seawall_actors::cache::store::{Key, KeyHasher, Standing, Store, TIERED};
 use seawall_actors::cache::{Audience, Job};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, JournalError, Lsn};
@@ -340,7 +340,7 @@ impl Job for DataJob {
                 if let Some(near) = view.near
                     && evicted != store.stats().evicted()
                 {
-                    for key in needed(command, &args).map(|at| view.hasher.key(args.get(at))) {
+                    for key in needed(command, &args).map(|at| key(request, &args, at, view)) {
                         if store.standing(key, now) != Standing::Missing {
                             continue;
                         }
@@ -355,7 +355,7 @@ impl Job for DataJob {
                         self.questions.place(key, store, near, now);
                     }
                 }
-                let judged = judge(&self.questions, command, &args, view, store, now);
+                let judged = judge(&self.questions, (command, request, &args), view, store, now);
                 if let Err(Refusal::Foreign) = judged {
                     self.stuck = true;
                     break;
@@ -412,24 +412,31 @@ fn note(
         let Some((command, _)) = data_command(request) else { continue };
         let args = input.args(request);
         for at in needed(command, &args) {
-            questions.note(view.hasher.key(args.get(at)), store, near, now);
+            questions.note(key(request, &args, at, view), store, near, now);
         }
     }
+}
+
+/// A key of a request. The first one was hashed to find its shard.
+fn key<'a>(request: &Request, args: &Args<'a>, at: usize, view: &View) -> Key<'a> {
+    let bytes = args.get(at);
+    if at == 1 { Key { bytes, hash: request.hash } } else { view.hasher.key(bytes) }
 }
 
 /// Whether a command may run with what the tier has told.
 fn judge(
     questions: &Questions,
-    command: &Command,
-    args: &Args<'_>,
+    (command, request, args): (&Command, &Request, &Args<'_>),
     view: &View,
     store: &mut Store,
     now: UnixMs,
 ) -> Result<(), Refusal> {
-    let Some(near) = view.near else { return Ok(()) };
-    needed(command, args).try_for_each(|at| {
-        questions.judge(command, view.hasher.key(args.get(at)), store, near, now)
-    })
+    // As long as nothing had to be asked, everything is in memory or is known not to be there.
+    let Some(near) = view.near.filter(|near| !near.reachable || questions.were_asked()) else {
+        return Ok(());
+    };
+    needed(command, args)
+        .try_for_each(|at| questions.judge(command, key(request, args, at, view), store, near, now))
 }
 
 /// Has the store load what a long batch will read: its keys are known, so memory is waited for

@@ -53,8 +53,10 @@ herd() {
 
 gets_of() { cli "$1" info commandstats | tr -d '\r' | sed -n 's/^cmdstat_get:calls=\([0-9]*\).*/\1/p'; }
 
-# What a hit costs with a Redis behind that is well, beside none.
+# What a hit costs with a Redis behind that is well, beside none: with the questions that go behind the
+# reader's back, by default one a minute for each key that is read, and without them.
 case_near() {
+    local every
     start redis bare
     start seawall-tier near
     start seawall-alone everysec
@@ -62,13 +64,21 @@ case_near() {
     fill seawall-tier "$keys"
     fill seawall-alone "$keys"
     in_step seawall-tier
-    compare cost seawall-tier seawall-alone "GET from memory, pipeline 64, with a Redis behind / without" \
-        "" "$p64_gets" -c "$CLIENTS" -P 64 -t get
-    compare cost seawall-tier seawall-alone "GET from memory, pipeline 1, with a Redis behind / without" \
-        "" "$p1_ops" -c "$CLIENTS" -P 1 -t get
+    for every in 1m 0s; do
+        cli seawall-tier config set redis.revalidate_after "$every" >/dev/null
+        from_memory 64 "$p64_gets" "$every"
+        from_memory 1 "$p1_ops" "$every"
+    done
     stop seawall-tier
     stop seawall-alone
     stop redis
+}
+
+# from_memory <pipeline> <ops> <redis.revalidate_after>
+from_memory() {
+    compare cost seawall-tier seawall-alone \
+        "GET from memory, pipeline $1, a Redis behind (\`revalidate_after\` $3) / none" "cpu<=1.1" "$2" \
+        -c "$CLIENTS" -P "$1" -t get
 }
 
 # What clients feel of a Redis that hangs, from its first moment on: the same hits with Redis well.
