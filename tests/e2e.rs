@@ -42,6 +42,7 @@ mod tier_faults;
 mod tier_faults_cluster;
 mod tier_freshness;
 mod tier_links;
+mod tier_live;
 mod tier_passage;
 mod tier_pubsub;
 mod tier_reads;

@@ -282,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// asked: a SELECT among the commands leads to the tiered database, or away from it.
     fn asking<'a>(&self, commands: &[Item<'a>]) -> (View, Vec<Key<'a>>) {
         let (mut view, mut keys) = (self.view(), Vec::new());
-        let near = self.daemon.tier.as_ref().and_then(|tier| tier.near(TIERED));
+        let near = self.daemon.tier.asked().and_then(|tier| tier.near(TIERED));
         for (command, args) in commands {
             if command.name == "select" {
                 // One that names no database changes nothing.

@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if self.daemon.loading.is_on() && !command.flags.has(Flags::LOADING) {
             return Err(loading_dataset());
         }
-        if matches!(command.run, Run::NeedsTier) && self.daemon.tier.is_none() {
+        if matches!(command.run, Run::NeedsTier) && !self.daemon.tier.is_whole() {
             return Err(needs_tier(command));
         }
         Ok(command)

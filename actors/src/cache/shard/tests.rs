@@ -124,7 +124,7 @@ async fn bench_with(
     let handle = Handle::new();
     let make = move || {
         let args = ShardArgs {
-            tier: None,
+            tier: watch::Sender::new(None).subscribe(),
             index: 0,
             cradle: Arc::clone(&cradle),
             journal: Arc::clone(&journal),

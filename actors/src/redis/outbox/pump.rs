@@ -56,7 +56,7 @@ pub(super) struct Pump {
     reached: watch::Receiver<Reached>,
     live: watch::Receiver<usize>,
     follower: Option<Follower>,
-    /// Where the log ended when this process began.
+    /// Where the log ended when this process began, or when Redis was put behind it.
     begun: Lsn,
     /// Up to where this process has sent, whatever became of it.
     pub attempted: Option<Lsn>,
@@ -115,7 +115,7 @@ impl Pump {
     /// Pumps until the log cannot be read; returns why.
     pub async fn run(mut self) -> String {
         self.begun = match self.reached.wait_for(|reached| reached.begun.is_some()).await {
-            Ok(reached) => reached.begun.unwrap_or_default(),
+            Ok(reached) => reached.begun.unwrap_or_default().max(self.args.joined.lsn),
             Err(_) => return "the log is closed".to_owned(),
         };
         self.args.gate.heard().doubt_all();

@@ -22,6 +22,7 @@ pub(super) fn redis(r: &Report, out: &mut String) {
     let stats = &tier.stats;
     lines!(out,
         "redis_configured" => 1,
+        "redis_in_use" => u8::from(tier.in_use),
         "redis_address" => tier.at,
         "redis_state" => state,
         "redis_next_trial_ms" => next_trial,

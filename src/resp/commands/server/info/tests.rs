@@ -58,6 +58,7 @@ fn busy() -> FakeBackend {
         reconnects: 4,
     };
     daemon.tier = Some(TierFigures {
+        in_use: true,
         at: "10.0.0.7:6379".to_owned(),
         state: PoolState::Open { retry_in: Duration::from_millis(700) },
         trouble: Some("refused\nagain".into()),
