@@ -33,7 +33,7 @@ use seawall_actors::clock::Clock;
 use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{
     Passage, PassageStats, Pool, PoolState, PoolStats, SubscriptionStats, Subscriptions,
-    TrackerStats,
+    TrackerStats, Trouble,
 };
 use seawall_actors::supervise::{ChildSpec, Conditions, Restart};
 use tokio::sync::watch;
@@ -78,14 +78,14 @@ pub struct Tier {
 /// How the links stand, for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierFigures {
-    /// Whether commands ask it: it is neither about to come nor about to go.
+    /// Whether commands go by it: it is neither about to come nor about to go.
     pub in_use: bool,
     /// Where Redis is, without credentials.
     pub at: String,
     /// Whether a link is up.
     pub state: PoolState,
     /// What the last connection that failed died of.
-    pub trouble: Option<Arc<str>>,
+    pub trouble: Option<Trouble>,
     /// What the links have done.
     pub stats: PoolStats,
     /// What the tracker has heard.

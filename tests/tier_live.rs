@@ -38,7 +38,6 @@ fn join(tier: &mut Tier) {
     let url = format!("\"redis://{}\"", tier.proxy.address());
     tier.daemon.configure("redis.url", &url);
     wait_info(&tier.daemon, "redis_in_use:1");
-    tier.wait_linked();
 }
 
 fn leave(tier: &mut Tier) {
@@ -207,6 +206,7 @@ fn a_redis_comes_and_goes_and_no_client_notices() {
     assert!((0..2).all(|n| tier.daemon.events(&path(n), "restarting") == 0));
     // What a restart finds is what was there.
     leave(&mut tier);
+    tier.daemon.stop();
     tier.daemon.restart();
     compare(&mut tier.daemon.connect(), "after a restart", &due);
 }

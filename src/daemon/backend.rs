@@ -113,7 +113,7 @@ impl Backend for Daemon {
 
     fn tier(&self) -> Option<TierFigures> {
         let tier = self.tier.shown()?;
-        Some(TierFigures { in_use: self.tier.is_asked(), ..tier.figures() })
+        Some(TierFigures { in_use: self.tier.is_whole(), ..tier.figures() })
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

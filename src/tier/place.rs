@@ -77,13 +77,6 @@ impl TierPlace {
         self.tier.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether commands ask it.
-    #[must_use]
-    #[inline]
-    pub fn is_asked(&self) -> bool {
-        self.is(Use::Asked)
-    }
-
     /// Whether commands may be passed to it.
     #[must_use]
     #[inline]

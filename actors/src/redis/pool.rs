@@ -24,7 +24,7 @@ use crate::supervise::{Conditions, Handle};
 
 use slot::Shared;
 pub(super) use slot::Slot;
-pub use state::{PoolChanges, PoolState};
+pub use state::{PoolChanges, PoolState, Trouble};
 use stats::Counts;
 pub use stats::{LinkStats, PoolStats};
 pub use work::{Once, Request};
@@ -172,7 +172,7 @@ impl Pool {
 
     /// What the last connection that failed died of, or why it did not come to be.
     #[must_use]
-    pub fn trouble(&self) -> Option<Arc<str>> {
+    pub fn trouble(&self) -> Option<Trouble> {
         self.inner.shared.trouble.borrow().clone()
     }
 

@@ -18,6 +18,7 @@ use super::{OutboxArgs, acknowledge, marker};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 use crate::policy::Backoff;
+use crate::redis::advice::advised;
 use crate::wal::{Followed, Follower, Portion, RangeError, Reached};
 
 /// Records that one transaction is made of: at first, and at most while much is waiting.
@@ -151,7 +152,7 @@ impl Pump {
                 self.room = None;
                 OutboxState::Waiting(why.into())
             }
-            Trouble::Refused(why) => OutboxState::Refused(why.into()),
+            Trouble::Refused(why) => OutboxState::Refused(advised(why).into()),
         };
         add(&self.args.gate.counts().failures, 1);
         self.away_until_ms = None;
