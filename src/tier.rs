@@ -32,12 +32,12 @@ use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{
-    Passage, PassageStats, Pool, PoolState, PoolStats, SubscriptionStats, Subscriptions,
-    TrackerStats, Trouble,
+    Once, Passage, PassageStats, Pool, PoolState, PoolStats, Request, SubscriptionStats,
+    Subscriptions, TrackerStats, Trouble,
 };
 use seawall_actors::supervise::{ChildSpec, Conditions, Restart};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::flights::{Flights, Loss, Patience};
 use self::hearing::Hearing;
@@ -172,6 +172,19 @@ impl Tier {
     /// It is about to be taken away: who waits in Redis is to come back.
     pub(super) fn leave(&self) {
         self.leaving.send_replace(true);
+    }
+
+    /// Waits until what was passed to Redis is answered, and what was published there by then is
+    /// heard; no longer than `redis.timeout` for each.
+    pub async fn settle(&self) {
+        let within = self.pool.settings().timeout;
+        let passed = timeout(within, self.passage.until_idle());
+        let ((), _) = tokio::join!(self.pool.until_idle(within), passed);
+        if matches!(self.subscriber.state(), PoolState::Up(_)) {
+            // Its answer comes behind every message.
+            let request = Request { deadline: Instant::now() + within, once: Once::OrMore };
+            let _ = self.subscriber.run(&redis::cmd("PING"), request).await;
+        }
     }
 
     /// Resolves once it is about to be taken away. Safe to cancel.

@@ -303,7 +303,7 @@ impl Keeper {
     /// Takes a Redis away from behind the cache.
     async fn leave(&self, tier: &Arc<Tier>) {
         let Makings { place, attached, subscriptions, .. } = &self.makings;
-        let (at, settings) = (tier.pool.settings().shown(), tier.pool.settings());
+        let at = tier.pool.settings().shown();
         info!(%at, "Redis is taken away from behind the cache; what waits for it is brought there first");
         place.enter(Use::Asked.min(place.used()));
         tier.leave();
@@ -313,8 +313,7 @@ impl Keeper {
         place.enter(Use::Shown);
         self.remove(OUTBOX).await;
         // What was passed to Redis comes back, and so does what was published there.
-        let deadline = Instant::now() + settings.timeout;
-        let _ = timeout_at(deadline, tier.passage.until_idle()).await;
+        tier.settle().await;
         while let Some(child) = self.last_child() {
             self.remove(&child).await;
         }

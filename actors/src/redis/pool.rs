@@ -9,6 +9,7 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -118,6 +119,13 @@ impl Pool {
     #[must_use]
     pub fn size(&self) -> usize {
         self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Waits until nothing is under way on any link, no longer than `within` for each.
+    pub async fn until_idle(&self, within: Duration) {
+        for slot in self.slots() {
+            slot.idle(within).await;
+        }
     }
 
     /// The settings in force.
