@@ -44,6 +44,7 @@ mod tier_freshness;
 mod tier_links;
 mod tier_live;
 mod tier_passage;
+mod tier_passage_users;
 mod tier_pubsub;
 mod tier_reads;
 mod tier_rights;

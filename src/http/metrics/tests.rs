@@ -1,3 +1,5 @@
+mod alerts;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -156,10 +156,10 @@ impl Passing<'_> {
         let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
         for (command, args) in items {
             encode(args, &mut bytes);
-            let named = keys_of(command, args).into_iter().map(|at| args.get(at));
-            keys.extend(named.clone());
+            let known = keys.len();
+            keys.extend(keys_of(command, args).map(|at| args.get(at)));
             if !command.flags.has(Flags::READONLY) {
-                changed.extend(named.map(Box::from));
+                changed.extend(keys.iter().skip(known).map(|key| Box::from(*key)));
             }
         }
         bytes.extend_from_slice(tail);
@@ -241,22 +241,36 @@ fn needs_tier(name: &str, elsewhere: bool) -> Refusal {
     })
 }
 
+/// Refuses what would change the connection to Redis for whoever uses it next: the debugger of
+/// scripts takes one over.
+///
+/// # Errors
+/// What to do instead.
+pub(super) fn check_passable(command: &Command, args: &Args<'_>) -> Result<(), Refusal> {
+    if command.name == "script" && args.is(1, "debug") {
+        return Err(Refusal::other(
+            "ERR SCRIPT DEBUG is not passed on: connections to Redis are shared; debug with a \
+             client of Redis' own",
+        ));
+    }
+    Ok(())
+}
+
 /// Whether a command may be queued behind others: Redis runs all of a transaction or nothing.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn check_together(
-    queued: impl Iterator<Item = &'static Command>,
-    command: &Command,
+pub(super) fn check_together<'a>(
+    queued: impl Iterator<Item = Item<'a>>,
+    last: Item<'a>,
     watches: bool,
 ) -> Result<(), Refusal> {
-    let theirs = |command: &Command| matches!(command.run, Run::NeedsTier);
-    let ours = |command: &Command| !theirs(command) && !is_known_to_redis(command);
-    let (mut theirs_by, mut ours_by) =
-        (theirs(command).then_some(command.name), ours(command).then_some(command.name));
-    for other in queued {
-        theirs_by = theirs_by.or(theirs(other).then_some(other.name));
-        ours_by = ours_by.or(ours(other).then_some(other.name));
+    let (mut theirs_by, mut ours_by) = (None, None);
+    for (command, args) in std::iter::once(last).chain(queued) {
+        let theirs = matches!(command.run, Run::NeedsTier);
+        let ours = !theirs && !is_known_to_redis(command, &args);
+        theirs_by = theirs_by.or(theirs.then_some(command.name));
+        ours_by = ours_by.or(ours.then_some(command.name));
     }
     match (theirs_by, ours_by) {
         (Some(theirs), Some(ours)) => Err(Refusal::other(format!(
@@ -361,11 +375,12 @@ mod tests {
     #[test]
     fn a_transaction_is_run_by_redis_or_here() {
         let check = |names: &str, watches| {
-            let mut queue: Vec<&'static Command> = Vec::new();
+            let mut queue: Vec<Item<'_>> = Vec::new();
             names.split(' ').try_for_each(|name| {
                 let command = table::find(name.as_bytes()).expect(name);
-                check_together(queue.iter().copied(), command, watches)?;
-                queue.push(command);
+                let item = (command, Args::new(b"", &[]));
+                check_together(queue.iter().copied(), item, watches)?;
+                queue.push(item);
                 Ok::<_, Refusal>(())
             })
         };
