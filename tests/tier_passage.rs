@@ -6,14 +6,11 @@ use std::time::{Duration, Instant};
 use crate::support::proxy::{Door, Flow};
 use crate::support::redis::RedisServer;
 use crate::support::tier::Tier;
-use crate::support::{Raw, Reply, wait_until};
+use crate::support::{Daemon, Raw, Reply, wait_until};
 
 /// Every such command that a server of version 7.0 has, in every form whose reply differs between
 /// the protocols; commands that only newer ones have are refused by it in its own words.
 const SCRIPT: &str = include_str!("tier_passage/script.txt");
-
-/// Takes too long for a server that others wait for.
-const LEFT_OUT: [&str; 1] = ["pfselftest"];
 
 fn patient(tier: &Tier) -> Raw {
     let mut client = tier.daemon.connect();
@@ -21,7 +18,8 @@ fn patient(tier: &Tier) -> Raw {
     client
 }
 
-fn lines() -> impl Iterator<Item = &'static str> {
+/// The lines of the script.
+pub fn lines() -> impl Iterator<Item = &'static str> {
     SCRIPT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
@@ -53,18 +51,18 @@ fn replies_are_those_of_redis_in_resp3() {
     compare("3");
 }
 
+/// The commands that Redis runs.
+pub fn passed(client: &mut Raw) -> BTreeSet<String> {
+    let docs = client.run("COMMAND DOCS");
+    let is_theirs = |pair: &&[Reply]| format!("{:?}", pair[1]).contains("answered by a Redis tier");
+    docs.items().chunks(2).filter(is_theirs).map(|pair| pair[0].text()).collect()
+}
+
 #[test]
 fn the_script_has_every_command_that_redis_runs() {
-    let Some(tier) = Tier::patient(&[]) else { return };
-    let docs = tier.daemon.connect().run("COMMAND DOCS");
-    let theirs: BTreeSet<String> = docs
-        .items()
-        .chunks(2)
-        .filter(|pair| format!("{:?}", pair[1]).contains("answered by a Redis tier"))
-        .map(|pair| pair[0].text())
-        .collect();
-    let tried = lines().map(|line| line.split(' ').next().unwrap_or_default().to_lowercase());
-    let tried: BTreeSet<String> = tried.chain(LEFT_OUT.map(str::to_owned)).collect();
+    let theirs = passed(&mut Daemon::start().connect());
+    let tried: BTreeSet<String> =
+        lines().filter_map(|line| line.split(' ').next()).map(str::to_lowercase).collect();
     let missing: Vec<&String> = theirs.difference(&tried).collect();
     assert!(theirs.len() > 100 && missing.is_empty(), "{missing:?}");
 }
@@ -249,4 +247,49 @@ fn commands_that_block_are_bounded_and_end_with_redis_and_with_the_daemon() {
     wait_until("it waits in Redis", || waiting(&mut redis) == 1);
     tier.daemon.stop();
     assert_eq!(client.receive(), Reply::Nil);
+}
+
+/// COPY and MOVE into the tiered database looked for the destination in memory alone, and so
+/// overwrote what only Redis had.
+#[test]
+fn what_only_redis_has_is_not_overwritten_from_another_database() {
+    let Some(tier) = Tier::patient(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    redis.run("MSET copied theirs moved theirs queued theirs replaced theirs");
+    redis.run("HSET hash f v");
+    client.run("SELECT 1");
+    client.run("MSET copied ours moved ours queued ours replaced ours hash ours free ours");
+    assert_eq!(client.run("COPY copied copied DB 0"), Reply::Int(0));
+    assert_eq!(client.run("MOVE moved 0"), Reply::Int(0));
+    assert_eq!(client.run("COPY hash hash DB 0"), Reply::Int(0));
+    assert_eq!(client.run("MOVE hash 0"), Reply::Int(0));
+    assert_eq!(client.run("COPY replaced replaced DB 0 REPLACE"), Reply::Int(1));
+    assert_eq!(client.run("MOVE free 0"), Reply::Int(1));
+    for line in ["MULTI", "COPY queued queued DB 0", "MOVE queued 0", "SELECT 0", "GET queued"] {
+        client.run(line);
+    }
+    let wanted = [Reply::Int(0), Reply::Int(0), Reply::ok(), Reply::bulk("theirs")];
+    assert_eq!(client.run("EXEC"), Reply::Array(wanted.into()));
+    for key in ["copied", "moved"] {
+        assert_eq!(client.run(&format!("GET {key}")), Reply::bulk("theirs"), "{key}");
+    }
+    for key in ["replaced", "free"] {
+        assert_eq!(client.run(&format!("GET {key}")), Reply::bulk("ours"), "{key}");
+        wait_until("Redis has it", || redis.run(&format!("GET {key}")) == Reply::bulk("ours"));
+    }
+    // What leads away is none of Redis' business, whose databases are not ours.
+    let error = client.run("COPY hash away DB 1");
+    assert!(matches!(&error, Reply::Error(why) if why.starts_with("WRONGTYPE")), "{error:?}");
+    assert_eq!(client.run("COPY free away DB 1"), Reply::Int(1));
+    redis.run("SELECT 1");
+    assert_eq!(redis.run("DBSIZE"), Reply::Int(0));
+    client.run("CONFIG SET redis.timeout 200ms");
+    client.run("SELECT 1");
+    client.run("SET unknown ours");
+    tier.proxy.replies(Flow::Hold);
+    for line in ["COPY copied unknown DB 0", "MOVE unknown 0"] {
+        let error = client.run(line);
+        assert!(matches!(&error, Reply::Error(why) if why.starts_with("TIERDOWN")), "{error:?}");
+    }
+    tier.proxy.replies(Flow::Pass);
 }

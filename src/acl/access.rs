@@ -1,7 +1,8 @@
 //! What a command does with each of its keys and channels: whether a user needs to be allowed to
 //! read them, to write them, or only to touch them.
 //!
-//! The table of commands tells which arguments are keys, and whether the command reads or writes.
+//! The table of commands, and what looks at the arguments of those that Redis runs, tell which
+//! arguments are keys, and the table whether the command reads or writes.
 //! What it does with each key is Redis': APPEND only writes, RENAME reads its first key and writes
 //! its second. That this is so is proved against a real one.
 
@@ -9,7 +10,8 @@ use std::sync::LazyLock;
 
 use crate::resp::args::Args;
 use crate::resp::commands;
-use crate::resp::table::{Command, Flags};
+use crate::resp::movable::sort_pattern;
+use crate::resp::table::{Command, Flags, Run};
 
 /// What is done with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +38,11 @@ pub enum Keys {
     First(Need, Need),
     /// SET: it reads if it has GET or IFEQ.
     Set,
-    /// The table does not tell all of its keys: it needs this of every key there may be.
+    /// BITFIELD: it writes if it has SET or INCRBY.
+    Bitfield,
+    /// SORT: it reads the first and writes the other, and BY and GET read any key there may be.
+    Sort,
+    /// It does not name all of its keys: it needs this of every key there may be.
     Whole(Need),
 }
 
@@ -111,6 +117,7 @@ const WRITES: &[&str] = &[
     "xautoclaim",
     "xclaim",
     "xdel",
+    "xgroup",
     "xsetid",
     "xtrim",
     "zadd",
@@ -125,40 +132,20 @@ const MOVES: &[&str] =
     &["blmove", "brpoplpush", "lmove", "rename", "renamenx", "rpoplpush", "smove"];
 
 /// Puts into the first key what comes of the others.
-const STORES: &[&str] =
-    &["bitop", "geosearchstore", "sdiffstore", "sinterstore", "sunionstore", "zrangestore"];
-
-/// Names keys where the table of commands can't say: behind a count, a keyword or a subcommand.
-const WHOLE: &[&str] = &[
-    "blmpop",
-    "bzmpop",
-    "eval",
-    "eval_ro",
-    "evalsha",
-    "evalsha_ro",
-    "fcall",
-    "fcall_ro",
-    "georadius",
-    "georadiusbymember",
-    "lmpop",
-    "migrate",
-    "sintercard",
-    "sort",
-    "sort_ro",
-    "sw.restore",
-    "xgroup",
-    "xinfo",
-    "xread",
-    "xreadgroup",
-    "zdiff",
+const STORES: &[&str] = &[
+    "bitop",
+    "geosearchstore",
+    "sdiffstore",
+    "sinterstore",
+    "sunionstore",
     "zdiffstore",
-    "zinter",
-    "zintercard",
     "zinterstore",
-    "zmpop",
-    "zunion",
+    "zrangestore",
     "zunionstore",
 ];
+
+/// Run by Redis as the user that Seawall is there, and may touch keys that they do not name.
+const SCRIPTS: &[&str] = &["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro"];
 
 fn keys_of(command: &Command) -> Keys {
     let is = |names: &[&str]| names.contains(&command.name);
@@ -166,14 +153,21 @@ fn keys_of(command: &Command) -> Keys {
     let usual = if write { BOTH } else { READ };
     match command.name {
         "set" => Keys::Set,
-        "copy" => Keys::First(READ, WRITE),
+        "bitfield" => Keys::Bitfield,
+        "sort" | "sort_ro" => Keys::Sort,
+        "copy" | "georadius" | "georadiusbymember" => Keys::First(READ, WRITE),
         "pfmerge" => Keys::First(BOTH, READ),
-        // A script may do anything with its keys.
-        "eval" | "evalsha" | "fcall" | "xgroup" => Keys::Whole(BOTH),
-        _ if is(WHOLE) => Keys::Whole(usual),
+        "function" | "script" => Keys::None,
+        // What they note in a stream or a sketch counts as reading, in Redis.
+        "pfdebug" | "xreadgroup" => Keys::Each(READ),
+        // It names a key or a prefix, and the table does not tell which.
+        "sw.restore" => Keys::Whole(BOTH),
+        _ if is(SCRIPTS) && command.flags.has(Flags::READONLY) => Keys::Whole(READ),
+        _ if is(SCRIPTS) => Keys::Whole(BOTH),
         // Channels, though the table counts them as keys.
         _ if channels_of(command) != Channels::None => Keys::None,
-        _ if command.keys.first == 0 => Keys::None,
+        // Where those of Redis' are is found out for each call.
+        _ if command.keys.first == 0 && !matches!(command.run, Run::NeedsTier) => Keys::None,
         _ if is(TOUCHES) => Keys::Each(TOUCH),
         _ if is(WRITES) => Keys::Each(WRITE),
         _ if is(MOVES) => Keys::First(BOTH, WRITE),
@@ -209,29 +203,39 @@ impl Keys {
         match self {
             Self::None => TOUCH,
             Self::Each(need) | Self::Whole(need) | Self::First(need, _) => need,
-            Self::Set => BOTH,
+            Self::Set | Self::Bitfield => BOTH,
+            Self::Sort => READ,
         }
     }
 
-    /// What the command needs of its key number `nth`, from 0. Its name is argument `at` of `args`.
+    /// What the command needs of its key number `nth`, from 0.
     #[must_use]
-    pub fn need(self, nth: usize, args: &Args<'_>, at: usize) -> Need {
+    pub fn need(self, nth: usize, args: &Args<'_>) -> Need {
+        let has = |from: usize, words: [&str; 2]| {
+            let is_one = |arg: &[u8]| words.iter().any(|w| arg.eq_ignore_ascii_case(w.as_bytes()));
+            args.from(from).any(is_one)
+        };
         match self {
             Self::None => TOUCH,
             Self::Each(need) | Self::Whole(need) => need,
-            Self::First(first, others) => {
-                if nth == 0 {
-                    first
-                } else {
-                    others
-                }
-            }
-            Self::Set => {
-                let tells = |word: &[u8]| {
-                    word.eq_ignore_ascii_case(b"get") || word.eq_ignore_ascii_case(b"ifeq")
-                };
-                if args.from(at + 3).any(tells) { BOTH } else { WRITE }
-            }
+            Self::First(first, _) if nth == 0 => first,
+            Self::First(_, others) => others,
+            Self::Set if has(3, ["get", "ifeq"]) => BOTH,
+            Self::Set => WRITE,
+            Self::Bitfield if has(2, ["set", "incrby"]) => BOTH,
+            Self::Bitfield => READ,
+            Self::Sort if nth == 0 => READ,
+            Self::Sort => WRITE,
+        }
+    }
+
+    /// What the command needs of every key there may be, and the argument that says so.
+    #[must_use]
+    pub fn need_of_all(self, args: &Args<'_>) -> Option<(Need, Option<usize>)> {
+        match self {
+            Self::Whole(need) => Some((need, None)),
+            Self::Sort => sort_pattern(args).map(|at| (READ, Some(at))),
+            _ => None,
         }
     }
 }

@@ -210,7 +210,16 @@ const ALSO: &[(Category, &[&str])] = &[
         "subscribe", "sunsubscribe", "unsubscribe",
     ]),
     (Scripting, &[
-        "eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function", "script",
+        "eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "function|delete",
+        "function|dump", "function|flush", "function|help", "function|kill", "function|list",
+        "function|load", "function|restore", "function|stats", "script|debug", "script|exists",
+        "script|flush", "script|help", "script|kill", "script|load",
+    ]),
+    (Read, &["xinfo|consumers", "xinfo|groups", "xinfo|stream"]),
+    (Write, &[
+        "function|delete", "function|flush", "function|load", "function|restore",
+        "xgroup|create", "xgroup|createconsumer", "xgroup|delconsumer", "xgroup|destroy",
+        "xgroup|setid",
     ]),
     (Set, &[
         "sadd", "scard", "sdiff", "sdiffstore", "sinter", "sintercard", "sinterstore",
@@ -226,7 +235,9 @@ const ALSO: &[(Category, &[&str])] = &[
         "zscan", "zscore", "zunion", "zunionstore",
     ]),
     (Stream, &[
-        "xack", "xadd", "xautoclaim", "xclaim", "xdel", "xgroup", "xinfo", "xlen", "xpending",
-        "xrange", "xread", "xreadgroup", "xrevrange", "xsetid", "xtrim",
+        "xack", "xadd", "xautoclaim", "xclaim", "xdel", "xgroup|create", "xgroup|createconsumer",
+        "xgroup|delconsumer", "xgroup|destroy", "xgroup|help", "xgroup|setid", "xinfo|consumers",
+        "xinfo|groups", "xinfo|help", "xinfo|stream", "xlen", "xpending", "xrange", "xread",
+        "xreadgroup", "xrevrange", "xsetid", "xtrim",
     ]),
 ];

@@ -4,6 +4,7 @@ use super::access::{self, Channels, Keys, Need};
 use super::commands::{CommandSet, Unit};
 use crate::glob::Glob;
 use crate::resp::args::Args;
+use crate::resp::movable::keys_of;
 use crate::resp::table::{Command, Flags};
 
 /// What a user may do.
@@ -139,21 +140,23 @@ impl Permissions {
 
     fn check_keys(&self, command: &Command, keys: Keys, args: &Args<'_>) -> Result<(), Denied> {
         let Some(patterns) = &self.keys else { return Ok(()) };
-        if let Keys::Whole(need) = keys {
-            let any = |p: &KeyPattern| p.glob.matches_all() && p.allows.covers(need);
-            return if patterns.iter().any(any) { Ok(()) } else { Err(Denied::Key(None)) };
-        }
         if keys == Keys::None {
             return Ok(());
         }
-        for (nth, at) in command.keys.indexes(args.len()).enumerate() {
-            let (need, key) = (keys.need(nth, args, 0), args.get(at));
+        for (nth, at) in keys_of(command, args).enumerate() {
+            let (need, key) = (keys.need(nth, args), args.get(at));
             let fits = |p: &KeyPattern| p.allows.covers(need) && p.glob.matches(key);
             if !patterns.iter().any(fits) {
                 return Err(Denied::Key(Some(at)));
             }
         }
-        Ok(())
+        match keys.need_of_all(args) {
+            Some((need, at)) => {
+                let any = |p: &KeyPattern| p.glob.matches_all() && p.allows.covers(need);
+                if patterns.iter().any(any) { Ok(()) } else { Err(Denied::Key(at)) }
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_channels(&self, channels: Channels, args: &Args<'_>) -> Result<(), Denied> {

@@ -80,15 +80,63 @@ fn keys_are_matched_by_what_is_done_with_them() {
     );
 }
 
-/// The keys of some commands cannot be told by the table: those need every key.
+/// What a command does with keys that it does not name, nobody knows: it needs every key.
 #[test]
-fn a_command_whose_keys_are_not_known_needs_all_keys() {
-    let lines = ["eval s 1 a", "sort a", "xread streams a 0", "sw.restore a 1", "zunion 1 a"];
+fn a_command_that_does_not_name_its_keys_needs_all() {
+    let lines = ["eval s 1 a", "eval_ro s 1 a", "fcall f 0", "sw.restore a 1", "sort a by w_*"];
     for line in lines {
         check("+@all ~a*", &[], &[(line, Reason::Key)]);
         check("+@all ~*", &[line], &[]);
     }
-    check("+@all %R~*", &["sort_ro a"], &[("sort a", Reason::Key)]);
+    check("+@all %R~*", &["sort_ro a get *", "eval_ro s 0"], &[("eval s 0", Reason::Key)]);
+}
+
+#[test]
+fn keys_behind_a_count_or_a_keyword_are_matched_like_others() {
+    use Reason::Key;
+    check(
+        "+@all %R~r* %W~w* ~b*",
+        &[
+            "lmpop 1 b left",
+            "blmpop 0 1 b left",
+            "zunionstore w 2 r1 r2",
+            "zinter 2 r1 b",
+            "sort r store w",
+            "sort r by nosort",
+            "georadius r 1 2 3 m storedist w",
+            "xread count 1 streams r1 r2 0 0",
+            "xgroup create w g $",
+            "xgroup help",
+            "xinfo stream r",
+            "bitfield r get u4 0",
+            "bitfield b set u4 0 1",
+        ],
+        &[
+            ("lmpop 2 b r left", Key),
+            ("blmpop 0 1 w left", Key),
+            ("zunionstore r 1 r", Key),
+            ("zunionstore w 2 r x", Key),
+            ("sort r store r", Key),
+            ("sort r store x", Key),
+            ("georadiusbymember r m 3 m store r", Key),
+            ("xread streams r1 x 0 0", Key),
+            ("xreadgroup group r r streams x >", Key),
+            ("xgroup create r g $", Key),
+            ("xinfo stream w", Key),
+            ("bitfield r set u4 0 1", Key),
+            ("bitfield w get u4 0", Key),
+        ],
+    );
+}
+
+#[test]
+fn subcommands_that_redis_runs_may_be_given_one_by_one() {
+    use Reason::Command;
+    check(
+        "+script|load +@read ~*",
+        &["script load x", "xinfo stream a"],
+        &[("script flush", Command), ("xgroup create a g $", Command)],
+    );
 }
 
 #[test]

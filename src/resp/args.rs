@@ -53,6 +53,12 @@ impl<'a> Args<'a> {
         i < self.spans.len() && self.get(i).eq_ignore_ascii_case(word.as_bytes())
     }
 
+    /// The arguments from `i` on, as if argument `i` was the command's name.
+    #[must_use]
+    pub fn tail(&self, i: usize) -> Self {
+        Self { input: self.input, spans: self.spans.get(i..).unwrap_or_default() }
+    }
+
     /// The arguments from `i` on.
     pub fn from(&self, i: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + use<'a> {
         let (input, spans) = (self.input, self.spans.get(i..).unwrap_or_default());

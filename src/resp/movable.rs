@@ -4,31 +4,28 @@
 use super::args::Args;
 use super::table::Command;
 
-/// The indexes of all keys of a command that Redis may run. Where its arguments make no sense,
-/// those that the table knows: such a command is refused.
-#[must_use]
-pub fn keys_of(command: &Command, args: &Args<'_>) -> Vec<usize> {
-    let mut keys: Vec<usize> = command.keys.indexes(args.len()).collect();
+/// The indexes of all keys of a command. Where its arguments make no sense, those that the table
+/// knows: such a command is refused.
+pub fn keys_of<'a>(command: &Command, args: &'a Args<'_>) -> impl Iterator<Item = usize> + 'a {
+    let fixed = command.keys.indexes(args.len());
+    fixed.chain(movable(command, args))
+}
+
+/// Those that stand behind a count, a keyword or a subcommand.
+fn movable(command: &Command, args: &Args<'_>) -> Vec<usize> {
     match command.name {
         "lmpop" | "sintercard" | "zdiff" | "zinter" | "zintercard" | "zmpop" | "zunion" => {
-            keys.extend(counted(args, 1));
+            counted(args, 1).collect()
         }
         "blmpop" | "bzmpop" | "zdiffstore" | "zinterstore" | "zunionstore" | "eval" | "eval_ro"
-        | "evalsha" | "evalsha_ro" | "fcall" | "fcall_ro" => keys.extend(counted(args, 2)),
-        "sort" => keys.extend(behind(args, 2, &["store"])),
-        "georadius" => keys.extend(behind(args, 6, &["store", "storedist"])),
-        "georadiusbymember" => keys.extend(behind(args, 5, &["store", "storedist"])),
-        "migrate" => {
-            keys.retain(|at| !args.get(*at).is_empty());
-            if let Some(at) = (6..args.len()).find(|at| args.is(*at, "keys")) {
-                keys.extend(at + 1..args.len());
-            }
-        }
-        "xgroup" | "xinfo" if args.len() > 2 => keys.push(2),
-        "xread" | "xreadgroup" => keys.extend(streams(args)),
-        _ => {}
+        | "evalsha" | "evalsha_ro" | "fcall" | "fcall_ro" => counted(args, 2).collect(),
+        "sort" => sort(args).store.into_iter().collect(),
+        "georadius" => behind(args, 6, &["store", "storedist"]).collect(),
+        "georadiusbymember" => behind(args, 5, &["store", "storedist"]).collect(),
+        "xgroup" | "xinfo" if args.len() > 2 => vec![2],
+        "xread" | "xreadgroup" => streams(args).collect(),
+        _ => Vec::new(),
     }
-    keys
 }
 
 /// So many keys as argument `at` says follow it.
@@ -47,6 +44,48 @@ fn behind<'a>(
     (from..args.len().saturating_sub(1))
         .filter(move |at| words.iter().any(|word| args.is(*at, word)))
         .map(|at| at + 1)
+}
+
+/// Where SORT writes to, and the first of its patterns that make up names of keys.
+#[derive(Debug, Default)]
+struct Sort {
+    store: Option<usize>,
+    pattern: Option<usize>,
+}
+
+fn sort(args: &Args<'_>) -> Sort {
+    let mut found = Sort::default();
+    let mut at = 2;
+    while at < args.len() {
+        let next = at + 1;
+        at += match () {
+            () if args.is(at, "limit") => 3,
+            // Without a star it names no key, and nothing is sorted.
+            () if args.is(at, "by") => {
+                if args.get(next).contains(&b'*') {
+                    found.pattern = found.pattern.or(Some(next));
+                }
+                2
+            }
+            () if args.is(at, "get") => {
+                found.pattern = found.pattern.or(Some(next));
+                2
+            }
+            // The last one counts.
+            () if args.is(at, "store") && next < args.len() => {
+                found.store = Some(next);
+                2
+            }
+            () => 1,
+        };
+    }
+    found
+}
+
+/// The argument of SORT with which it reads keys that it does not name: the pattern of BY or GET.
+#[must_use]
+pub fn sort_pattern(args: &Args<'_>) -> Option<usize> {
+    sort(args).pattern
 }
 
 /// The first half of what follows STREAMS.

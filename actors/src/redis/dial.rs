@@ -13,6 +13,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
+use super::advice::advised;
 use super::cluster::Cluster;
 use super::connection::{Connection, pong};
 use super::duty::{Duty, Ear};
@@ -41,7 +42,9 @@ pub(super) async fn dial(
     let within = settings.connect_timeout * if settings.cluster { 2 } else { 1 };
     match timeout(within, connect(settings, ear, known)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),
+        Ok(Err(failure)) => {
+            Err(Failure { text: advised(format!("{at}: {}", failure.text)), ..failure })
+        }
         Err(_) => Err(Failure::before(
             FailureKind::Deadline,
             format!("{at}: no connection within {within:?} (redis.connect_timeout)"),
@@ -107,15 +110,11 @@ impl Dialer {
     /// # Errors
     /// It is no address of a node.
     pub fn home(&self) -> Result<Node, Failure> {
-        match self.prepared.info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                Ok(Node { host: host.as_str().into(), port: *port })
-            }
-            other => Err(Failure::before(
-                FailureKind::Broken,
-                format!("{other} is no node of a Cluster: they are found by host and port"),
-            )),
-        }
+        self.settings.home().ok_or_else(|| {
+            let at = self.settings.shown();
+            let text = format!("{at} is no node of a Cluster: they are found by host and port");
+            Failure::before(FailureKind::Broken, text)
+        })
     }
 
     /// Connects to a node and logs in. What it says is heard if it `speaks` and somebody wants to
@@ -163,7 +162,9 @@ async fn greet(
         {
             match Failure::of_reply(&error) {
                 Some(failure) => return Err(failure),
-                None => deaf = Some(format!("allow the user CLIENT TRACKING; Redis says: {error}")),
+                None => {
+                    deaf = Some(advised(format!("Redis refuses CLIENT TRACKING: {error}")));
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ mod wire;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -28,6 +29,9 @@ use super::retry::Next;
 
 /// How often a Cluster may send on a request.
 const HOPS: usize = 5;
+
+/// Between two looks whether something is still under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +163,13 @@ impl Passage {
         self.inner.blocking.taken()
     }
 
+    /// Resolves once nothing is under way this way. Safe to cancel.
+    pub async fn until_idle(&self) {
+        while self.inner.shared.taken() > 0 || self.blocked() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// New limits. Connections that are too many carry what they have, and end then.
     pub fn configure(&self, limits: PassageLimits) {
         self.inner.shared.resize(limits.shared);
@@ -262,7 +273,7 @@ impl Passage {
         for _ in 0..HOPS {
             let mut wire = self.connect(load.dialect, node.take(), deadline).await?;
             let replies = self.answered(&mut wire, load, asking, wait).await?;
-            let home = settings.host();
+            let home = settings.home().map_or_else(|| "".into(), |home| home.host);
             let error = replies.iter().find_map(error_of);
             let redirect = error.and_then(|(code, text)| Redirect::of(code, text, &home));
             match redirect.filter(|_| settings.cluster) {
@@ -361,6 +372,7 @@ impl Passage {
         let bytes = asked.as_deref().unwrap_or(load.bytes);
         let sent = Instant::now();
         let (id, pool) = (wire.id, &self.inner.pool);
+        let at = wire.node.clone().or_else(|| wire.settings.home());
         let mut live = pool.live();
         let mut exchange = pin!(wire.exchange(bytes, load.count + usize::from(asking), load.most));
         loop {
@@ -384,8 +396,11 @@ impl Passage {
                     let deadline = Instant::now() + pool.settings().timeout;
                     let request = Request { deadline, once: Once::OrMore };
                     // Redis answers the command itself; if it can't be told, that is found out
-                    // by the wait.
-                    let _ = pool.run(&command, request).await;
+                    // by the wait. In a Cluster each node has numbers of its own.
+                    let _ = match at.as_ref().filter(|_| pool.settings().cluster) {
+                        Some(node) => pool.run_at(node, &command, request).await,
+                        None => pool.run(&command, request).await,
+                    };
                 }
             }
         }

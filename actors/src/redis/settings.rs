@@ -7,6 +7,8 @@ use std::time::Duration;
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionInfo, IntoConnectionInfo as _};
 
+use super::nodes::Node;
+
 /// Everything a link needs to know.
 #[derive(Clone, PartialEq)]
 pub struct LinkSettings {
@@ -122,12 +124,14 @@ impl LinkSettings {
         place(self) == place(other) && user(self) == user(other)
     }
 
-    /// The host in `url`; empty for a Unix socket.
-    pub(super) fn host(&self) -> String {
+    /// Host and port in `url`; `None` for a Unix socket.
+    pub(super) fn home(&self) -> Option<Node> {
         use redis::ConnectionAddr::{Tcp, TcpTls};
         match self.url.as_str().into_connection_info().as_ref().map(ConnectionInfo::addr) {
-            Ok(Tcp(host, _) | TcpTls { host, .. }) => host.clone(),
-            _ => String::new(),
+            Ok(Tcp(host, port) | TcpTls { host, port, .. }) => {
+                Some(Node { host: host.as_str().into(), port: *port })
+            }
+            _ => None,
         }
     }
 
@@ -163,10 +167,44 @@ pub(super) fn tcp() -> TcpSettings {
 pub fn check_url(url: &str) -> Result<(), String> {
     match url.into_connection_info() {
         Ok(_) => Ok(()),
-        Err(why) => Err(format!(
-            "is no address of a Redis ({why}); write for example \"redis://10.0.0.7:6379/0\""
-        )),
+        Err(why) => {
+            let known =
+                ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix"];
+            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+            let why = match scheme {
+                None => "has no scheme".to_owned(),
+                Some(scheme) if !known.contains(&scheme) => {
+                    "has another scheme than these".to_owned()
+                }
+                // The library's kind of error says nothing to whoever reads it.
+                Some(_) => {
+                    let why = why.to_string();
+                    let end = why.find("InvalidClientConfig").unwrap_or(why.len());
+                    let why = why.get(..end).unwrap_or(&why).trim_end_matches([' ', '-', ':']);
+                    format!("cannot be read: {}", why.to_lowercase())
+                }
+            };
+            Err(format!(
+                "is no address of a Redis, as it {why}; write redis://host:port/database, \
+                 rediss://host:port/database for TLS, or unix:///path"
+            ))
+        }
     }
+}
+
+/// Whether an address names a user and has no password for it.
+#[must_use]
+pub fn lacks_password(url: &str) -> bool {
+    url.into_connection_info().is_ok_and(|info| {
+        let who = info.redis_settings();
+        who.username().is_some_and(|name| !name.is_empty()) && who.password().is_none()
+    })
+}
+
+/// Whether an address has a password.
+#[must_use]
+pub fn has_password(url: &str) -> bool {
+    url.into_connection_info().is_ok_and(|info| info.redis_settings().password().is_some())
 }
 
 #[cfg(test)]
@@ -208,6 +246,7 @@ mod tests {
         for url in ["redis//:hunter2@x", "http://hunter2", "", "redis://h/notadb?hunter2"] {
             let why = check_url(url).expect_err(url);
             assert!(!why.contains("hunter2"), "{why}");
+            assert!(!why.contains("InvalidClientConfig") && why.contains("redis://host"), "{why}");
         }
         for url in ["redis://h", "rediss://h:1/2", "unix:///run/redis.sock", "valkey://u:p@h"] {
             check_url(url).expect(url);
@@ -220,6 +259,13 @@ mod tests {
             let info = settings(url).info().expect("fine");
             assert!(info.tcp_settings().nodelay(), "{url}");
         }
+    }
+
+    #[test]
+    fn home_is_where_the_url_leads() {
+        let home = settings("rediss://bob:hunter2@example.org:7000/3").home().expect("a node");
+        assert_eq!(home.to_string(), "example.org:7000");
+        assert_eq!(settings("unix:///run/redis.sock").home(), None);
     }
 
     #[test]

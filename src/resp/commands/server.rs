@@ -114,12 +114,24 @@ pub const COMMANDS: &[Command] = &[
         "[VERSION version]",
         "O(1)",
     ),
+    command("migrate", -6, Flags::WRITE, Run::Session(absent::not_for_clients)).doc(
+        "2.6.0",
+        "Refused: Redis would connect to wherever a client says.",
+        "host port key destination-db timeout [argument …]",
+        "O(1)",
+    ),
     command("module", -2, Flags::ADMIN, Run::Session(small::module))
         .doc("4.0.0", "Answers that there are no modules.", "LIST", "O(1)")
         .with(small::MODULE),
     command("monitor", 1, ADMIN, Run::Session(absent::monitor)).doc(
         "1.0.0",
         "Refused: no client sees what others send.",
+        "",
+        "O(1)",
+    ),
+    command("pfselftest", 1, Flags::ADMIN, Run::Session(absent::not_for_clients)).doc(
+        "2.8.9",
+        "Refused: Redis would answer nobody else for seconds.",
         "",
         "O(1)",
     ),
@@ -151,6 +163,18 @@ pub const COMMANDS: &[Command] = &[
         "5.0.0",
         "Takes NO ONE; refuses to follow a server.",
         "host port | NO ONE",
+        "O(1)",
+    ),
+    command(
+        "restore-asking",
+        -4,
+        Flags::WRITE.and(Flags::DENYOOM),
+        Run::Session(absent::not_for_clients),
+    )
+    .doc(
+        "3.0.0",
+        "Refused: the nodes of a Cluster send it to each other.",
+        "key ttl serialized-value [argument …]",
         "O(1)",
     ),
     command("role", 1, FREE, Run::Session(replication::role)).doc(

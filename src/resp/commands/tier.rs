@@ -4,10 +4,11 @@
 //! `blocking` and *movable* keys (EVAL, XREAD, …: the keys' places depend on other arguments) are
 //! not described by this table; such commands declare no keys, as in Redis' own table.
 
+mod subcommands;
+
 use crate::resp::table::{Command, Family, Flags, Keys, Run};
 
 const N: Flags = Flags::NONE;
-const NA: Flags = Flags::ADMIN;
 const R: Flags = Flags::READONLY;
 const RF: Flags = R.and(Flags::FAST);
 const W: Flags = Flags::WRITE;
@@ -16,10 +17,10 @@ const WD: Flags = W.and(Flags::DENYOOM);
 const WDA: Flags = WD.and(Flags::ADMIN);
 const WDF: Flags = WD.and(Flags::FAST);
 
-/// `"Type" { "name" arity KEYS FLAGS "since" "syntax"; … }`
+/// `"Type" { "name" arity KEYS FLAGS "since" "syntax" SUBCOMMANDS; … }`, most without the last.
 macro_rules! tier {
     ($($kind:literal {
-        $($name:literal $arity:literal $keys:ident $flags:ident $since:literal $syntax:literal;)*
+        $($name:literal $arity:literal $keys:ident $flags:ident $since:literal $syntax:literal $($subs:ident)?;)*
     })*) => {
         /// The commands of this family.
         pub const COMMANDS: &[Command] = &[$($(
@@ -28,7 +29,7 @@ macro_rules! tier {
                 concat!($kind, ": answered by a Redis tier (`redis.url`)."),
                 $syntax,
                 "That of Redis, and a round trip.",
-            ),
+            )$(.with(subcommands::$subs))?,
         )*)*];
     };
 }
@@ -147,8 +148,8 @@ tier! {
         "xautoclaim" -6 ONE WF "6.2.0" "key group consumer min-idle-time start [COUNT count] [JUSTID]";
         "xclaim" -6 ONE WF "5.0.0" "key group consumer min-idle-time id [id …] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID id]";
         "xdel" -3 ONE WF "5.0.0" "key id [id …]";
-        "xgroup" -2 NONE N "5.0.0" "subcommand [argument …]";
-        "xinfo" -2 NONE N "5.0.0" "subcommand [argument …]";
+        "xgroup" -2 NONE N "5.0.0" "subcommand [argument …]" XGROUP;
+        "xinfo" -2 NONE N "5.0.0" "subcommand [argument …]" XINFO;
         "xlen" 2 ONE RF "5.0.0" "key";
         "xpending" -3 ONE R "5.0.0" "key group [[IDLE min-idle-time] start end count [consumer]]";
         "xrange" -4 ONE R "5.0.0" "key start end [COUNT count]";
@@ -175,7 +176,6 @@ tier! {
         "pfcount" -2 ALL R "2.8.9" "key [key …]";
         "pfdebug" 3 SECOND WDA "2.8.9" "subcommand key";
         "pfmerge" -2 ALL WD "2.8.9" "destkey sourcekey [sourcekey …]";
-        "pfselftest" 1 NONE NA "2.8.9" "";
     }
     "Bitmap" {
         "bitcount" -2 ONE R "2.6.0" "key [start end [BYTE|BIT]]";
@@ -193,15 +193,13 @@ tier! {
         "evalsha_ro" -3 NONE R "7.0.0" "sha1 numkeys [key [key …]] [arg [arg …]]";
         "fcall" -3 NONE N "7.0.0" "function numkeys [key [key …]] [arg [arg …]]";
         "fcall_ro" -3 NONE R "7.0.0" "function numkeys [key [key …]] [arg [arg …]]";
-        "function" -2 NONE N "7.0.0" "subcommand [argument …]";
-        "script" -2 NONE N "2.6.0" "subcommand [argument …]";
+        "function" -2 NONE N "7.0.0" "subcommand [argument …]" FUNCTION;
+        "script" -2 NONE N "2.6.0" "subcommand [argument …]" SCRIPT;
     }
     "Keys of any type" {
         "dump" 2 ONE R "2.6.0" "key";
         "lcs" -3 TWO R "7.0.0" "key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]";
-        "migrate" -6 THIRD W "2.6.0" "host port <key|\"\"> destination-db timeout [COPY] [REPLACE] [[AUTH password]|[AUTH2 username password]] [KEYS key [key …]]";
         "restore" -4 ONE WD "2.6.0" "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]";
-        "restore-asking" -4 ONE WD "3.0.0" "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]";
         "sort" -2 ONE WD "1.0.0" "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern …]] [ASC|DESC] [ALPHA] [STORE destination]";
         "sort_ro" -2 ONE R "7.0.0" "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern …]] [ASC|DESC] [ALPHA]";
     }

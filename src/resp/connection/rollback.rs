@@ -78,7 +78,7 @@ mod tests {
             .filter(|c| c.flags.has(Flags::WRITE))
             .map(|c| c.name)
             .collect();
-        assert_eq!(refused, ["flushdb", "flushall", "swapdb"]);
+        assert_eq!(refused, ["flushdb", "flushall", "swapdb", "migrate", "restore-asking"]);
         for name in ["config", "client", "reset", "shutdown", "debug"] {
             let command = commands::all().find(|c| c.name == name);
             assert!(command.is_some_and(|c| !can_undo(c)), "{name}");

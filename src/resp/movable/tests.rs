@@ -17,7 +17,7 @@ fn with<T>(line: &str, look: impl FnOnce(&Command, &Args<'_>) -> T) -> T {
 fn keys(line: &str) -> Vec<String> {
     with(line, |command, args| {
         let text = |at: usize| String::from_utf8_lossy(args.get(at)).into_owned();
-        keys_of(command, args).into_iter().map(text).collect()
+        keys_of(command, args).map(text).collect()
     })
 }
 
@@ -34,7 +34,8 @@ fn keys_are_found_wherever_they_stand() {
         ("sort_ro a LIMIT 0 1", "a"),
         ("georadius a 1 2 3 m STOREDIST d", "a d"),
         ("georadiusbymember a m 3 km STORE d", "a d"),
-        ("migrate h 1 k 0 5", "k"),
+        ("sort a BY store GET x", "a"),
+        ("sort a LIMIT store 1 STORE d STORE e", "a e"),
         ("xinfo stream a FULL", "a"),
         ("xgroup create a g $", "a"),
         ("xgroup help", ""),
@@ -50,8 +51,21 @@ fn keys_are_found_wherever_they_stand() {
     ] {
         assert_eq!(keys(line).join(" "), wanted, "{line}");
     }
-    let keys = with("migrate h 1  0 5 COPY KEYS a b", keys_of);
-    assert_eq!(keys, [8, 9]);
+}
+
+#[test]
+fn sort_reads_keys_that_it_does_not_name() {
+    for (line, wanted) in [
+        ("sort a BY w_* STORE d", Some(3)),
+        ("sort a BY nosort", None),
+        ("sort a BY nosort GET #", Some(5)),
+        ("sort_ro a LIMIT 0 1 GET w_*", Some(6)),
+        ("sort a LIMIT by get* 1", None),
+        ("sort a STORE get", None),
+        ("sort a GET", Some(3)),
+    ] {
+        assert_eq!(with(line, |_, args| sort_pattern(args)), wanted, "{line}");
+    }
 }
 
 #[test]

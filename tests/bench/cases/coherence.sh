@@ -18,23 +18,30 @@ values() {
         die "$1 does not tell what it holds"
 }
 
-# writes <count> <command ...>: to random keys, over all of them.
+# writes <share> <command ...>: so many hundredths of the writes, to random keys, over all of them; spread
+# over as large a part of the outage.
 writes() {
-    bounded "$RUN_TIMEOUT_S" redis-benchmark -h 127.0.0.1 -p "${port[seawall]}" -q -c "$CLIENTS" -P 16 \
-        -r "$converge_keys" -n $(($1 * converge_writes / 100)) "${@:2}" >"$work/out" 2>&1 ||
-        die "redis-benchmark failed: $(tail -n 3 "$work/out")"
+    local part
+    for ((part = 0; part < $1; part++)); do
+        bounded "$RUN_TIMEOUT_S" redis-benchmark -h 127.0.0.1 -p "${port[seawall]}" -q -c "$CLIENTS" -P 16 \
+            -r "$converge_keys" -n $((converge_writes / 100)) "${@:2}" >"$work/out" 2>&1 ||
+            die "redis-benchmark failed: $(tail -n 3 "$work/out")"
+        written=$((written + 1))
+        while ((SECONDS < outage_since + outage_s * written / 100)); do nap 0.2; done
+    done
 }
 
 # A long time without Redis, with two crashes in it; Redis comes back with its old data, then empty.
 case_converge() {
-    local back
+    local back outage_since written
     for back in old empty; do
         start redis everysec
         start seawall near
         fill seawall "$converge_keys"
         in_step seawall
         stop redis keep
-        note "  $converge_writes writes without Redis, and two crashes"
+        note "  $converge_writes writes without Redis within $outage_s s, and two crashes"
+        outage_since=$SECONDS written=0
         writes 30 SET key:__rand_int__ __rand_int__
         crash seawall
         start seawall near again
@@ -68,7 +75,7 @@ converged() {
     note "  $1: $took s, $(grep -c . "$work/truth") keys the same, $(grep -c '^$' "$work/truth") absent"
     local with="with its old data"
     [[ "$1" == old ]] || with="empty"
-    figure "Redis back, $with, after $converge_writes writes on $converge_keys keys and two crashes without it: all the same after (s)" \
+    figure "Redis back, $with, after $converge_writes writes within $outage_s s on $converge_keys keys and two crashes without it: all the same after (s)" \
         60 "$took" – >>"$work/figures.md"
 }
 

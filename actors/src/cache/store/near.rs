@@ -108,12 +108,12 @@ fn hash_with(hasher: &RandomState, key: &[u8]) -> u64 {
 }
 
 impl Near {
-    fn new(floor: Lsn, now: UnixMs) -> Self {
+    fn new(floor: Lsn, counted: u64, now: UnixMs) -> Self {
         Self {
             hasher: RandomState::default(),
             epochs: Epochs::new(now),
             pending: Pending::new(floor),
-            changes: Changes::default(),
+            changes: Changes::after(counted),
             negative: Map::default(),
             silent_since: None,
             freshness: Freshness::default(),
@@ -160,6 +160,8 @@ impl Store {
                 Belief::Overtaken => Standing::Missing,
             },
             None if pending == Some(true) => Standing::Gone,
+            // All of it was swept away a moment ago, and this has not come since.
+            None if pending.is_none() && near.pending.is_sweeping() => Standing::Gone,
             None if near.negative.get(&hash).is_some_and(|until| *until > now) => Standing::Gone,
             None => Standing::Missing,
         }

@@ -18,6 +18,7 @@ use super::{OutboxArgs, acknowledge, marker};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 use crate::policy::Backoff;
+use crate::redis::advice::advised;
 use crate::wal::{Followed, Follower, Portion, RangeError, Reached};
 
 /// Records that one transaction is made of: at first, and at most while much is waiting.
@@ -56,7 +57,7 @@ pub(super) struct Pump {
     reached: watch::Receiver<Reached>,
     live: watch::Receiver<usize>,
     follower: Option<Follower>,
-    /// Where the log ended when this process began.
+    /// Where the log ended when this process began, or when Redis was put behind it.
     begun: Lsn,
     /// Up to where this process has sent, whatever became of it.
     pub attempted: Option<Lsn>,
@@ -76,6 +77,8 @@ pub(super) struct Pump {
     pub failures: u32,
     /// The connection over which Redis was asked what it has.
     pub epoch: u64,
+    /// The connection that has outlived all others to the nodes of a Cluster.
+    pub heir: u64,
     /// The connection over which it was found to have everything up to the marker.
     pub followed: Option<u64>,
     /// Deletions that go ahead while Redis is full.
@@ -105,6 +108,7 @@ impl Pump {
             lapsed: Lapsed::default(),
             failures: 0,
             epoch: 0,
+            heir: 0,
             followed: None,
             room: None,
             marker,
@@ -115,7 +119,7 @@ impl Pump {
     /// Pumps until the log cannot be read; returns why.
     pub async fn run(mut self) -> String {
         self.begun = match self.reached.wait_for(|reached| reached.begun.is_some()).await {
-            Ok(reached) => reached.begun.unwrap_or_default(),
+            Ok(reached) => reached.begun.unwrap_or_default().max(self.args.joined.lsn),
             Err(_) => return "the log is closed".to_owned(),
         };
         self.args.gate.heard().doubt_all();
@@ -151,7 +155,7 @@ impl Pump {
                 self.room = None;
                 OutboxState::Waiting(why.into())
             }
-            Trouble::Refused(why) => OutboxState::Refused(why.into()),
+            Trouble::Refused(why) => OutboxState::Refused(advised(why).into()),
         };
         add(&self.args.gate.counts().failures, 1);
         self.away_until_ms = None;
@@ -207,6 +211,7 @@ impl Pump {
     async fn meet(&mut self) -> Result<Start, Trouble> {
         self.live.borrow_and_update();
         self.connected().await?;
+        self.succeed().await?;
         // One that somebody has written over says nothing, of whatever type it is.
         let marker = match self.args.pool.settings().cluster {
             true => least(self.read_markers().await?.iter().map(number)),

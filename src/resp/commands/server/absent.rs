@@ -2,6 +2,7 @@
 //! reason, in Redis' own words where a Redis without that feature has some.
 
 use crate::resp::args::Args;
+use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
@@ -45,4 +46,16 @@ pub(super) fn rewrite(
     _reply: &mut Reply<'_>,
 ) -> Result<(), Refusal> {
     Err(Refusal::other("ERR the log is made of segments that are never rewritten"))
+}
+
+/// MIGRATE, PFSELFTEST, RESTORE-ASKING: commands for those who run a Redis, which serves others, too.
+pub(super) fn not_for_clients(
+    _session: &mut Session,
+    args: &Args<'_>,
+    _reply: &mut Reply<'_>,
+) -> Result<(), Refusal> {
+    let name = subcommand::shown(args.get(0)).to_ascii_uppercase();
+    Err(Refusal::other(format!(
+        "ERR {name} is for whoever runs Redis, and not passed on; send it to Redis itself"
+    )))
 }

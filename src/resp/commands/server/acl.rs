@@ -5,7 +5,7 @@ use super::sub;
 use crate::acl::User;
 use crate::acl::categories::Category;
 use crate::acl::gate::MAX_ENTRIES;
-use crate::resp::args::{Args, Span};
+use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::integer;
 use crate::resp::refusal::Refusal;
@@ -140,13 +140,7 @@ fn dry_run(session: &Session, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<
         return Err(Refusal::other(format!("ERR Command '{name}' not found")));
     };
     // The command's own arguments: what is checked counts from its name.
-    let mut spans: Vec<Span> = Vec::new();
-    for arg in args.from(3) {
-        let start = spans.last().map_or(0, |last| last.start + last.len);
-        spans.push(Span { start, len: u32::try_from(arg.len()).unwrap_or(u32::MAX) });
-    }
-    let bytes: Vec<u8> = args.from(3).flatten().copied().collect();
-    let asked = Args::new(&bytes, &spans);
+    let asked = args.tail(3);
     if !command.takes(asked.len()) {
         return Err(Refusal::Arity(command.name.into()));
     }

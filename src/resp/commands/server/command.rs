@@ -8,6 +8,7 @@ use crate::glob::Glob;
 use crate::resp::args::Args;
 use crate::resp::commands;
 use crate::resp::commands::subcommand;
+use crate::resp::movable::keys_of;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
@@ -214,29 +215,31 @@ fn list(args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
 // === COMMAND GETKEYS ===
 
 fn keys(args: &Args<'_>, with_flags: bool, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-    let argc = args.len() - 2;
     let Some(command) = find(args.get(2)) else {
         return Err(Refusal::other("ERR Invalid command specified"));
     };
-    if command.keys.first == 0 {
+    let args = args.tail(2);
+    let needs = access::of(command).0;
+    let helps = Unit::called(command, &args).subcommand().is_some_and(|sub| sub.name == "help");
+    if helps || command.keys.first == 0 && needs == access::Keys::None {
         return Err(Refusal::other("ERR The command has no key arguments"));
     }
-    if !command.takes(argc) {
+    if !command.takes(args.len()) {
         return Err(Refusal::other("ERR Invalid number of arguments specified for command"));
     }
-    let indexes = command.keys.indexes(argc);
-    if indexes.len() == 0 {
+    let indexes: Vec<usize> = keys_of(command, &args).collect();
+    // A script need not name any.
+    if indexes.is_empty() && !matches!(needs, access::Keys::Whole(_)) {
         return Err(Refusal::other("ERR Invalid arguments specified for command"));
     }
     reply.array(indexes.len());
-    let needs = access::of(command).0;
-    for (nth, index) in indexes.enumerate() {
+    for (nth, index) in indexes.into_iter().enumerate() {
         if with_flags {
             reply.array(2);
         }
-        reply.bulk(args.get(index + 2));
+        reply.bulk(args.get(index));
         if with_flags {
-            key_flags(command, needs.need(nth, args, 2), reply);
+            key_flags(command, needs.need(nth, &args), reply);
         }
     }
     Ok(())
