@@ -13,7 +13,9 @@ fn get(connection: &mut Raw, key: &str) -> Reply {
 #[test]
 fn a_deletion_that_found_nothing_survives_a_crash() {
     let Some(mut redis) = RedisServer::listening(&[]) else { return };
-    let mut daemon = setup(&redis).with("debug.drills", "true").start();
+    // It is the writer's thread that writes then, and it alone that stalls.
+    let always = setup(&redis).with("wal.fsync", r#""always""#);
+    let mut daemon = always.with("debug.drills", "true").start();
     let (mut c, mut r) = (daemon.connect(), redis.connect());
     assert_eq!(c.run("SET k old"), Reply::ok());
     wait_in_step(&mut c);
