@@ -39,12 +39,8 @@ impl Store {
                 {
                     self.delete_slot(slot);
                 }
-                if let Some(slot) = self.locate(db, key) {
-                    let left = at.saturating_sub(now);
-                    let origin = match record {
-                        Record::Fill { .. } => Origin::living(left),
-                        _ => Origin::OURS,
-                    };
+                if let (Record::Fill { .. }, Some(slot)) = (record, self.locate(db, key)) {
+                    let origin = Origin::living(at.saturating_sub(now));
                     self.slab.at_mut(slot).set_origin(origin);
                 }
                 put

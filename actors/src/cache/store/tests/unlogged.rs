@@ -167,6 +167,19 @@ fn a_snapshot_tells_what_was_only_read_from_the_tier() {
     world.check();
 }
 
+#[test]
+fn what_is_written_while_there_is_no_tier_is_ours_when_one_comes() {
+    let mut world = World::new();
+    world.run(&Step::Fill(0, None));
+    world.run(&Step::Snapshot);
+    let (store, at) = (&mut world.read_back, key(&name(0)));
+    let ours = |store: &Store| store.peek(0, at, NOW).map(|entry| entry.ours);
+    assert_eq!(ours(store), Some(false));
+    store.set(0, at, b"mine", super::super::Expiry::Never, NOW).expect("there is room");
+    store.attach_tier(0, NOW);
+    assert_eq!(ours(store), Some(true));
+}
+
 /// An answer that a deletion has overtaken is in memory for whoever asked: it came back by a snapshot.
 #[test]
 fn what_was_overtaken_is_in_no_snapshot() {
