@@ -172,7 +172,8 @@ fn what_is_written_while_there_is_no_tier_is_ours_when_one_comes() {
     let mut world = World::new();
     world.run(&Step::Fill(0, None));
     world.run(&Step::Snapshot);
-    let (store, at) = (&mut world.read_back, key(&name(0)));
+    let (store, bytes) = (&mut world.read_back, name(0));
+    let at = key(&bytes);
     let ours = |store: &Store| store.peek(0, at, NOW).map(|entry| entry.ours);
     assert_eq!(ours(store), Some(false));
     store.set(0, at, b"mine", super::super::Expiry::Never, NOW).expect("there is room");
