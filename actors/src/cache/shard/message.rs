@@ -46,6 +46,9 @@ pub enum ShardMsg<J> {
     Rebuilt(Result<(Box<Store>, Lsn), String>),
     /// Something happened in the tier behind the first database.
     Tier(TierNews),
+    /// Look whether there is a tier by now, and answer once the store goes by it: at once if there
+    /// is no store, which will when it comes.
+    Rewire(oneshot::Sender<()>),
 }
 
 /// What a shard hears of the tier. One that has no store misses it, and takes it for a gap.
@@ -55,8 +58,8 @@ pub enum TierNews {
     Changed(Vec<(Box<[u8]>, u64)>, Toll),
     /// Changes may have been missed; with a toll if they were too many to wait.
     Gap(Option<GapToll>),
-    /// An answer that no command waits for.
-    Heard(Heard),
+    /// Answers that no command waits for.
+    Heard(Vec<Heard>),
     /// Somebody is about to ask about keys, whichever.
     Asks(oneshot::Sender<Ticket>),
 }
@@ -89,6 +92,7 @@ impl<J> Label for ShardMsg<J> {
             Self::AwaitStore(_) => "await-store",
             Self::Rebuilt(_) => "rebuilt",
             Self::Tier(_) => "tier",
+            Self::Rewire(_) => "rewire",
         }
     }
 }
