@@ -48,6 +48,7 @@ mod tier_passage;
 mod tier_passage_users;
 mod tier_pubsub;
 mod tier_reads;
+mod tier_restarts;
 mod tier_rights;
 mod tier_shown;
 mod tier_topologies;
