@@ -37,6 +37,7 @@ mod rollback;
 mod snapshots;
 mod statistics;
 mod supervision;
+mod tier_bounds;
 mod tier_changes;
 mod tier_coherence;
 mod tier_faults;
