@@ -163,7 +163,8 @@ async fn greet(
             match Failure::of_reply(&error) {
                 Some(failure) => return Err(failure),
                 None => {
-                    deaf = Some(advised(format!("Redis refuses CLIENT TRACKING: {error}")));
+                    let (code, said) = (error.code(), error.details().unwrap_or_default());
+                    deaf = Some(advised(format!("Redis refuses CLIENT TRACKING: {code} {said}")));
                 }
             }
         }
