@@ -81,11 +81,12 @@ fn replies_larger_than_what_goes_together_are_all_there() {
     assert!(replies.iter().all(|reply| reply.text() == value));
     // A write behind a reply that is lost may not be overtaken by the same question.
     let replies = run(&mut client, &["LINDEX l 0", "LINDEX l 0", "LINDEX l 0", "LPUSH l y"]);
-    let told = |reply: &Reply| !reply.is_error() && reply.text() == value;
-    assert!(told(&replies[0]));
-    for reply in replies.iter().filter(|reply| !told(reply)) {
+    assert!(replies[0] == Reply::bulk(&value));
+    for reply in replies.iter().filter(|reply| reply.is_error()) {
         assert!(reply.text().starts_with("TIERDOWN"), "{}", reply.text());
     }
+    let mut told = replies[..3].iter().filter(|reply| !reply.is_error());
+    assert!(told.all(|reply| *reply == Reply::bulk(&value)), "somebody else's reply");
 }
 
 /// A server that is not ready refuses some of a pipeline: those go again only where nobody can tell.
@@ -124,7 +125,7 @@ fn while_redis_hangs_each_command_of_a_pipeline_has_its_error_in_time() {
         assert!(told || text.starts_with("TIERDOWN not applied"), "{text}");
     }
     // One after the other, without the breaker, would take four times redis.timeout.
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     tier.redis.resume();
 }
 
