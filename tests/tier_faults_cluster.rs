@@ -1,6 +1,9 @@
-//! Bad neighbours before a Cluster: all of its nodes, or one of them alone.
+//! Bad neighbours before a Cluster: all of its nodes, or one of them alone; and what comes late.
+
+use std::collections::BTreeSet;
 
 use super::support::proxy::{Cut, Door, Flow, To};
+use super::support::redis::RedisServer;
 use super::support::redis::cluster::Cluster;
 use super::support::redis::sentinel::Node;
 use super::support::tier::traffic::Traffic;
@@ -104,4 +107,54 @@ fn a_cluster_in_trouble_as_a_whole() {
 fn one_node_of_a_cluster_in_trouble() {
     // The one in redis.url.
     each(0..1);
+}
+
+/// The connections at a server that are told of changes: those that writes take.
+fn trackers(server: &RedisServer) -> BTreeSet<String> {
+    let list = server.connect().run("CLIENT LIST").text();
+    let tells = |line: &&str| {
+        let flags = line.split(' ').find_map(|field| field.strip_prefix("flags="));
+        flags.is_some_and(|flags| flags.contains('B'))
+    };
+    let ids = list.lines().filter(tells).filter_map(|line| line.split(' ').next());
+    ids.map(str::to_owned).collect()
+}
+
+/// What was sent over a connection that was given up, or by a daemon that died, arrives after what
+/// was sent over the next one.
+#[test]
+fn a_write_that_comes_late_to_a_cluster_changes_nothing() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let url = format!(r#""redis://{}""#, cluster.nodes[0].proxy.address());
+    let mut daemon = Tier::setup().with("redis.url", &url).with("redis.cluster", "true").start();
+    let Node { server, proxy } = &cluster.nodes[cluster.place("k").1];
+    for dies in [false, true] {
+        whole(&daemon);
+        let mut client = daemon.connect();
+        assert_eq!(client.run("MSET k first {k}gone first"), Reply::ok());
+        whole(&daemon);
+        let before = trackers(server);
+        assert_eq!(before.len(), 1, "{before:?}");
+        proxy.strand();
+        proxy.forget();
+        assert_eq!(client.run("MSET k early {k}gone early"), Reply::ok());
+        wait_until("it is on its way", || proxy.counts().of("SET") >= 2);
+        if dies {
+            daemon.kill();
+            daemon.restart();
+            client = daemon.connect();
+        } else {
+            wait_until("it is given up", || {
+                client.run("INFO seawall").text().contains("redis_outbox:waiting\r\n")
+            });
+        }
+        assert_eq!(client.run("SET k later"), Reply::ok());
+        assert_eq!(client.run("DEL {k}gone"), Reply::Int(1));
+        whole(&daemon);
+        assert_eq!(cluster.run("GET k"), Reply::bulk("later"));
+        proxy.heal();
+        wait_until("it has arrived, or never will", || trackers(server).is_disjoint(&before));
+        assert_eq!(cluster.run("GET k"), Reply::bulk("later"), "dies: {dies}");
+        assert_eq!(cluster.run("GET {k}gone"), Reply::Nil, "dies: {dies}");
+    }
 }

@@ -248,3 +248,48 @@ fn commands_that_block_are_bounded_and_end_with_redis_and_with_the_daemon() {
     tier.daemon.stop();
     assert_eq!(client.receive(), Reply::Nil);
 }
+
+/// COPY and MOVE into the tiered database looked for the destination in memory alone, and so
+/// overwrote what only Redis had.
+#[test]
+fn what_only_redis_has_is_not_overwritten_from_another_database() {
+    let Some(tier) = Tier::patient(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    redis.run("MSET copied theirs moved theirs queued theirs replaced theirs");
+    redis.run("HSET hash f v");
+    client.run("SELECT 1");
+    client.run("MSET copied ours moved ours queued ours replaced ours hash ours free ours");
+    assert_eq!(client.run("COPY copied copied DB 0"), Reply::Int(0));
+    assert_eq!(client.run("MOVE moved 0"), Reply::Int(0));
+    assert_eq!(client.run("COPY hash hash DB 0"), Reply::Int(0));
+    assert_eq!(client.run("MOVE hash 0"), Reply::Int(0));
+    assert_eq!(client.run("COPY replaced replaced DB 0 REPLACE"), Reply::Int(1));
+    assert_eq!(client.run("MOVE free 0"), Reply::Int(1));
+    for line in ["MULTI", "COPY queued queued DB 0", "MOVE queued 0", "SELECT 0", "GET queued"] {
+        client.run(line);
+    }
+    let wanted = [Reply::Int(0), Reply::Int(0), Reply::ok(), Reply::bulk("theirs")];
+    assert_eq!(client.run("EXEC"), Reply::Array(wanted.into()));
+    for key in ["copied", "moved"] {
+        assert_eq!(client.run(&format!("GET {key}")), Reply::bulk("theirs"), "{key}");
+    }
+    for key in ["replaced", "free"] {
+        assert_eq!(client.run(&format!("GET {key}")), Reply::bulk("ours"), "{key}");
+        wait_until("Redis has it", || redis.run(&format!("GET {key}")) == Reply::bulk("ours"));
+    }
+    // What leads away is none of Redis' business, whose databases are not ours.
+    let error = client.run("COPY hash away DB 1");
+    assert!(matches!(&error, Reply::Error(why) if why.starts_with("WRONGTYPE")), "{error:?}");
+    assert_eq!(client.run("COPY free away DB 1"), Reply::Int(1));
+    redis.run("SELECT 1");
+    assert_eq!(redis.run("DBSIZE"), Reply::Int(0));
+    client.run("CONFIG SET redis.timeout 200ms");
+    client.run("SELECT 1");
+    client.run("SET unknown ours");
+    tier.proxy.replies(Flow::Hold);
+    for line in ["COPY copied unknown DB 0", "MOVE unknown 0"] {
+        let error = client.run(line);
+        assert!(matches!(&error, Reply::Error(why) if why.starts_with("TIERDOWN")), "{error:?}");
+    }
+    tier.proxy.replies(Flow::Pass);
+}

@@ -338,3 +338,52 @@ fn nothing_lives_longer_here_than_in_redis_however_late_it_came() {
         assert_eq!(client.run(&format!("GET {key}")), Reply::Nil);
     }
 }
+
+/// Memory has room for a few entries: what makes room for the others of a transaction is not absent.
+#[test]
+fn a_transaction_in_a_tiny_memory_takes_nothing_for_absent_that_redis_holds() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+            .with("redis.timeout", r#""10s""#)
+            .with("cache.shards", "1")
+            .with("cache.max_entries", "3")
+    });
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    for key in ["a", "b", "c", "d"] {
+        redis.run(&format!("SET {key} 1"));
+    }
+    let mut transact = |lines: &[&str]| {
+        client.run("MULTI");
+        for line in lines {
+            assert_eq!(client.run(line), Reply::Simple("QUEUED".into()), "{line}");
+        }
+        let Reply::Array(replies) = client.run("EXEC") else { panic!("no array") };
+        replies
+    };
+    let refused =
+        |reply: &Reply| matches!(reply, Reply::Error(why) if why.starts_with("OOM not applied"));
+    // Two of them, and what was there before goes.
+    let replies = transact(&["GET a", "INCR b", "GET a", "GET b"]);
+    assert_eq!(replies, [bulk("1"), Reply::Int(2), bulk("1"), bulk("2")]);
+    // Each by itself: it is put back when it is needed.
+    let replies = transact(&["GET a", "GET b", "GET c", "GET d", "GET nothing", "INCR a"]);
+    let wanted = ["1", "2", "1", "1"].map(bulk);
+    assert_eq!(replies[..4], wanted);
+    assert_eq!(replies[4..], [Reply::Nil, Reply::Int(2)]);
+    // What has been changed in it and had to go cannot be.
+    let replies = transact(&["INCR a", "SET x 1", "SET y 1", "SET z 1", "GET a", "INCR a"]);
+    assert_eq!(replies[0], Reply::Int(3));
+    assert!(replies[4..].iter().all(refused), "{replies:?}");
+    assert!(refused(&client.run("MGET a b c d")));
+    assert_eq!(client.run("GET a"), bulk("3"));
+    // What it has emptied itself is.
+    let mut transact = |lines: &[&str]| {
+        client.run("MULTI");
+        lines.iter().for_each(|line| drop(client.run(line)));
+        client.run("EXEC")
+    };
+    let wanted = [Reply::ok(), Reply::Nil, Reply::Int(1)];
+    assert_eq!(transact(&["FLUSHDB", "GET a", "INCR a"]), Reply::Array(wanted.into()));
+}

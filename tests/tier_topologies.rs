@@ -131,6 +131,27 @@ fn what_redis_runs_finds_its_node_of_a_cluster() {
     assert!(client.run("SUNION list1 list2").text().starts_with("CROSSSLOT"));
 }
 
+/// Each node counts its clients for itself: only the one at which it waits knows it by its number.
+#[test]
+fn a_command_that_waits_at_a_node_of_a_cluster_is_unblocked_there() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let url = format!("redis://{}", cluster.nodes[0].proxy.address());
+    let daemon = daemon(&url, &[("redis.cluster", "true"), ("redis.timeout", r#""10s""#)]);
+    let (mut client, mut other) = (daemon.connect(), daemon.connect());
+    let id = client.run("CLIENT ID").int();
+    let waits = |node: usize| {
+        cluster.control(node).run("INFO clients").text().contains("\nblocked_clients:1\r\n")
+    };
+    for node in 0..3 {
+        let list = (0..).map(|n| format!("list{n}")).find(|list| cluster.place(list).1 == node);
+        client.send(&["BLPOP", &list.expect("one"), "0"]);
+        wait_until("it waits in Redis", || waits(node));
+        assert_eq!(other.run(&format!("CLIENT UNBLOCK {id} ERROR")), Reply::Int(1));
+        assert!(client.receive().text().starts_with("UNBLOCKED"), "{node}");
+        wait_until("nobody waits", || !waits(node));
+    }
+}
+
 #[test]
 fn writes_get_to_every_node_of_a_cluster() {
     let Some(cluster) = Cluster::start(3) else { return };
@@ -380,4 +401,36 @@ fn a_node_of_a_cluster_that_lost_its_data_is_given_it_again() {
     }
     let info = client.run("INFO seawall").text();
     assert!(!info.contains("redis_reconciles:0\r\n"), "{info}");
+}
+
+/// Without its marker a master looks, over the next connection, as if it had lost its data.
+#[test]
+fn what_others_flush_on_a_node_of_a_cluster_stays_gone_when_the_connection_breaks_later() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    for n in 0..KEYS {
+        assert_eq!(client.run(&format!("SET k{n} 1")), Reply::ok());
+    }
+    in_step(&mut client);
+    let marker = |node: usize| {
+        let keys = cluster.control(node).run("KEYS seawall:outbox:*");
+        keys.items().first().map(Reply::text)
+    };
+    let takes_away: [fn(&str) -> String; 2] =
+        [|marker| format!("DEL {marker}"), |_| "FLUSHALL".into()];
+    for (node, take_away) in takes_away.iter().enumerate() {
+        let name = marker(node).expect("each master has one");
+        assert!(!cluster.control(node).run(&take_away(&name)).is_error());
+        wait_until("the marker is there again", || marker(node) == Some(name.clone()));
+    }
+    let tracked = daemon.events(TRACKER, "tracking");
+    cluster.nodes.iter().for_each(|node| node.proxy.cut(Cut::Reset));
+    wait_until("there are new connections", || daemon.events(TRACKER, "tracking") > tracked);
+    client.run("SET written 2");
+    in_step(&mut client);
+    let there = cluster.control(1).run("DBSIZE").int() - i64::from(cluster.place("written").1 == 1);
+    assert_eq!(there, 1, "the marker alone");
+    let info = client.run("INFO seawall").text();
+    assert!(info.contains("redis_reconciles:0\r\n"), "{info}");
 }

@@ -155,6 +155,12 @@ impl<'a> Borrowed<'a> {
         self.author = Some(Arc::clone(author));
     }
 
+    /// All shards, those that are not borrowed, too.
+    #[must_use]
+    pub const fn shards(&self) -> &'a Shards {
+        self.shards
+    }
+
     /// The stores, in shard order.
     pub fn stores(&mut self) -> &mut [Option<Box<Store>>] {
         &mut self.stores

@@ -5,6 +5,8 @@
 //! input is shared, not copied; buffers travel to the shard and back and are used again.
 
 mod near;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use super::reply::{Proto, Reply};
 use super::table::{Command, DataFn, Flags, Run};
 use crate::tier::{Answer, TierView, Want};
 use crate::tracking::Reader;
-pub use near::{Questions, is_known_to_redis, needed};
+pub use near::{Need, Questions, is_known_to_redis, leads_to_tier, needed, needed_from_elsewhere};
 
 /// A decoded request.
 #[derive(Debug, Clone, Copy)]
@@ -337,25 +339,23 @@ impl Job for DataJob {
             if let Some((command, run)) = data_command(request) {
                 let args = input.args(request);
                 // What went to make room for others is not absent for that.
+                let mut gathered = Ok(());
                 if let Some(near) = view.near
                     && evicted != store.stats().evicted()
                 {
-                    for key in needed(command, &args).map(|at| view.hasher.key(args.get(at))) {
-                        if store.standing(key, now) != Standing::Missing {
-                            continue;
-                        }
-                        if self.done > first {
-                            // Or it was deleted just now. What is known may not be true any more
-                            // when the rest is run.
-                            self.questions.clear();
-                            let rest = self.picks.get(self.done..);
-                            note(&mut self.questions, rest, (input, view, near), store, now);
-                            return;
-                        }
-                        self.questions.place(key, store, near, now);
+                    let keys = needed(command, &args).map(|at| view.hasher.key(args.get(at)));
+                    let is_missing = |key| store.standing(key, now) == Standing::Missing;
+                    if self.done > first && keys.clone().any(is_missing) {
+                        // Or it was deleted just now. What is known may not be true any more when
+                        // the rest is run: that is asked for once the effects of what has run are
+                        // marked, or the tier would be asked before it has them.
+                        self.questions.clear();
+                        return;
                     }
+                    gathered = self.questions.gather(keys, store, near, now);
                 }
-                let judged = judge(&self.questions, command, &args, view, store, now);
+                let judged = gathered
+                    .and_then(|()| judge(&self.questions, command, &args, view, store, now));
                 if let Err(Refusal::Foreign) = judged {
                     self.stuck = true;
                     break;
@@ -411,8 +411,9 @@ fn note(
         let Some(request) = input.requests.get(*request as usize) else { break };
         let Some((command, _)) = data_command(request) else { continue };
         let args = input.args(request);
+        let need = Need::of(command, &args);
         for at in needed(command, &args) {
-            questions.note(view.hasher.key(args.get(at)), store, near, now);
+            questions.note(view.hasher.key(args.get(at)), need, store, near, now);
         }
     }
 }
@@ -428,7 +429,7 @@ fn judge(
 ) -> Result<(), Refusal> {
     let Some(near) = view.near else { return Ok(()) };
     needed(command, args).try_for_each(|at| {
-        questions.judge(command, view.hasher.key(args.get(at)), store, near, now)
+        questions.judge((command, args), view.hasher.key(args.get(at)), store, near, now)
     })
 }
 

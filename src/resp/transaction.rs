@@ -87,8 +87,8 @@ impl Transaction {
     }
 
     /// The commands in the queue.
-    pub fn commands(&self) -> impl Iterator<Item = &'static Command> {
-        self.queue.iter().map(|queued| queued.command)
+    pub fn commands(&self) -> impl Iterator<Item = (&'static Command, Args<'_>)> {
+        self.queue.iter().map(|queued| (queued.command, queued.args()))
     }
 
     /// Queues a command; `false` if the queue would hold more than `max_bytes`.

@@ -99,6 +99,14 @@ impl Proxy {
         self.replies(Flow::Hold);
     }
 
+    /// Holds back the requests of the connections that there are; new ones are none of these.
+    pub fn strand(&self) {
+        self.tell(|control| {
+            control.strandings += 1;
+            control.stranded_before = control.strandings;
+        });
+    }
+
     /// Answers the next `times` such requests instead of the server: `-LOADING …`, `$-1`. A script
     /// that was there before comes first.
     pub fn answer(&self, to: To, reply: &str, times: u64) {
@@ -141,6 +149,7 @@ impl Proxy {
     /// Everything passes again, and the server answers.
     pub fn heal(&self) {
         self.tell(Control::unscript);
+        self.tell(|control| control.stranded_before = 0);
         self.requests(Flow::Pass);
         self.replies(Flow::Pass);
         self.door(Door::Open);

@@ -4,6 +4,7 @@
 //! owns it makes another. That one has what is there then. A master that is not is *absent*: its
 //! keys are out of reach, and [`Cluster::look`] says when a fresh connection would reach it.
 
+mod predecessors;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +52,8 @@ struct State {
     moved: HashMap<u16, Node>,
     /// Nodes that were no masters at the start, and do not announce anything.
     guests: HashMap<Node, MultiplexedConnection>,
+    /// What its connections are called at the nodes, if they bear a name of their own.
+    name: Option<Arc<str>>,
 }
 
 /// Where a command belongs.
@@ -161,6 +164,23 @@ impl Cluster {
         self.server(node).await?.send_packed_command(command).await
     }
 
+    /// Gives its connections a name, also those to nodes that are met later, and ends all others of
+    /// that name at these nodes: nothing that was sent over them is executed from then on. The first
+    /// refusal is [`Value::ServerError`].
+    pub async fn succeed(&self, name: &str) -> RedisResult<Value> {
+        self.write(|state| state.name = Some(name.into()));
+        let guests: Vec<_> = self.read(|state| state.guests.values().cloned().collect());
+        let servers = self.inner.masters.values().cloned().chain(guests);
+        let ended = join_all(servers.map(|server| predecessors::end(server, name))).await;
+        for answer in ended {
+            let answer = answer?;
+            if answer != Value::Okay {
+                return Ok(answer);
+            }
+        }
+        Ok(Value::Okay)
+    }
+
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.inner.state.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -246,6 +266,12 @@ impl Cluster {
         let within = dialer.settings().connect_timeout;
         let greeted = bounded(within, node, dialer.greet(node, false)).await;
         let Greeted { server, .. } = greeted.map_err(|failure| out_of_reach(failure.text))?;
+        if let Some(name) = self.read(|state| state.name.clone()) {
+            let ended = predecessors::end(server.clone(), &name).await?;
+            if ended != Value::Okay {
+                return Err(out_of_reach(format!("{node}: {ended:?}")));
+            }
+        }
         self.write(|state| {
             if state.guests.len() >= GUESTS {
                 state.guests.clear();

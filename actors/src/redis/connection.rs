@@ -47,6 +47,15 @@ impl Connection {
         }
     }
 
+    /// Gives the connections to the nodes of a Cluster a name, and ends all others of that name
+    /// there. An error reply is [`Value::ServerError`].
+    pub async fn succeed(&mut self, name: &str) -> RedisResult<Value> {
+        match self {
+            Self::Server(_) => Ok(Value::Okay),
+            Self::Cluster(cluster) => cluster.succeed(name).await,
+        }
+    }
+
     /// The nodes of the Cluster that have slots; none, if it is one server.
     pub fn masters(&self) -> BTreeSet<Node> {
         match self {

@@ -107,15 +107,11 @@ impl Dialer {
     /// # Errors
     /// It is no address of a node.
     pub fn home(&self) -> Result<Node, Failure> {
-        match self.prepared.info.addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                Ok(Node { host: host.as_str().into(), port: *port })
-            }
-            other => Err(Failure::before(
-                FailureKind::Broken,
-                format!("{other} is no node of a Cluster: they are found by host and port"),
-            )),
-        }
+        self.settings.home().ok_or_else(|| {
+            let at = self.settings.shown();
+            let text = format!("{at} is no node of a Cluster: they are found by host and port");
+            Failure::before(FailureKind::Broken, text)
+        })
     }
 
     /// Connects to a node and logs in. What it says is heard if it `speaks` and somebody wants to

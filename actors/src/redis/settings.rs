@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, IntoConnectionInfo as _};
 
+use super::nodes::Node;
+
 /// Everything a link needs to know.
 #[derive(Clone, PartialEq)]
 pub struct LinkSettings {
@@ -121,12 +123,14 @@ impl LinkSettings {
         place(self) == place(other) && user(self) == user(other)
     }
 
-    /// The host in `url`; empty for a Unix socket.
-    pub(super) fn host(&self) -> String {
+    /// Host and port in `url`; `None` for a Unix socket.
+    pub(super) fn home(&self) -> Option<Node> {
         use redis::ConnectionAddr::{Tcp, TcpTls};
         match self.url.as_str().into_connection_info().as_ref().map(ConnectionInfo::addr) {
-            Ok(Tcp(host, _) | TcpTls { host, .. }) => host.clone(),
-            _ => String::new(),
+            Ok(Tcp(host, port) | TcpTls { host, port, .. }) => {
+                Some(Node { host: host.as_str().into(), port: *port })
+            }
+            _ => None,
         }
     }
 
@@ -204,6 +208,13 @@ mod tests {
         for url in ["redis://h", "rediss://h:1/2", "unix:///run/redis.sock", "valkey://u:p@h"] {
             check_url(url).expect(url);
         }
+    }
+
+    #[test]
+    fn home_is_where_the_url_leads() {
+        let home = settings("rediss://bob:hunter2@example.org:7000/3").home().expect("a node");
+        assert_eq!(home.to_string(), "example.org:7000");
+        assert_eq!(settings("unix:///run/redis.sock").home(), None);
     }
 
     #[test]

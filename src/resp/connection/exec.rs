@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
-use super::informed;
+use super::informed::{self, Needed};
 use super::passage::{Item, check_together};
 use super::rollback::{self, OnError};
 use super::single::{discard, loading_dataset, needs_tier};
@@ -22,9 +22,12 @@ use crate::resp::integer;
 use crate::resp::keyspace::{Keyspace, Stores};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Questions, View, answer, execute, is_known_to_redis, outcome_unknown};
+use crate::resp::round::{
+    Questions, View, answer, execute, is_known_to_redis, leads_to_tier, outcome_unknown,
+};
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
 use crate::resp::transaction::{Queued, Verdict, Watched};
+use crate::tier::TierView;
 use seawall_actors::cache::store::{Key, TIERED};
 
 /// Stands for the reply of a command in a transaction whose replies pass `server.output_buffer`.
@@ -85,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             subcommand::find(command.name, command.subcommands, args)?;
         }
         let watches = !self.transaction.watched().is_empty();
-        check_together(self.transaction.commands(), command, watches)?;
+        check_together(self.transaction.commands(), (command, *args), watches)?;
         if !self.transaction.push(command, args, self.bounds.query_buffer) {
             return Err(Refusal::other(
                 "ERR the transaction is larger than server.query_buffer; it will be discarded",
@@ -212,16 +215,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         let commands: Vec<_> = queue.iter().map(|q| (q.command, q.args())).collect();
         let (view, keys) = self.asking(&commands);
-        let (mut borrowed, questions) =
+        let (mut borrowed, mut questions, now) =
             informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
-        let theirs = queue.iter().all(|queued| is_known_to_redis(queued.command));
+        let theirs = queue.iter().all(|q| is_known_to_redis(q.command, &q.args()));
         if questions.met_foreign() && theirs && !rolls_back && self.transaction.watched().is_empty()
         {
             drop(borrowed);
             return self.exec_in_redis(queue, reply).await;
         }
         borrowed.sign(&self.session.client().author);
-        let now = daemon.clock.unix_ms();
         if self.is_stale(&mut borrowed, now) {
             borrowed.collect();
             drop(borrowed.finish().await);
@@ -245,8 +247,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         for (number, queued) in (1..).zip(queue) {
             let mut out = Vec::new();
             // A SELECT among them leads there, or away.
-            for_redis |= self.session.db == TIERED && queued.command.flags.has(Flags::WRITE);
-            let done = self.run_queued(queued, &mut borrowed, &questions, now, &writable, &mut out);
+            for_redis |= self.writes_to_tier(queued.command, &queued.args());
+            let done = self.run_queued(
+                queued,
+                (&mut borrowed, &mut questions, view.near),
+                now,
+                &writable,
+                &mut out,
+            );
             if let Some(error) = rollback::error_in(&out).filter(|_| rolls_back) {
                 borrowed.roll_back();
                 self.session.select(db);
@@ -282,21 +290,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// The keys of a transaction that the tier has to tell about first, and the view in which it is
     /// asked: a SELECT among the commands leads to the tiered database, or away from it.
-    fn asking<'a>(&self, commands: &[Item<'a>]) -> (View, Vec<Key<'a>>) {
-        let (mut view, mut keys) = (self.view(), Vec::new());
-        let near = self.daemon.tier.as_ref().and_then(|tier| tier.near(TIERED));
+    fn asking<'a>(&self, commands: &[Item<'a>]) -> (View, Vec<Needed<'a>>) {
+        let (mut view, mut keys) = (self.aware(), Vec::new());
         for (command, args) in commands {
             if command.name == "select" {
                 // One that names no database changes nothing.
                 let db = integer::argument_i32(args.get(1)).ok();
                 let db = db.and_then(|db| u8::try_from(db).ok()).filter(|db| *db < view.databases);
                 view.db = db.unwrap_or(view.db);
-                view.near = near.filter(|_| view.db == TIERED);
             }
-            keys.extend(informed::keys(&view, command, args));
+            let needed = informed::keys(&view, command, args);
+            keys.extend(needed.map(|(key, need)| (key, need.among_others())));
         }
-        view.near = near.filter(|_| !keys.is_empty());
+        view.near = view.near.filter(|_| !keys.is_empty());
         (view, keys)
+    }
+
+    /// The view of a command that may lead to the tiered database from another one.
+    pub(super) fn aware(&self) -> View {
+        let near = self.daemon.tier.as_ref().and_then(|tier| tier.near(TIERED));
+        View { near, ..self.view() }
+    }
+
+    /// Whether a command writes what Redis is to have.
+    pub(super) fn writes_to_tier(&self, command: &Command, args: &Args<'_>) -> bool {
+        command.flags.has(Flags::WRITE)
+            && (self.session.db == TIERED || leads_to_tier(command, args))
     }
 
     /// Has Redis run the transaction: it holds the types of some of its keys.
@@ -329,8 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn run_queued(
         &mut self,
         queued: &Queued,
-        borrowed: &mut Borrowed<'_>,
-        questions: &Questions,
+        (borrowed, questions, near): (&mut Borrowed<'_>, &mut Questions, Option<TierView>),
         now: u64,
         writable: &Result<(), seawall_actors::journal::JournalError>,
         out: &mut Vec<u8>,
@@ -345,10 +363,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         match queued.command.run {
             Run::Data(run) | Run::AllShards(run) => {
-                let (command, view) = (queued.command, self.view());
-                let keys: Vec<Key<'_>> = informed::keys(&view, command, &args).collect();
-                let judged = informed::judge(questions, command, &keys, borrowed, &view, now);
-                let done = match judged {
+                let (command, view) = (queued.command, View { near, ..self.view() });
+                let keys: Vec<Needed<'_>> = informed::keys(&view, command, &args).collect();
+                let item = (command, &args);
+                let done = match informed::judge(questions, item, &keys, borrowed, &view, now) {
+                    Err(Refusal::WrongType) if view.db != TIERED => {
+                        reply.int(0);
+                        Ok(())
+                    }
                     Err(refusal) => Err(answer(&refusal, &mut reply)),
                     Ok(()) => {
                         let scope = view.scope(now, &self.bounds.limits);

@@ -2,30 +2,36 @@
 
 use std::time::Duration;
 
-use seawall_actors::cache::store::Key;
+use seawall_actors::cache::store::{Key, TIERED};
 use seawall_actors::clock::UnixMs;
 
 use crate::daemon::Daemon;
 use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
 use crate::resp::refusal::Refusal;
-use crate::resp::round::{Questions, View, needed};
+use crate::resp::round::{Need, Questions, View, needed, needed_from_elsewhere};
 use crate::resp::table::Command;
 use crate::tier::Tier;
 
-/// The keys of a command that the tier has to tell about first: none on a database without one.
+/// A key that the tier has to tell about first, and what for.
+pub(super) type Needed<'a> = (Key<'a>, Need);
+
+/// The keys of a command that the tier has to tell about first: none without one.
 pub(super) fn keys<'a>(
     view: &View,
     command: &Command,
     args: &Args<'a>,
-) -> impl Iterator<Item = Key<'a>> + use<'a> {
-    let (hasher, args) = (view.hasher, *args);
-    let tiered = view.near.is_some().then(|| needed(command, &args));
-    tiered.into_iter().flatten().map(move |at| hasher.key(args.get(at)))
+) -> impl Iterator<Item = Needed<'a>> + use<'a> {
+    let (hasher, args, need) = (view.hasher, *args, Need::of(command, args));
+    let here = (view.near.is_some() && view.db == TIERED).then(|| needed(command, &args));
+    let there =
+        (view.near.is_some() && view.db != TIERED).then(|| needed_from_elsewhere(command, &args));
+    let all = here.into_iter().flatten().chain(there.flatten());
+    all.map(move |at| (hasher.key(args.get(at)), need))
 }
 
 /// Borrows stores, once the tier has told what they lack about `keys`. Nobody's store is held
-/// while it is asked.
+/// while it is asked. What is known is so at the time that is returned: what runs then runs at it.
 ///
 /// # Errors
 /// As [`Borrowed::take`].
@@ -34,17 +40,17 @@ pub(super) async fn borrow<'d>(
     recovery_wait: Duration,
     wanted: &ShardSet,
     view: &View,
-    keys: &[Key<'_>],
-) -> Result<(Borrowed<'d>, Questions), Refusal> {
+    keys: &[Needed<'_>],
+) -> Result<(Borrowed<'d>, Questions, UnixMs), Refusal> {
     let shards = &daemon.shards;
     let mut questions = Questions::default();
     let deadline = daemon.tier.as_ref().map(Tier::deadline);
     loop {
         let mut borrowed = Borrowed::take(shards, wanted, recovery_wait).await?;
-        let (Some(near), Some(tier), Some(deadline)) = (view.near, &daemon.tier, deadline) else {
-            return Ok((borrowed, questions));
-        };
         let now = daemon.clock.unix_ms();
+        let (Some(near), Some(tier), Some(deadline)) = (view.near, &daemon.tier, deadline) else {
+            return Ok((borrowed, questions, now));
+        };
         for (shard, store) in borrowed.stores().iter_mut().enumerate() {
             if let Some(store) = store {
                 questions.settle(store, near, now, |hash| shards.of(hash) == shard);
@@ -52,14 +58,14 @@ pub(super) async fn borrow<'d>(
         }
         // Told before it is read, or its first reader would be told that it has changed.
         borrowed.collect();
-        for key in keys {
+        for (key, need) in keys {
             if let Some(Some(store)) = borrowed.stores().get_mut(shards.of(key.hash)) {
-                questions.note(*key, store, near, now);
+                questions.note(*key, *need, store, near, now);
             }
         }
         tier.refresh(questions.take_due());
         if !questions.are_open() {
-            return Ok((borrowed, questions));
+            return Ok((borrowed, questions, now));
         }
         drop(borrowed);
         let answers = tier.fetch(questions.take(), deadline).await;
@@ -67,22 +73,32 @@ pub(super) async fn borrow<'d>(
     }
 }
 
-/// Whether a command may run with what is known about its keys.
+/// Whether a command may run with what is known about its keys. What has made room for others is put
+/// back first, where that is possible.
 ///
 /// # Errors
-/// What is answered instead.
+/// What is answered instead. [`Refusal::WrongType`] of a command on another database: the key that
+/// it leads to is taken.
 pub(super) fn judge(
-    questions: &Questions,
-    command: &Command,
-    keys: &[Key<'_>],
+    questions: &mut Questions,
+    (command, args): (&Command, &Args<'_>),
+    keys: &[Needed<'_>],
     borrowed: &mut Borrowed<'_>,
     view: &View,
     now: UnixMs,
 ) -> Result<(), Refusal> {
     let Some(near) = view.near else { return Ok(()) };
-    for key in keys {
+    let shards = borrowed.shards();
+    for (shard, store) in borrowed.stores().iter_mut().enumerate() {
+        if let Some(store) = store {
+            let keys = keys.iter().map(|(key, _)| *key);
+            let keys = keys.filter(|key| shards.of(key.hash) == shard);
+            questions.gather(keys, store, near, now)?;
+        }
+    }
+    for (key, _) in keys {
         if let Some(store) = borrowed.store_of(key.hash) {
-            questions.judge(command, *key, store, near, now)?;
+            questions.judge((command, args), *key, store, near, now)?;
         }
     }
     Ok(())

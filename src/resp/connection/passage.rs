@@ -299,18 +299,17 @@ pub(super) fn check_passable(command: &Command, args: &Args<'_>) -> Result<(), R
 ///
 /// # Errors
 /// Why not.
-pub(super) fn check_together(
-    queued: impl Iterator<Item = &'static Command>,
-    command: &Command,
+pub(super) fn check_together<'a>(
+    queued: impl Iterator<Item = Item<'a>>,
+    last: Item<'a>,
     watches: bool,
 ) -> Result<(), Refusal> {
-    let theirs = |command: &Command| matches!(command.run, Run::NeedsTier);
-    let ours = |command: &Command| !theirs(command) && !is_known_to_redis(command);
-    let (mut theirs_by, mut ours_by) =
-        (theirs(command).then_some(command.name), ours(command).then_some(command.name));
-    for other in queued {
-        theirs_by = theirs_by.or(theirs(other).then_some(other.name));
-        ours_by = ours_by.or(ours(other).then_some(other.name));
+    let (mut theirs_by, mut ours_by) = (None, None);
+    for (command, args) in std::iter::once(last).chain(queued) {
+        let theirs = matches!(command.run, Run::NeedsTier);
+        let ours = !theirs && !is_known_to_redis(command, &args);
+        theirs_by = theirs_by.or(theirs.then_some(command.name));
+        ours_by = ours_by.or(ours.then_some(command.name));
     }
     match (theirs_by, ours_by) {
         (Some(theirs), Some(ours)) => Err(Refusal::other(format!(
@@ -404,11 +403,12 @@ mod tests {
     #[test]
     fn a_transaction_is_run_by_redis_or_here() {
         let check = |names: &str, watches| {
-            let mut queue: Vec<&'static Command> = Vec::new();
+            let mut queue: Vec<Item<'_>> = Vec::new();
             names.split(' ').try_for_each(|name| {
                 let command = table::find(name.as_bytes()).expect(name);
-                check_together(queue.iter().copied(), command, watches)?;
-                queue.push(command);
+                let item = (command, Args::new(b"", &[]));
+                check_together(queue.iter().copied(), item, watches)?;
+                queue.push(item);
                 Ok::<_, Refusal>(())
             })
         };

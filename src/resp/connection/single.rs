@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use seawall_actors::cache::store::{Garbage, Key, TIERED};
+use seawall_actors::cache::store::{Garbage, TIERED};
 
-use super::informed;
+use super::informed::{self, Needed};
 use super::passage::check_passable;
 use super::pipeline::{StageBounds, StageCursor};
 use super::{Closed, Connection, unless_killed};
@@ -17,7 +17,7 @@ use crate::resp::limits::Limits;
 use crate::resp::movable::{Blocks, blocks};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Input, Request, View, answer, execute, outcome_unknown};
+use crate::resp::round::{Input, Request, View, answer, execute, leads_to_tier, outcome_unknown};
 use crate::resp::table::{Command, DataFn, Flags, Run, TransactionStep};
 use crate::slow::{Lap, Laps, Waiter};
 
@@ -186,6 +186,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !plain || !matches!(command.run, Run::Data(_)) || command.keys.first != 1 {
             return Ok(Route::Alone);
         }
+        if self.session.db != TIERED && leads_to_tier(command, args) {
+            // The tier may have something to say.
+            return Ok(Route::Alone);
+        }
         let shards = &self.daemon.shards;
         let shard = shards.of(request.hash);
         let mut others = command.keys.indexes(args.len()).skip(1);
@@ -337,13 +341,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
         let first_hash = (command.keys.first == 1).then_some(request.hash);
-        let keys: Vec<Key<'_>> = informed::keys(view, command, args).collect();
-        let (mut borrowed, questions) =
+        let view = &if leads_to_tier(command, args) { self.aware() } else { *view };
+        let keys: Vec<Needed<'_>> = informed::keys(view, command, args).collect();
+        let (mut borrowed, mut questions, now) =
             informed::borrow(&self.daemon, self.bounds.recovery_wait, wanted, view, &keys).await?;
         borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
-        let now = self.daemon.clock.unix_ms();
-        match informed::judge(&questions, command, &keys, &mut borrowed, view, now) {
+        let item = (command, args);
+        match informed::judge(&mut questions, item, &keys, &mut borrowed, view, now) {
+            Err(Refusal::WrongType) if view.db != TIERED => {
+                drop(borrowed);
+                reply.int(0);
+                return Ok(());
+            }
             Err(Refusal::Foreign) => {
                 drop(borrowed);
                 return self.passing(&Arc::clone(&self.daemon)).one((command, *args), reply).await;
@@ -363,7 +373,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         match borrowed.finish().await {
             Err(error) if command.flags.has(Flags::WRITE) => Err(outcome_unknown(&error)),
-            Ok(lsn) if lsn > 0 && view.db == TIERED && command.flags.has(Flags::WRITE) => {
+            Ok(lsn) if lsn > 0 && self.writes_to_tier(command, args) => {
                 self.daemon.written(lsn).await;
                 Ok(())
             }

@@ -73,6 +73,9 @@ pub struct Control {
     pub since: u64,
     /// How often, and how last, all connections were cut.
     pub cuts: (u64, Cut),
+    /// How often connections were stranded; those from before this time are.
+    pub strandings: u64,
+    pub stranded_before: u64,
     pub counts: Counts,
     scripts: Vec<Script>,
 }
@@ -86,6 +89,8 @@ impl Control {
             replies: Flow::Pass,
             since: 0,
             cuts: (0, Cut::Close),
+            strandings: 0,
+            stranded_before: 0,
             counts: Counts::default(),
             scripts: Vec::new(),
         }

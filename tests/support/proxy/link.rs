@@ -219,16 +219,16 @@ fn drive(lane: &mut Lane, flow: &Flow, since: u64, to: &TcpStream, written: &mut
 
 /// Serves a client until one side or the proxy ends it.
 pub async fn serve(client: TcpStream, control: Arc<Mutex<Control>>, changed: watch::Receiver<()>) {
-    let (target, cuts) = {
+    let (target, cuts, strandings) = {
         let mut control = locked(&control);
         control.counts.opened();
-        (control.target, control.cuts.0)
+        (control.target, control.cuts.0, control.strandings)
     };
     let mut open = Open { control: &control, asked: 0, counted: true };
     let how = match TcpStream::connect(target).await {
         Ok(server) => {
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            let how = run(&client, &server, changed, cuts, &mut open).await;
+            let how = run(&client, &server, changed, (cuts, strandings), &mut open).await;
             if how == Cut::Reset {
                 reset(server);
             }
@@ -267,7 +267,7 @@ async fn run(
     client: &TcpStream,
     server: &TcpStream,
     mut changed: watch::Receiver<()>,
-    cuts: u64,
+    (cuts, strandings): (u64, u64),
     open: &mut Open<'_>,
 ) -> Cut {
     let mut link = Link::new(Instant::now());
@@ -281,7 +281,9 @@ async fn run(
             if control.cuts.0 != cuts {
                 return control.cuts.1;
             }
+            let stranded = strandings < control.stranded_before;
             let Control { requests, replies, since, counts, .. } = &mut *control;
+            let requests = if stranded { &Flow::Hold } else { &*requests };
             let up = drive(&mut link.up, requests, *since, server, &mut counts.sent);
             let down = drive(&mut link.down, replies, *since, client, &mut counts.received);
             match down {

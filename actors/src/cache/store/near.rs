@@ -160,6 +160,8 @@ impl Store {
                 Belief::Overtaken => Standing::Missing,
             },
             None if pending == Some(true) => Standing::Gone,
+            // All of it was swept away a moment ago, and this has not come since.
+            None if pending.is_none() && near.pending.is_sweeping() => Standing::Gone,
             None if near.negative.get(&hash).is_some_and(|until| *until > now) => Standing::Gone,
             None => Standing::Missing,
         }

@@ -111,10 +111,27 @@ impl Pump {
         }
     }
 
+    /// What was sent before over any other connection to a Cluster comes too late from now on. Its
+    /// nodes are told, since no transaction over several slots could watch a marker.
+    pub async fn succeed(&mut self) -> Result<(), Trouble> {
+        if !self.cluster() || self.heir == self.epoch {
+            return Ok(());
+        }
+        let ended = self.args.pool.succeed(&self.marker, self.request(0)).await;
+        match refusal(&ended.map_err(|failure| self.trouble(failure))?) {
+            Some(why) => Err(Trouble::Refused(why)),
+            None => {
+                self.heir = self.epoch;
+                Ok(())
+            }
+        }
+    }
+
     /// What was sent before over any other connection comes too late from now on, whether it
     /// moved the marker or not.
     pub async fn fence_off(&self) -> Result<(), Trouble> {
         if self.cluster() {
+            // It was done when the connection came to be.
             return Ok(());
         }
         // What Redis has stays unknown where it is.

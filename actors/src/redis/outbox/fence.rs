@@ -5,6 +5,9 @@
 //! values would take the place of newer ones for good. So each connection watches the marker
 //! (`WATCH`) from before its first transaction on, and every transaction writes the marker: of two
 //! over different connections, the one that comes second is not executed.
+//!
+//! In a Cluster a transaction holds keys of one slot only: there the connections before are ended at
+//! the nodes themselves, before anything is sent over a new one.
 
 use redis::{Cmd, Pipeline, Value};
 

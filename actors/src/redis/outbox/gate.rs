@@ -211,7 +211,8 @@ impl Gate {
         let mut heard = self.heard();
         for key in keys {
             heard.note(key, wall_ms);
-            if self.inner.marker.get().is_some_and(|marker| **marker == *key) {
+            // Those of a Cluster's masters begin with it.
+            if self.inner.marker.get().is_some_and(|marker| key.starts_with(marker)) {
                 self.inner.marker_touched.notify_one();
             }
         }

@@ -76,6 +76,8 @@ pub(super) struct Pump {
     pub failures: u32,
     /// The connection over which Redis was asked what it has.
     pub epoch: u64,
+    /// The connection that has outlived all others to the nodes of a Cluster.
+    pub heir: u64,
     /// The connection over which it was found to have everything up to the marker.
     pub followed: Option<u64>,
     /// Deletions that go ahead while Redis is full.
@@ -105,6 +107,7 @@ impl Pump {
             lapsed: Lapsed::default(),
             failures: 0,
             epoch: 0,
+            heir: 0,
             followed: None,
             room: None,
             marker,
@@ -207,6 +210,7 @@ impl Pump {
     async fn meet(&mut self) -> Result<Start, Trouble> {
         self.live.borrow_and_update();
         self.connected().await?;
+        self.succeed().await?;
         // One that somebody has written over says nothing, of whatever type it is.
         let marker = match self.args.pool.settings().cluster {
             true => least(self.read_markers().await?.iter().map(number)),

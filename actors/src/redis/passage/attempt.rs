@@ -64,7 +64,7 @@ impl Passage {
         for _ in 0..HOPS {
             let mut wire = self.connect(load.dialect, node.take(), deadline).await?;
             let replies = self.answered(&mut wire, load, asking, wait).await?;
-            let home = settings.host();
+            let home = settings.home().map_or_else(|| "".into(), |home| home.host);
             let error = replies.iter().find_map(error_of);
             let redirect = error.and_then(|(code, text)| Redirect::of(code, text, &home));
             match redirect.filter(|_| settings.cluster) {
@@ -118,6 +118,7 @@ impl Passage {
         let bytes = asked.as_deref().unwrap_or(load.bytes);
         let sent = Instant::now();
         let (id, pool) = (wire.id, &self.inner.pool);
+        let at = wire.node.clone().or_else(|| wire.settings.home());
         let mut live = pool.live();
         let mut exchange = pin!(wire.exchange(bytes, load.count + usize::from(asking), load.most));
         loop {
@@ -134,8 +135,11 @@ impl Passage {
                     let deadline = Instant::now() + pool.settings().timeout;
                     let request = Request { deadline, once: Once::OrMore };
                     // Redis answers the command itself; if it can't be told, that is found out
-                    // by the wait.
-                    let _ = pool.run(&command, request).await;
+                    // by the wait. In a Cluster each node has numbers of its own.
+                    let _ = match at.as_ref().filter(|_| pool.settings().cluster) {
+                        Some(node) => pool.run_at(node, &command, request).await,
+                        None => pool.run(&command, request).await,
+                    };
                 }
             }
         }

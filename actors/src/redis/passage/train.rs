@@ -153,7 +153,8 @@ impl Passage {
     fn refusal(&self, reply: &[u8]) -> Option<Failure> {
         let (code, text) = error_of(reply)?;
         let settings = self.inner.pool.settings();
-        match Redirect::of(code, text, &settings.host()).filter(|_| settings.cluster) {
+        let home = settings.home().map_or_else(|| "".into(), |home| home.host);
+        match Redirect::of(code, text, &home).filter(|_| settings.cluster) {
             Some(Redirect { slot, node, asking }) => {
                 if !asking {
                     self.nodes().learn(slot, node);

@@ -30,6 +30,8 @@ enum Work<'a> {
     /// To this node of a Cluster.
     At(&'a Node, &'a Cmd),
     Many(&'a Pipeline, Plausible),
+    /// Under this name, and nobody else's.
+    Succeed(&'a str),
 }
 
 /// Whether answers can be those to what was asked.
@@ -49,6 +51,11 @@ impl Work<'_> {
                 let answer = timeout_at(deadline, sent).await;
                 vec![lease.settle(answer)?]
             }
+            Self::Succeed(name) => {
+                let ended = lease.connection().succeed(name);
+                let answer = timeout_at(deadline, ended).await;
+                vec![lease.settle(answer)?]
+            }
             Self::Many(commands, _) => {
                 let sent = lease.connection().pipeline(commands);
                 let answers = timeout_at(deadline, sent).await;
@@ -65,7 +72,7 @@ impl Work<'_> {
                 "Redis answered something else than what it was asked; the connection is dropped",
             )),
             (None, _) => Ok(answers),
-            (Some(failure), Self::One(_) | Self::At(..)) => Err(failure),
+            (Some(failure), Self::One(_) | Self::At(..) | Self::Succeed(_)) => Err(failure),
             // What stood before it was executed.
             (Some(failure), Self::Many(..)) => {
                 Err(Failure { executed: Executed::Unknown, ..failure })
@@ -105,6 +112,17 @@ impl Pool {
         request: Request,
     ) -> Result<Value, Failure> {
         let answers = self.with_retries(Work::At(node, command), request).await?;
+        Ok(answers.into_iter().next().unwrap_or(Value::Nil))
+    }
+
+    /// Gives the connection to a Cluster a name of its own, and ends all others of that name at its
+    /// nodes: nothing that was sent over them is executed from then on. The first refusal comes
+    /// back as [`Value::ServerError`].
+    ///
+    /// # Errors
+    /// As [`Pool::run`]; some may have been ended.
+    pub async fn succeed(&self, name: &str, request: Request) -> Result<Value, Failure> {
+        let answers = self.with_retries(Work::Succeed(name), request).await?;
         Ok(answers.into_iter().next().unwrap_or(Value::Nil))
     }
 

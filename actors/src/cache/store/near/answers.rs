@@ -21,6 +21,14 @@ impl Near {
 }
 
 impl Store {
+    /// Whether the key has changed, here or there, since the tier was asked, or the tier lacked a
+    /// write of ours then: its answer tells of what was.
+    #[must_use]
+    pub fn has_overtaken(&self, key: Key<'_>, asked: Ticket) -> bool {
+        let near = self.near.as_ref();
+        near.is_some_and(|near| near.is_outdated(near.hash(key.bytes), asked))
+    }
+
     /// Takes over what the tier holds for a key, unless there is something newer here. What the
     /// log has of the key, and of others that make room, is evicted in the effects.
     ///

@@ -70,6 +70,11 @@ impl Pending {
         self.sweeping = true;
     }
 
+    /// Whether that is so and there is no LSN yet.
+    pub const fn is_sweeping(&self) -> bool {
+        self.sweeping
+    }
+
     /// What was added since the last call has this LSN.
     pub fn stamp(&mut self, lsn: Lsn) {
         if std::mem::take(&mut self.sweeping) {
