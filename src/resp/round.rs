@@ -209,6 +209,12 @@ impl DataJob {
         self.done == self.picks.len()
     }
 
+    /// Whether there is anything to ask the tier.
+    #[must_use]
+    pub fn has_questions(&self) -> bool {
+        self.questions.are_open() || self.questions.are_due()
+    }
+
     /// What has to be asked of the tier before anything more of the job can run.
     #[must_use]
     pub fn take_questions(&mut self) -> Vec<Want> {

@@ -59,8 +59,9 @@ pub struct ShardArgs<J: Job> {
     pub audience: Arc<dyn Audience>,
     /// Wall time.
     pub clock: Clock,
-    /// The tier behind the first database, if there is one.
-    pub tier: Option<TierArgs>,
+    /// The tier behind the first database, while there is one; looked at when the store comes, and
+    /// at [`ShardMsg::Rewire`].
+    pub tier: watch::Receiver<Option<TierArgs>>,
 }
 
 /// What a shard follows of its tier.
@@ -83,6 +84,8 @@ pub struct ShardState<J: Job> {
     args: ShardArgs<J>,
     /// `None` while the store is rebuilt, or lent.
     store: Option<Box<Store>>,
+    /// The tier that the store was attached to.
+    tier: Option<TierArgs>,
     /// Of the newest effect that a reader has to wait for: evictions are none.
     last_lsn: Lsn,
     active_expire: bool,
@@ -137,6 +140,7 @@ impl<J: Job> Worker for Shard<J> {
         Ok(ShardState {
             args,
             store: None,
+            tier: None,
             last_lsn: 0,
             active_expire: true,
             rebuilding: None,
@@ -178,6 +182,11 @@ impl<J: Job> Worker for Shard<J> {
             ShardMsg::AwaitStore(reply) => state.await_store(reply),
             ShardMsg::Rebuilt(result) => state.rebuilt(result)?,
             ShardMsg::Tier(news) => state.hear(news),
+            ShardMsg::Rewire(reply) => {
+                state.rewire();
+                // Whoever asked may have given up.
+                let _ = reply.send(());
+            }
         }
         Ok(())
     }
@@ -210,10 +219,11 @@ impl<J: Job> ShardState<J> {
         });
     }
 
-    /// News from the tier may have been missed while there was no store.
+    /// The store has come: it has what tier there is by now. News from it may have been missed.
     fn attach_tier(&mut self) {
-        let Some(tier) = &self.args.tier else { return };
+        self.tier.clone_from(&self.args.tier.borrow());
         let Some(store) = &mut self.store else { return };
+        let Some(tier) = &self.tier else { return self.detach_tier() };
         let now = self.args.clock.unix_ms();
         store.attach_tier(self.last_lsn, now);
         store.acknowledge(*tier.acknowledged.borrow());
@@ -221,9 +231,34 @@ impl<J: Job> ShardState<J> {
         store.gap_behind();
     }
 
+    /// A tier has come, or gone. What clients were told of keys by the one may not be so by the
+    /// other.
+    fn rewire(&mut self) {
+        if self.tier.is_some() != self.args.tier.borrow().is_some() {
+            self.attach_tier();
+            self.flush_effects();
+            self.args.audience.missed(self.args.index);
+        }
+    }
+
+    /// What only the tier vouched for goes, in the log as far as that knows of it.
+    fn detach_tier(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        let theirs = store.from_tier();
+        for some in theirs.chunks(SWEEP_MAX as usize) {
+            if let Some(store) = &mut self.store {
+                store.drop_from_tier(some);
+            }
+            self.flush_effects();
+        }
+        if let Some(store) = &mut self.store {
+            store.detach_tier();
+        }
+    }
+
     fn hear(&mut self, news: TierNews) {
         let Some(store) = &mut self.store else { return };
-        if let Some(tier) = &self.args.tier {
+        if let Some(tier) = &self.tier {
             store.acknowledge(*tier.acknowledged.borrow());
         }
         store.notices_mut().want(self.args.audience.wants());
@@ -288,7 +323,7 @@ impl<J: Job> ShardState<J> {
             return;
         };
         let writable = self.args.journal.writable();
-        if let Some(tier) = &self.args.tier {
+        if let Some(tier) = &self.tier {
             store.acknowledge(*tier.acknowledged.borrow());
         }
         failpoint::hit(Point::ShardRun);
@@ -355,7 +390,7 @@ impl<J: Job> ShardState<J> {
         }
         let Some(store) = &mut self.store else { return };
         let (now, begun) = (self.args.clock.unix_ms(), Instant::now());
-        if let Some(tier) = &self.args.tier {
+        if let Some(tier) = &self.tier {
             store.keep_fresh(*tier.freshness.borrow(), now);
         }
         store.notices_mut().want(self.args.audience.wants());

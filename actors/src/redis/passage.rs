@@ -32,6 +32,7 @@ mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -43,6 +44,9 @@ use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
 use super::nodes::Nodes;
 use super::pool::{Pool, Request};
+
+/// Between two looks whether something is still under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +145,13 @@ impl Passage {
     #[must_use]
     pub fn blocked(&self) -> usize {
         self.inner.blocking.taken()
+    }
+
+    /// Resolves once nothing is under way this way. Safe to cancel.
+    pub async fn until_idle(&self) {
+        while self.inner.shared.taken() > 0 || self.blocked() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// New limits. Connections that are too many carry what they have, and end then.

@@ -4,6 +4,7 @@
 //! is dropped from memory before the client hears of it, and also if nobody knows whether they
 //! were executed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::TIERED;
@@ -43,23 +44,23 @@ pub(super) struct Passing<'d> {
 }
 
 /// What is ready to go.
-struct Ready<'d> {
-    tier: &'d Tier,
+struct Ready {
+    tier: Arc<Tier>,
     bytes: Vec<u8>,
     /// One of the keys.
     key: Option<Box<[u8]>>,
     request: Request,
-    changes: Changes<'d>,
+    changes: Changes,
     reads_only: bool,
 }
 
 /// Keys that memory is told of when it is over, however it ends.
-struct Changes<'d> {
-    news: &'d News,
+struct Changes {
+    news: Arc<News>,
     keys: Vec<Box<[u8]>>,
 }
 
-impl Drop for Changes<'_> {
+impl Drop for Changes {
     fn drop(&mut self) {
         if !self.keys.is_empty() {
             self.news.changed(std::mem::take(&mut self.keys));
@@ -67,7 +68,7 @@ impl Drop for Changes<'_> {
     }
 }
 
-impl<'d> Passing<'d> {
+impl Passing<'_> {
     /// Has Redis run one command, and appends its reply.
     ///
     /// # Errors
@@ -110,7 +111,7 @@ impl<'d> Passing<'d> {
 
     /// When the time of a command that begins now is over.
     fn deadline(&self) -> Instant {
-        let timeout = self.daemon.tier.as_ref().map(|tier| tier.pool.settings().timeout);
+        let timeout = self.daemon.tier.whole().map(|tier| tier.pool.settings().timeout);
         Instant::now() + timeout.unwrap_or_default()
     }
 
@@ -156,7 +157,7 @@ impl<'d> Passing<'d> {
         }
     }
 
-    fn load<'a>(&self, ready: &'a Ready<'_>, count: usize) -> Load<'a> {
+    fn load<'a>(&self, ready: &'a Ready, count: usize) -> Load<'a> {
         let dialect = match self.proto {
             Proto::V2 => Dialect::Resp2,
             Proto::V3 => Dialect::Resp3,
@@ -185,11 +186,11 @@ impl<'d> Passing<'d> {
         head: &[u8],
         tail: &[u8],
         deadline: Instant,
-    ) -> Result<Ready<'d>, Refusal> {
-        let tier = self.daemon.tier.as_ref().filter(|_| self.db == TIERED);
+    ) -> Result<Ready, Refusal> {
+        let name = items.first().map_or("", |(command, _)| command.name);
+        let tier = self.daemon.tier.whole().filter(|_| self.db == TIERED);
         let Some(tier) = tier else {
-            let name = items.first().map_or("", |(command, _)| command.name);
-            return Err(needs_tier(name, self.daemon.tier.is_some()));
+            return Err(needs_tier(name, self.daemon.tier.is_whole()));
         };
         let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
         for (command, args) in items {
@@ -203,8 +204,12 @@ impl<'d> Passing<'d> {
         bytes.extend_from_slice(tail);
         let reads_only = items.iter().all(|(command, _)| command.flags.has(Flags::READONLY));
         let once = if reads_only { Once::OrMore } else { Once::AtMost };
-        self.in_step(tier, &keys, deadline).await?;
-        let changes = Changes { news: &tier.news, keys: changed };
+        self.in_step(&tier, &keys, deadline).await?;
+        if !self.daemon.tier.is_whole() {
+            // Its shards may have let go of it, and not have said what Redis still lacks.
+            return Err(needs_tier(name, false));
+        }
+        let changes = Changes { news: Arc::clone(&tier.news), keys: changed };
         let key = keys.first().map(|key| Box::from(*key));
         let request = Request { deadline, once };
         Ok(Ready { tier, bytes, key, request, changes, reads_only })
@@ -239,7 +244,7 @@ impl<'d> Passing<'d> {
     }
 }
 
-impl Ready<'_> {
+impl Ready {
     /// The replies, or what is said in their place.
     fn take(&mut self, replies: Result<Replies, Failure>) -> Result<Replies, Refusal> {
         replies.map_err(|failure| self.refuse(&failure))
@@ -345,7 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let daemon = std::sync::Arc::clone(&self.daemon);
         let (passing, client) = (self.passing(&daemon), self.session.client().clone());
         self.tally.command(item.0);
-        let grace = daemon.tier.as_ref().map_or(Duration::ZERO, |t| t.pool.settings().timeout);
+        let tier = daemon.tier.whole();
+        let grace = tier.as_ref().map_or(Duration::ZERO, |t| t.pool.settings().timeout);
         let until = match blocks {
             Blocks::No => Some(Instant::now() + grace),
             // Too far ahead to be told from never.
@@ -368,6 +374,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     std::future::pending::<()>().await;
                 }
             };
+            // Redis answers as if the time were over; if it does not, the end of the links is the end.
+            let left = async {
+                match &tier {
+                    Some(tier) => tier.left().await,
+                    None => std::future::pending().await,
+                }
+                client.unblock(Unblock::Timeout);
+                std::future::pending::<()>().await;
+            };
             let most = self.bounds.query_buffer;
             tokio::select! {
                 biased;
@@ -375,6 +390,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 () = client.killed() => Err(Closed::Killed),
                 () = self.wire.ended(&mut self.early, most) => Err(Closed::Left),
                 () = drained => Err(Closed::Draining),
+                () = left => Err(Closed::Left),
             }
         };
         client.note_blocked(None);

@@ -19,6 +19,7 @@ use crate::resp::movable::{is_script, keys_of};
 use crate::resp::reply::Reply;
 use crate::resp::round::{Input, View, answer};
 use crate::resp::table::Flags;
+use crate::tier::Tier;
 
 /// Most commands that go together: Redis keeps their replies while they are not taken.
 const COMMANDS: usize = 64;
@@ -88,11 +89,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let last = self.platform.requests.last().and_then(|at| input.requests.get(*at));
         let last = last.and_then(|request| Some((request.command?, input.args(request))));
         let fits = last.is_none_or(|last| {
-            let passage = self.daemon.tier.as_ref().map(|tier| &tier.passage);
-            self.platform.has_room_for(bytes)
-                && passage.is_some_and(|passage| {
-                    passage.fits_together(first_key(&last), first_key(&item))
-                })
+            let same_way =
+                |tier: Arc<Tier>| tier.passage.fits_together(first_key(&last), first_key(&item));
+            self.platform.has_room_for(bytes) && self.daemon.tier.whole().is_some_and(same_way)
         });
         if !fits {
             self.run_train(input, view).await?;
