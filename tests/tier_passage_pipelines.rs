@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use crate::support::proxy::{Cut, Flow, To};
 use crate::support::raw::encode;
 use crate::support::redis::RedisServer;
+use crate::support::redis::cluster::Cluster;
 use crate::support::tier::Tier;
 use crate::support::{Raw, Reply, seed, setting, wait_until};
 use crate::tier_passage::lines;
@@ -177,4 +178,47 @@ fn a_pipeline_that_is_cut_keeps_its_order_and_does_nothing_twice() {
     let lost: Vec<&i64> = acknowledged.iter().filter(|n| !list.contains(n)).collect();
     assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
     assert!(errors > 0, "nothing was cut");
+}
+
+/// The pieces of a pipeline go to the nodes that have the slots, and follow a slot that moves.
+#[test]
+fn a_pipeline_through_a_cluster_keeps_its_order_while_a_slot_moves() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let url = format!(r#""redis://{}""#, cluster.nodes[0].proxy.address());
+    let daemon = Tier::setup()
+        .with("redis.url", &url)
+        .with("redis.cluster", "true")
+        .with("redis.timeout", r#""10s""#)
+        .with("redis.connect_timeout", r#""10s""#)
+        .start();
+    let mut client = daemon.connect();
+    wait_until("the links are up", || !client.run("LLEN {t}0").is_error());
+    let (slot, from) = cluster.place("{t}0");
+    let to = (from + 1) % 3;
+    let mut length = 0;
+    for step in 0..4 {
+        match step {
+            1 => {
+                cluster.begin_move(slot, from, to);
+                cluster.move_keys(slot, from, to);
+            }
+            2 => cluster.end_move(slot, to),
+            _ => {}
+        }
+        // Runs of one slot, and others between them.
+        let keys = ["{t}0", "{t}1", "{t}0", "a", "b", "{t}0"].repeat(4);
+        let pushes: Vec<String> = keys.iter().map(|key| format!("RPUSH {key} {step}")).collect();
+        let replies = run(&mut client, &pushes);
+        let errors: Vec<&Reply> = replies.iter().filter(|reply| reply.is_error()).collect();
+        assert!(errors.is_empty(), "step {step}: {errors:?}");
+        let of_first: Vec<Reply> = replies
+            .iter()
+            .zip(&pushes)
+            .filter(|(_, push)| push.starts_with("RPUSH {t}0"))
+            .map(|(reply, _)| reply.clone())
+            .collect();
+        let wanted: Vec<Reply> = (length + 1..).map(Reply::Int).take(of_first.len()).collect();
+        assert_eq!(of_first, wanted, "step {step}");
+        length += 12;
+    }
 }
