@@ -396,6 +396,10 @@ impl Job for DataJob {
         self.questions.forget();
     }
 
+    fn promises(&self) -> bool {
+        self.wrote
+    }
+
     fn logged(&mut self, lsn: Lsn) {
         self.logged = self.logged.max(lsn);
     }

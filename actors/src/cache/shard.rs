@@ -88,6 +88,9 @@ pub struct ShardState<J: Job> {
     tier: Option<TierArgs>,
     /// Of the newest effect that a reader has to wait for: evictions are none.
     last_lsn: Lsn,
+    /// Of the newest eviction. Whoever promises that a key is gone has to wait for it: the log may
+    /// still have what went.
+    evicted_lsn: Lsn,
     active_expire: bool,
     /// The rebuild that is under way.
     rebuilding: Option<AbortHandle>,
@@ -107,7 +110,7 @@ impl<J: Job> Drop for ShardState<J> {
             rebuilding.abort();
         }
         if let Some(store) = self.store.take() {
-            self.args.cradle.leave(store, self.last_lsn);
+            self.args.cradle.leave(store, self.last_lsn.max(self.evicted_lsn));
         }
     }
 }
@@ -142,6 +145,7 @@ impl<J: Job> Worker for Shard<J> {
             store: None,
             tier: None,
             last_lsn: 0,
+            evicted_lsn: 0,
             active_expire: true,
             rebuilding: None,
             awaiting: Vec::new(),
@@ -334,29 +338,32 @@ impl<J: Job> ShardState<J> {
             audience.hear(store.notices_mut(), job.author().map_or(0, Author::number));
         }
         failpoint::hit(Point::ShardRan);
+        let promises = job.promises();
         let parked = Parked::new(job, reply);
         if writable.is_err() {
             // Only expiries can have happened; their records wait in the store for better days.
             parked.release(Ok(()));
-        } else if !store.effects().is_empty() && store.effects().is_evictions_only() {
+        } else if !store.effects().is_empty() && store.effects().is_evictions_only() && !promises {
             // It has read, and what came from the tier has put others out: nobody has to wait for
             // the log to know, or a miss would cost a write to the disk.
             self.flush_effects();
-            self.settle(parked);
+            self.settle(parked, self.last_lsn);
         } else if !store.effects_mut().is_empty() {
             store.mark_effects();
             self.last_lsn = self.args.journal.append(store.effects_mut(), Some(parked));
             store.stamp_effects(self.last_lsn);
             failpoint::hit(Point::ShardAppended);
         } else {
-            self.settle(parked);
+            // A deletion that found nothing is a promise, too.
+            let evicted = if promises { self.evicted_lsn } else { 0 };
+            self.settle(parked, self.last_lsn.max(evicted));
         }
     }
 
-    /// Releases what has only read, once everything that it may have seen is settled.
-    fn settle(&self, parked: Parked<J>) {
-        if self.last_lsn > self.args.journal.settled() {
-            self.args.journal.park(self.last_lsn, parked);
+    /// Releases what has changed nothing, once everything that it may have seen is settled.
+    fn settle(&self, parked: Parked<J>, lsn: Lsn) {
+        if lsn > self.args.journal.settled() {
+            self.args.journal.park(lsn, parked);
         } else {
             parked.release(Ok(()));
         }
@@ -371,7 +378,8 @@ impl<J: Job> ShardState<J> {
         store.notices_mut().want(self.args.audience.wants());
         let (back, home) = oneshot::channel();
         // A borrower that went away drops the loan, which sends the store home like any other.
-        let _ = borrower.send(Some(Loan::new(store, self.last_lsn, back)));
+        let last_lsn = self.last_lsn.max(self.evicted_lsn);
+        let _ = borrower.send(Some(Loan::new(store, last_lsn, back)));
         let (store, last_lsn) = home.await.map_err(|_| {
             Failure::new("a coordinator ended in the middle of a commit with this shard's store")
         })?;
@@ -429,7 +437,9 @@ impl<J: Job> ShardState<J> {
             store.mark_effects();
             let lsn = self.args.journal.append(store.effects_mut(), None);
             store.stamp_effects(lsn);
-            if !evictions {
+            if evictions {
+                self.evicted_lsn = lsn;
+            } else {
                 self.last_lsn = lsn;
             }
         }

@@ -152,14 +152,13 @@ impl Store {
         self.doubt_all();
     }
 
-    /// A write of ours: to be believed.
+    /// A write of ours: to be believed. Ours also while there is no tier, for one may come.
     #[inline]
     pub(in crate::cache::store) fn tag_as_ours(&mut self, slot: u32) {
+        let place = self.slab.at_mut(slot);
+        place.set_origin(Origin::OURS);
         if let Some(near) = &self.near {
-            let tag = near.epochs.confirmed(near.hash(self.slab.at(slot).key()));
-            let place = self.slab.at_mut(slot);
-            place.tag = tag;
-            place.set_origin(Origin::OURS);
+            place.tag = near.epochs.confirmed(near.hash(place.key()));
             self.slab.set_unlogged(slot, false);
         }
     }
