@@ -46,6 +46,8 @@ mod tier_freshness;
 mod tier_links;
 mod tier_live;
 mod tier_passage;
+mod tier_passage_crowds;
+mod tier_passage_pipelines;
 mod tier_passage_users;
 mod tier_pubsub;
 mod tier_reads;
