@@ -23,6 +23,7 @@ use super::reply::{Proto, Reply};
 use super::table::{Command, DataFn, Flags, Run};
 use crate::tier::{Answer, TierView, Want};
 use crate::tracking::Reader;
+use near::meets_passage;
 pub use near::{Need, Questions, is_known_to_redis, leads_to_tier, needed, needed_from_elsewhere};
 
 /// A decoded request.
@@ -428,8 +429,11 @@ fn judge(
     now: UnixMs,
 ) -> Result<(), Refusal> {
     let Some(near) = view.near else { return Ok(()) };
-    needed(command, args).try_for_each(|at| {
-        questions.judge((command, args), view.hasher.key(args.get(at)), store, near, now)
+    needed(command, args).map(|at| view.hasher.key(args.get(at))).try_for_each(|key| {
+        if meets_passage((command, args), key, store, near, now) {
+            return Err(Refusal::Foreign);
+        }
+        questions.judge((command, args), key, store, near, now)
     })
 }
 
