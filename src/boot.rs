@@ -14,6 +14,7 @@ mod failpoints;
 mod huge_pages;
 mod recovery;
 mod signals;
+mod tier;
 mod tree;
 
 use std::process::ExitCode;
@@ -44,7 +45,7 @@ use crate::daemon::{Daemon, Life, Past, Phase, Shards, StopMode};
 use crate::descriptors;
 use crate::exit::Exit;
 use crate::loading::Loading;
-use crate::pubsub::{Local, PubSub};
+use crate::pubsub::PubSub;
 use crate::resp::clients::Clients;
 use crate::slow::Slow;
 use crate::stats::Stats;
@@ -219,24 +220,18 @@ async fn start(
     let load = recovery.load.take();
 
     let past = Past::new(recovery.past());
-    let keeping = recovery::outbox(&recovery, settings).await?;
-    let wiring = tree::Wiring::new(
+    let mut wiring = tree::Wiring::new(
         settings,
         &recovery,
         &clock,
         &conditions,
         dependencies.sockets,
         dependencies.admin,
-        keeping,
     )
-    .map_err(internal)?;
-    let pubsub = match &wiring.tier {
-        Some(tier) => {
-            let (pool, subscriptions) = (tier.pool.clone(), tier.subscriptions.clone());
-            PubSub::through_redis(&settings.server, pool, subscriptions)
-        }
-        None => PubSub::new(&settings.server, Box::new(Local)),
-    };
+    .await?;
+    let (place, subscriptions) =
+        (Arc::clone(&wiring.tier.place), wiring.tier.subscriptions.clone());
+    let pubsub = PubSub::through_redis(&settings.server, Arc::clone(&place), subscriptions);
     let clients = Clients::new(max_clients);
     let shards = wiring.shards.len();
     let tracker = Tracker::new(clients.clone(), recovery.hasher, shards, &settings.server);
@@ -258,7 +253,7 @@ async fn start(
         snapshots: wiring.snapshots.clone(),
         past,
         metrics: Published::new(),
-        tier: wiring.tier.clone(),
+        tier: place,
         tree: OnceLock::new(),
         conditions: conditions.clone(),
         missing,
@@ -281,7 +276,9 @@ async fn start(
     let _ = daemon.tree.set(tree.handle());
     apply::follow_events(&daemon, &tree);
     apply::follow_users(&daemon);
-    apply::follow_tier(&daemon, &tree);
+    if wiring.tier.have_a_log() {
+        tier::Keeper::new(wiring.tier.clone(), &daemon, tree.handle()).start();
+    }
     if let Some(intake) = &wiring.intake {
         apply::close_with_the_log(&tree, intake.clone());
     }

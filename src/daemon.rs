@@ -34,7 +34,7 @@ use crate::resp::round::ShardJob;
 use crate::resp::sockets::Sockets;
 use crate::slow::Slow;
 use crate::stats::Stats;
-use crate::tier::Tier;
+use crate::tier::TierPlace;
 use crate::tls::Handshakes;
 use crate::tracking::Tracker;
 
@@ -77,8 +77,8 @@ pub struct Daemon {
     pub past: Past,
     /// The metrics aggregator's newest snapshot.
     pub metrics: Published,
-    /// The second tier, if there is one.
-    pub tier: Option<Tier>,
+    /// The second tier, while there is one.
+    pub tier: Arc<TierPlace>,
     /// The supervision tree; set once it stands.
     pub tree: OnceLock<TreeHandle>,
     /// What its parts declare about themselves.

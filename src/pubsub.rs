@@ -21,12 +21,13 @@ mod through_redis;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use seawall_actors::redis::{By, Pool, Subscriptions};
+use seawall_actors::redis::{By, Subscriptions};
 
 use self::table::{Channels, Patterns};
 use self::through_redis::{Arrivals, ThroughRedis};
 use crate::config::settings::Server;
 use crate::resp::refusal::Refusal;
+use crate::tier::TierPlace;
 
 pub use exchange::{Exchange, Local};
 pub use inbox::{Arrival, Inbox};
@@ -102,10 +103,15 @@ impl PubSub {
         pubsub
     }
 
-    /// The same for messages that go over these links, and come back by these subscriptions.
+    /// The same for messages that go by way of this tier while there is one, and come back by these
+    /// subscriptions.
     #[must_use]
-    pub fn through_redis(settings: &Server, pool: Pool, subscriptions: Subscriptions) -> Self {
-        let exchange = ThroughRedis::new(pool, subscriptions.clone());
+    pub fn through_redis(
+        settings: &Server,
+        tier: Arc<TierPlace>,
+        subscriptions: Subscriptions,
+    ) -> Self {
+        let exchange = ThroughRedis::new(tier, subscriptions.clone());
         let pubsub = Self::new(settings, Box::new(exchange));
         subscriptions.tell(Arc::new(Arrivals(Arc::downgrade(&pubsub.shared))));
         pubsub

@@ -9,12 +9,14 @@
 //! | `warm` | fills memory after the start |
 //! | `news` | what the tier tells the shards |
 //! | `reach` | whether Redis is within reach, as a condition |
+//! | `place` | where commands find the tier, while there is one |
 //! | `write` | the write side in the tree, and the replies that wait for it |
 
 mod flights;
 mod hearing;
 pub mod links;
 mod news;
+mod place;
 mod question;
 pub mod reach;
 #[cfg(test)]
@@ -30,16 +32,17 @@ use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{
-    Passage, PassageStats, Pool, PoolState, PoolStats, SubscriptionStats, Subscriptions,
-    TrackerStats,
+    Once, Passage, PassageStats, Pool, PoolState, PoolStats, Request, SubscriptionStats,
+    Subscriptions, TrackerStats, Trouble,
 };
-use seawall_actors::supervise::{Conditions, Restart, SupervisorSpec};
+use seawall_actors::supervise::{ChildSpec, Conditions, Restart};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::flights::{Flights, Loss, Patience};
 use self::hearing::Hearing;
 pub use self::news::News;
+pub use self::place::{TierPlace, Use};
 pub use self::question::{Answer, Found, TierView, Want};
 pub use self::write::{Parts, WriteSide};
 use crate::config::settings::Redis;
@@ -68,17 +71,21 @@ pub struct Tier {
     freshness: Arc<watch::Sender<Freshness>>,
     size: Arc<watch::Sender<usize>>,
     breaker: Arc<watch::Sender<BreakerSettings>>,
+    /// It is being taken away.
+    leaving: Arc<watch::Sender<bool>>,
 }
 
 /// How the links stand, for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierFigures {
+    /// Whether commands go by it: it is neither about to come nor about to go.
+    pub in_use: bool,
     /// Where Redis is, without credentials.
     pub at: String,
     /// Whether a link is up.
     pub state: PoolState,
     /// What the last connection that failed died of.
-    pub trouble: Option<Arc<str>>,
+    pub trouble: Option<Trouble>,
     /// What the links have done.
     pub stats: PoolStats,
     /// What the tracker has heard.
@@ -134,13 +141,13 @@ impl Tier {
         news: News,
         clock: Clock,
         conditions: &Conditions,
+        subscriptions: Subscriptions,
     ) -> Result<Self, String> {
         let (pool, news) = (Pool::new(settings.link.clone()), Arc::new(news));
         let writes = WriteSide::new(settings.outbox);
         let gate = writes.gate.clone();
         let hearing = Hearing { news: Arc::clone(&news), gate: gate.clone(), clock: clock.clone() };
         let tracker = pool.tracker(Arc::new(hearing), conditions);
-        let subscriptions = Subscriptions::new(conditions, settings.pubsub);
         let subscriber = pool.subscriber(subscriptions.clone());
         let loss = Loss { tracker: tracker.clone(), gate };
         let freshness = freshness(settings, news.shards());
@@ -158,7 +165,32 @@ impl Tier {
             writes,
             size: Arc::new(watch::Sender::new(settings.links)),
             breaker: Arc::new(watch::Sender::new(links::breaker(settings)?)),
+            leaving: Arc::new(watch::Sender::new(false)),
         })
+    }
+
+    /// It is about to be taken away: who waits in Redis is to come back.
+    pub(super) fn leave(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    /// Waits until what was passed to Redis is answered, and what was published there by then is
+    /// heard; no longer than `redis.timeout` for each.
+    pub async fn settle(&self) {
+        let within = self.pool.settings().timeout;
+        let passed = timeout(within, self.passage.until_idle());
+        let ((), _) = tokio::join!(self.pool.until_idle(within), passed);
+        if matches!(self.subscriber.state(), PoolState::Up(_)) {
+            // Its answer comes behind every message.
+            let request = Request { deadline: Instant::now() + within, once: Once::OrMore };
+            let _ = self.subscriber.run(&redis::cmd("PING"), request).await;
+        }
+    }
+
+    /// Resolves once it is about to be taken away. Safe to cancel.
+    pub async fn left(&self) {
+        // The sender is in `self`.
+        let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
     /// New settings, live, and the breaker that they make.
@@ -191,6 +223,7 @@ impl Tier {
     #[must_use]
     pub fn figures(&self) -> TierFigures {
         TierFigures {
+            in_use: true,
             at: self.pool.settings().shown(),
             state: self.pool.state(),
             trouble: self.pool.trouble(),
@@ -245,14 +278,12 @@ impl Tier {
         }
     }
 
-    /// The supervisor of the links.
+    /// The actors of its links, to be started in this order.
     #[must_use]
-    pub fn links(&self, settings: &Redis, loading: &Arc<Loading>) -> SupervisorSpec {
+    pub fn links(&self, settings: &Redis, loading: &Arc<Loading>) -> Vec<ChildSpec> {
         let beside = [&self.tracker, &self.subscriber];
-        let links = links::supervisor(&self.pool, beside, settings, &self.restart());
-        match warm::child(self, &settings.warm, loading) {
-            Some(warmer) => links.child(warmer),
-            None => links,
-        }
+        let mut links = links::children(&self.pool, beside, settings, &self.restart());
+        links.extend(warm::child(self, &settings.warm, loading));
+        links
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `advice` | what helps against a Redis that does not let one in; pure |
 //! | `settings` | where Redis is and how patient one is |
 //! | `connection` | one server, or a Cluster |
 //! | `cluster` | the masters of a Cluster, a connection each |
@@ -25,6 +26,7 @@
 //! | `near` | what the tier tells the cache in front of it |
 //! | [`outbox`] | the write side: from the log to Redis |
 
+mod advice;
 mod cluster;
 mod connection;
 mod dial;
@@ -50,7 +52,7 @@ pub use nodes::Node;
 pub use passage::{
     Dialect, Load, Passage, PassageLimits, PassageStats, Replies, Reserved, Unblock, Wait, error_of,
 };
-pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request};
-pub use settings::{LinkSettings, Password, TlsFiles, check_url};
+pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request, Trouble};
+pub use settings::{LinkSettings, Password, TlsFiles, check_url, has_password, lacks_password};
 pub use subscriptions::{By, Receiver, SubscriptionStats, Subscriptions, Topic};
 pub use tracker::TrackerStats;

@@ -23,8 +23,7 @@ use crate::descriptors;
 use crate::resp::front::FrontMsg;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::links::{self, LINKS};
-use crate::tier::{Tier, reach};
+use crate::tier::{TierPlace, links};
 
 /// Called by the watcher when a configuration file has changed.
 pub(super) fn reload_on_change(daemon: &Arc<Daemon>) -> OnChange {
@@ -95,22 +94,6 @@ pub(super) fn follow_users(daemon: &Arc<Daemon>) {
     });
 }
 
-/// Keeps as many links as the settings say, and the condition that tells whether Redis is within
-/// reach, until the daemon stops: links that end with it are no outage.
-pub(super) fn follow_tier(daemon: &Daemon, tree: &Tree) {
-    let Some(tier) = &daemon.tier else { return };
-    let condition = daemon.conditions.declare(LINKS, reach::UNREACHABLE);
-    let reach = reach::follow(tier.pool.clone(), condition);
-    let links = links::follow(tier.pool.clone(), tree.handle(), tier.restart(), tier.size());
-    let mut stop = daemon.life.stop_requested();
-    tokio::spawn(async move {
-        tokio::select! {
-            ((), ()) = async { tokio::join!(reach, links) } => {}
-            _ = stop.wait_for(Option::is_some) => {}
-        }
-    });
-}
-
 fn close_the_gone(daemon: &Daemon, old: &Users, new: &Users) {
     for client in daemon.clients.all() {
         let name = client.user();
@@ -155,7 +138,10 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
         sockets: wiring.sockets.clone(),
         front: wiring.front.clone(),
     }));
-    config.add_applier(Arc::new(Links(wiring.tier.clone())));
+    config.add_applier(Arc::new(Links {
+        place: Arc::clone(&wiring.tier.place),
+        has_a_log: wiring.tier.have_a_log(),
+    }));
     config.add_applier(Arc::new(Certificates(daemon.clock.clone())));
     config.add_applier(Arc::new(Actors {
         daemon: Arc::clone(daemon),
@@ -167,8 +153,12 @@ pub(super) fn install(daemon: &Arc<Daemon>, telemetry: &Arc<Telemetry>, wiring: 
     }));
 }
 
-/// `[redis]`: links switch over one by one, each once its new connection stands.
-struct Links(Option<Tier>);
+/// `[redis]`: links switch over one by one, each once its new connection stands. Whether there is a
+/// Redis at all, [`Keeper`](super::tier::Keeper) sees to.
+struct Links {
+    place: Arc<TierPlace>,
+    has_a_log: bool,
+}
 
 impl Applier for Links {
     fn name(&self) -> &str {
@@ -181,23 +171,22 @@ impl Applier for Links {
         new: &Arc<Settings>,
         changes: &[Change],
     ) -> Result<Commit, String> {
-        if !touches(changes, &["redis."]) {
+        let Some(redis) = new.redis.as_ref().filter(|_| touches(changes, &["redis."])) else {
             return Ok(Box::new(|| {}));
+        };
+        if !self.has_a_log {
+            return Err("redis.url needs the log, from which Redis is written, and this process \
+                        was started without one: restart to set it"
+                .to_owned());
         }
-        match (&self.0, &new.redis) {
-            (Some(tier), Some(redis)) => {
-                let (tier, redis) = (tier.clone(), redis.clone());
-                let breaker = links::breaker(&redis)?;
-                Ok(Box::new(move || tier.configure(&redis, breaker)))
+        let (place, redis, breaker) =
+            (Arc::clone(&self.place), redis.clone(), links::breaker(redis)?);
+        Ok(Box::new(move || {
+            // One that is about to come is told by who brings it.
+            if let Some(tier) = place.whole() {
+                tier.configure(&redis, breaker);
             }
-            (None, None) => Ok(Box::new(|| {})),
-            (None, Some(_)) => {
-                Err("redis.url was empty at the start; restart to set it".to_owned())
-            }
-            (Some(_), None) => {
-                Err("redis.url was set at the start; restart to do without it".to_owned())
-            }
-        }
+        }))
     }
 }
 

@@ -11,7 +11,7 @@ mod prefix;
 mod rebuild;
 mod routed;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use seawall_actors::cache::store::{KeyHasher, Store, StoreConfig};
@@ -195,23 +195,17 @@ pub(super) async fn open(
     })
 }
 
-/// How far Redis was brought by earlier runs, and a hold on the log from there on; `None` where
-/// nothing is brought to a Redis.
+/// How far Redis was brought by earlier runs, and a hold on the log from there on.
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) async fn outbox(
-    recovery: &Recovery,
-    settings: &Settings,
-) -> Result<Option<Arc<Keeping>>, Failure> {
-    let (Some((data, snapshots)), Some(_)) = (recovery.past(), &settings.redis) else {
-        return Ok(None);
-    };
+pub(super) async fn keeping(data: &Path, snapshots: &Snapshots) -> Result<Keeping, Failure> {
+    let (data, snapshots) = (data.to_owned(), snapshots.clone());
     let opened = tokio::task::spawn_blocking(move || {
         Keeping::open(&data, &snapshots.log_name(), snapshots.holds())
     });
     match opened.await.map_err(|died| failed(&died))? {
-        Ok(keeping) => Ok(Some(Arc::new(keeping))),
+        Ok(keeping) => Ok(keeping),
         Err(error) => Err(Failure {
             kind: Kind::Dependency,
             dependency: "outbox".to_owned(),

@@ -11,17 +11,19 @@ use seawall_actors::cache::store::StoreConfig;
 use seawall_actors::cache::{Shard, ShardArgs, SweepTarget, Sweeper, SweeperArgs};
 use seawall_actors::clock::Clock;
 use seawall_actors::metrics::{self as aggregator, Aggregator};
-use seawall_actors::redis::outbox::Keeping;
+use seawall_actors::redis::outbox::Mark;
 use seawall_actors::snapshot::upkeep::UpkeepSettings;
 use seawall_actors::snapshot::{SnapshotArgs, Snapshotter, Troubles};
 use seawall_actors::supervise::{
     ChildSpec, Conditions, GivesUp, Handle, Restart, Strategy, SupervisorSpec,
 };
-use seawall_actors::wal::{Tail, WalActor, WalArgs, WalMsg};
+use seawall_actors::wal::{WalActor, WalArgs, WalMsg};
 use seawall_actors::watch::{self as watcher, OnChange, Seen, Watcher};
 use tokio::sync::watch;
 
+use super::dependencies::Failure;
 use super::recovery::{DaemonIntake, Recovery, store_config, upkeep_settings};
+use super::tier::{Made, Makings};
 use crate::config::settings::Settings;
 use crate::daemon::{Daemon, ShardHandle, SnapshotHandle, sources};
 use crate::http::{self, AdminHttp, Listen};
@@ -29,7 +31,7 @@ use crate::resp::front::{Front, FrontArgs, FrontMsg};
 use crate::resp::round::ShardJob;
 use crate::resp::sockets::{Socket, Sockets};
 use crate::telemetry::Telemetry;
-use crate::tier::{News, Parts, Tier};
+use crate::tier::links;
 
 /// Of `supervision.grace`, what the front may use to let connections finish; the rest is for the
 /// log and everything else.
@@ -64,10 +66,10 @@ pub(super) struct Wiring {
     pub intake: Option<DaemonIntake>,
     /// The actor that takes snapshots, and how the last went.
     pub snapshots: SnapshotHandle,
-    /// The second tier.
-    pub tier: Option<Tier>,
-    /// How far Redis was, and the hold on the log behind that.
-    pub keeping: Option<Arc<Keeping>>,
+    /// What the second tier is made of.
+    pub tier: Makings,
+    /// The one of the start.
+    first: Option<Made>,
     grace: Duration,
 }
 
@@ -75,24 +77,28 @@ impl Wiring {
     /// Wiring for these settings.
     ///
     /// # Errors
-    /// Settings that make no tier; a rule of the configuration has missed it.
-    pub fn new(
+    /// The tier of the start is not to be had.
+    pub async fn new(
         settings: &Settings,
         recovery: &Recovery,
         clock: &Clock,
         conditions: &Conditions,
         sockets: Vec<Socket>,
         admin: Option<std::net::TcpListener>,
-        keeping: Option<Arc<Keeping>>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Failure> {
         let shards = usize::from(settings.cache.shards);
         let handles: Vec<ShardHandle> = (0..shards).map(|_| Handle::new()).collect();
         // Known before the actor says so: `ready` names it however late that starts.
         let admin_announce = watch::Sender::new(admin.as_ref().and_then(|a| a.local_addr().ok()));
-        let tier = settings.redis.as_ref().map(|redis| {
-            let news = News::new(handles.clone(), recovery.hasher);
-            Tier::new(redis, news, clock.clone(), conditions)
-        });
+        let snapshots = SnapshotHandle::new(recovery.snapshots.is_some());
+        let tier = Makings::new(recovery, handles.clone(), snapshots.clone(), clock, conditions);
+        let first = match &settings.redis {
+            Some(redis) => tier.make(redis).await?,
+            None => None,
+        };
+        if let (Some(redis), Some(made)) = (&settings.redis, &first) {
+            tier.begin_with(redis, &made.tier);
+        }
         Ok(Self {
             shards: handles,
             wal: Handle::new(),
@@ -107,9 +113,9 @@ impl Wiring {
             sweep_interval: watch::Sender::new(settings.cache.sweep_interval),
             upkeep: watch::Sender::new(upkeep_settings(settings)),
             intake: recovery.wal.as_ref().map(|(intake, _)| intake.clone()),
-            snapshots: SnapshotHandle::new(recovery.snapshots.is_some()),
-            tier: tier.transpose()?,
-            keeping,
+            snapshots,
+            tier,
+            first,
             grace: settings.supervision.grace,
         })
     }
@@ -128,7 +134,7 @@ impl Wiring {
     /// # Errors
     /// Settings that make no tree; a rule of the configuration has missed it.
     pub fn root(
-        &self,
+        &mut self,
         daemon: &Arc<Daemon>,
         recovery: Recovery,
         telemetry: &Arc<Telemetry>,
@@ -141,17 +147,17 @@ impl Wiring {
             root = root.child(self.wal(daemon, intake, dir));
         }
         let snapshots = self.snapshotter(daemon, &recovery);
-        let outbox = self.outbox(daemon, &recovery);
         root = root.child(ChildSpec::supervisor(self.cache(daemon, recovery)));
         if let Some(snapshots) = snapshots {
             root = root.child(snapshots);
         }
-        if let (Some(tier), Some(redis)) = (&self.tier, &daemon.config.settings().redis) {
-            let links = tier.links(redis, &daemon.loading);
-            let links = match outbox {
-                Some(outbox) => links.child(outbox),
-                None => links,
-            };
+        if self.tier.have_a_log() {
+            // It is there without a Redis, too: links that come later stop in their turn.
+            let (made, settings) = (self.first.take(), daemon.config.settings());
+            let children = made
+                .zip(settings.redis.as_ref())
+                .map(|(made, redis)| self.tier.children(made, redis, daemon, Mark::default()));
+            let links = links::supervisor(children.unwrap_or_default());
             root = root.child(ChildSpec::supervisor(links));
         }
         Ok(root
@@ -168,21 +174,6 @@ impl Wiring {
             (WalActor::default(), args)
         })
         .grace(self.grace)
-    }
-
-    /// Brings Redis what is in the log.
-    fn outbox(&self, daemon: &Arc<Daemon>, recovery: &Recovery) -> Option<ChildSpec> {
-        let (tier, keeping) = (self.tier.as_ref()?, self.keeping.clone()?);
-        let ((intake, data), snapshots) = (recovery.wal.as_ref()?, recovery.snapshots.as_ref()?);
-        let parts = Parts {
-            pool: tier.tracker.clone(),
-            tail: Tail::new(intake, data, snapshots),
-            keeping,
-            daemon: Arc::clone(daemon),
-            snapshots: self.snapshots.clone(),
-        };
-        let near = Arc::clone(&tier.news) as _;
-        Some(tier.writes.child(parts, near, daemon.clock.clone()))
     }
 
     /// Cache and log go on without it.
@@ -209,7 +200,7 @@ impl Wiring {
         for (index, ((handle, cradle), config)) in shards.enumerate() {
             let (journal, rebuild) = (Arc::clone(&recovery.journal), Arc::clone(&recovery.rebuild));
             let (config, clock) = (config.subscribe(), daemon.clock.clone());
-            let tier = self.tier.as_ref().map(Tier::for_shard);
+            let tier = self.tier.for_shard();
             let audience = Arc::clone(&daemon.listeners);
             let make = move || {
                 let args = ShardArgs {

@@ -23,7 +23,7 @@ use crate::resp::clients::Clients;
 use crate::resp::refusal::Refusal;
 use crate::slow::Slow;
 use crate::stats::StatsSnapshot;
-use crate::tier::{Tier, TierFigures};
+use crate::tier::TierFigures;
 use crate::tracking::Tracker;
 
 #[async_trait]
@@ -112,7 +112,8 @@ impl Backend for Daemon {
     }
 
     fn tier(&self) -> Option<TierFigures> {
-        self.tier.as_ref().map(Tier::figures)
+        let tier = self.tier.shown()?;
+        Some(TierFigures { in_use: self.tier.is_whole(), ..tier.figures() })
     }
 
     fn snapshots(&self) -> Option<SnapshotNumbers> {

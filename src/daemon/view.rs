@@ -128,7 +128,7 @@ impl Source for Reading {
                 daemon.outbox_stats().map_or_else(Sample::new, |stats| metrics::outbox(&stats))
             }
             Part::Tier => {
-                daemon.tier.as_ref().map_or_else(Sample::new, |t| metrics::tier(&t.figures()))
+                daemon.tier.shown().map_or_else(Sample::new, |t| metrics::tier(&t.figures()))
             }
             Part::Tree => daemon.tree().map_or_else(Sample::new, |tree| {
                 metrics::tree(&tree.root, &View::degraded(&**daemon))

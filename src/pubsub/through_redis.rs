@@ -9,12 +9,13 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use redis::{ServerError, Value};
 use seawall_actors::redis::{
-    By, Executed, Failure, Once, Pool, PoolState, Receiver, Request, Subscriptions, Topic,
+    By, Executed, Failure, Once, PoolState, Receiver, Request, Subscriptions, Topic,
 };
 use tokio::time::Instant;
 
 use super::{Exchange, Message, PubSub, Shared, Space};
 use crate::resp::refusal::Refusal;
+use crate::tier::{Tier, TierPlace};
 
 /// Channels whose names begin so are this daemon's own: they tell of its keys, and of the caches
 /// of its clients. Redis has such channels for itself, and what it says there is about its keys.
@@ -23,35 +24,37 @@ const OWN: [&[u8]; 3] = [b"__keyspace@", b"__keyevent@", b"__redis__:"];
 /// See the module.
 #[derive(Debug)]
 pub struct ThroughRedis {
-    /// The links that messages go over.
-    pool: Pool,
+    /// The tier whose links messages go over, while there is one.
+    tier: Arc<TierPlace>,
     /// What this daemon is subscribed to in Redis.
     subscriptions: Subscriptions,
 }
 
 impl ThroughRedis {
-    /// The way over these links, and back by these subscriptions.
+    /// The way over this tier's links, and back by these subscriptions.
     #[must_use]
-    pub fn new(pool: Pool, subscriptions: Subscriptions) -> Self {
-        Self { pool, subscriptions }
+    pub fn new(tier: Arc<TierPlace>, subscriptions: Subscriptions) -> Self {
+        Self { tier, subscriptions }
     }
 
-    fn goes_there(&self, space: Space, name: &[u8]) -> bool {
-        self.subscriptions.is_on() && is_shared(space, name)
+    /// The tier, if that is where the messages of this channel go.
+    fn way(&self, space: Space, name: &[u8]) -> Option<Arc<Tier>> {
+        let there = self.subscriptions.is_on() && is_shared(space, name);
+        if there { self.tier.whole() } else { None }
     }
 }
 
 #[async_trait]
 impl Exchange for ThroughRedis {
     async fn publish(&self, here: &PubSub, message: Message) -> Result<u64, Refusal> {
-        if !self.goes_there(message.space(), message.channel()) {
+        let Some(tier) = self.way(message.space(), message.channel()) else {
             return Ok(here.deliver(message));
-        }
+        };
         let mut command = redis::cmd("PUBLISH");
         command.arg(message.channel()).arg(message.payload());
-        let deadline = Instant::now() + self.pool.settings().timeout;
+        let deadline = Instant::now() + tier.pool.settings().timeout;
         // Twice is two messages.
-        match self.pool.run(&command, Request { deadline, once: Once::AtMost }).await {
+        match tier.pool.run(&command, Request { deadline, once: Once::AtMost }).await {
             Ok(Value::Int(received)) => Ok(u64::try_from(received).unwrap_or(0)),
             Ok(Value::ServerError(error)) => Err(Refusal::other(in_its_words(&error))),
             Ok(_) => Err(Refusal::other(
@@ -68,15 +71,20 @@ impl Exchange for ThroughRedis {
     }
 
     async fn confirmed(&self, space: Space, names: &[&[u8]]) -> Result<(), Refusal> {
-        let shared = names.iter().filter(|name| self.goes_there(space, name));
+        let mut tier = None;
+        let mut goes_there = |name: &[u8]| {
+            let way = self.way(space, name);
+            let there = way.is_some();
+            tier = way.or(tier.take());
+            there
+        };
+        let shared = names.iter().filter(|name| goes_there(name));
         let topics: Vec<Topic> = shared.map(|name| topic(space, Arc::from(*name))).collect();
-        if topics.is_empty() {
-            return Ok(());
-        }
+        let Some(tier) = tier else { return Ok(()) };
         let mut deadline = Instant::now();
         // Whoever subscribes now hears what comes once Redis is back.
-        if matches!(self.pool.state(), PoolState::Up(_)) {
-            deadline += self.pool.settings().timeout;
+        if matches!(tier.pool.state(), PoolState::Up(_)) {
+            deadline += tier.pool.settings().timeout;
         }
         match self.subscriptions.confirmed(&topics, deadline).await {
             // What is not confirmed yet is told as a condition; the reply is the same.

@@ -337,7 +337,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             databases: self.bounds.databases,
             hasher: self.daemon.shards.hasher(),
             no_touch: self.session.traits().no_touch,
-            near: self.daemon.tier.as_ref().and_then(|tier| tier.near(self.session.db)),
+            near: self.daemon.tier.asked().and_then(|tier| tier.near(self.session.db)),
         }
     }
 

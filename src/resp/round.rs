@@ -210,6 +210,12 @@ impl DataJob {
         self.done == self.picks.len()
     }
 
+    /// Whether there is anything to ask the tier.
+    #[must_use]
+    pub fn has_questions(&self) -> bool {
+        self.questions.are_open() || self.questions.are_due()
+    }
+
     /// What has to be asked of the tier before anything more of the job can run.
     #[must_use]
     pub fn take_questions(&mut self) -> Vec<Want> {
@@ -389,6 +395,10 @@ impl Job for DataJob {
         }
         // Whatever is run later knows nothing by then.
         self.questions.forget();
+    }
+
+    fn promises(&self) -> bool {
+        self.wrote
     }
 
     fn logged(&mut self, lsn: Lsn) {

@@ -20,16 +20,22 @@ pub const LINKS: &str = "links";
 /// How long to wait before the tree is asked again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// The supervisor of as many links as the settings say, and of those beside them.
-pub(super) fn supervisor(
+/// The supervisor of the links; without a Redis it has none.
+#[must_use]
+pub fn supervisor(children: Vec<ChildSpec>) -> SupervisorSpec {
+    let links = SupervisorSpec::new(LINKS, Strategy::OneForOne);
+    children.into_iter().fold(links, SupervisorSpec::child)
+}
+
+/// As many links as the settings say, and those beside them.
+pub(super) fn children(
     pool: &Pool,
     beside: [&Pool; 2],
     settings: &Redis,
     restart: &Restart,
-) -> SupervisorSpec {
-    let links = SupervisorSpec::new(LINKS, Strategy::OneForOne);
-    let links = (0..settings.links).fold(links, |links, _| links.child(link(pool, restart)));
-    beside.iter().fold(links, |links, pool| links.child(link(pool, restart)))
+) -> Vec<ChildSpec> {
+    let links = (0..settings.links).map(|_| pool);
+    links.chain(beside).map(|pool| link(pool, restart)).collect()
 }
 
 /// One link more.
@@ -106,11 +112,17 @@ pub async fn follow(
     }
 }
 
-fn path(id: &str) -> String {
+/// The path of a link, or of one beside them.
+#[must_use]
+pub fn path(id: &str) -> String {
     format!("{LINKS}/{id}")
 }
 
-async fn remove(tree: &TreeHandle, path: &str) -> Result<(), String> {
+/// Takes what is at this path out of the tree; fine if it is not there any more.
+///
+/// # Errors
+/// It is there still; to be tried again.
+pub async fn remove(tree: &TreeHandle, path: &str) -> Result<(), String> {
     match tree.remove(path).await {
         Ok(_)
         | Err(

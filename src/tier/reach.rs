@@ -29,7 +29,7 @@ pub async fn follow(pool: Pool, condition: Condition) {
         let held = matches!(state, PoolState::Open { .. });
         // A breaker that lets one try through has not closed for that.
         if held || condition.holds() || since.elapsed() >= PATIENCE {
-            condition.set(&reason(held, pool.trouble().as_deref()));
+            condition.set(&reason(held, pool.trouble().as_ref().map(|trouble| &*trouble.why)));
             changes.next().await;
         } else {
             let _ = timeout_at(since + PATIENCE, changes.next()).await;

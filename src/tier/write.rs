@@ -46,6 +46,8 @@ pub struct Parts {
     pub daemon: Arc<Daemon>,
     /// Who says how large the log is.
     pub snapshots: SnapshotHandle,
+    /// How far the log was when Redis was put behind it; nothing, if it was from the start.
+    pub joined: Mark,
 }
 
 impl WriteSide {
@@ -66,7 +68,7 @@ impl WriteSide {
     /// Its actor. Clients are served without it, and the log keeps what is to be sent.
     #[must_use]
     pub fn child(&self, parts: Parts, near: Arc<dyn Near>, clock: Clock) -> ChildSpec {
-        let Parts { pool, tail, keeping, daemon, snapshots } = parts;
+        let Parts { pool, tail, keeping, daemon, snapshots, joined } = parts;
         let pressed = move || {
             let status = snapshots.current();
             let held = status.and_then(|status| status.disk.pressure?.held);
@@ -82,6 +84,7 @@ impl WriteSide {
             near,
             settings: self.settings.subscribe(),
             pressed: Arc::new(pressed),
+            joined,
             clock,
         };
         let grace = self.settings.borrow().drain + END;
@@ -106,14 +109,19 @@ impl Daemon {
     /// How the write side of the tier stands; `None` without one.
     #[must_use]
     pub fn outbox_stats(&self) -> Option<OutboxStats> {
-        let tier = self.tier.as_ref()?;
+        Some(self.tier.shown()?.writes.stats(self.log_mark()))
+    }
+
+    /// How far the log is now.
+    #[must_use]
+    pub fn log_mark(&self) -> Mark {
         let (lsn, bytes) = self.log.status().map_or((0, 0), |(_, stats)| (stats.lsn, stats.bytes));
-        Some(tier.writes.stats(Mark { lsn, bytes, wall_ms: self.clock.unix_ms() }))
+        Mark { lsn, bytes, wall_ms: self.clock.unix_ms() }
     }
 
     /// Keeps the reply to a write of the first database until Redis has it, as `redis.write` says.
     pub async fn written(&self, lsn: Lsn) {
-        if let Some(tier) = &self.tier {
+        if let Some(tier) = self.tier.asked() {
             // Degraded is counted; the reply is the same.
             let _ = tier.writes.gate.wait(lsn, tier.pool.settings().timeout).await;
         }

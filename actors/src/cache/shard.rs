@@ -59,8 +59,9 @@ pub struct ShardArgs<J: Job> {
     pub audience: Arc<dyn Audience>,
     /// Wall time.
     pub clock: Clock,
-    /// The tier behind the first database, if there is one.
-    pub tier: Option<TierArgs>,
+    /// The tier behind the first database, while there is one; looked at when the store comes, and
+    /// at [`ShardMsg::Rewire`].
+    pub tier: watch::Receiver<Option<TierArgs>>,
 }
 
 /// What a shard follows of its tier.
@@ -83,8 +84,13 @@ pub struct ShardState<J: Job> {
     args: ShardArgs<J>,
     /// `None` while the store is rebuilt, or lent.
     store: Option<Box<Store>>,
+    /// The tier that the store was attached to.
+    tier: Option<TierArgs>,
     /// Of the newest effect that a reader has to wait for: evictions are none.
     last_lsn: Lsn,
+    /// Of the newest eviction. Whoever promises that a key is gone has to wait for it: the log may
+    /// still have what went.
+    evicted_lsn: Lsn,
     active_expire: bool,
     /// The rebuild that is under way.
     rebuilding: Option<AbortHandle>,
@@ -104,7 +110,7 @@ impl<J: Job> Drop for ShardState<J> {
             rebuilding.abort();
         }
         if let Some(store) = self.store.take() {
-            self.args.cradle.leave(store, self.last_lsn);
+            self.args.cradle.leave(store, self.last_lsn.max(self.evicted_lsn));
         }
     }
 }
@@ -137,7 +143,9 @@ impl<J: Job> Worker for Shard<J> {
         Ok(ShardState {
             args,
             store: None,
+            tier: None,
             last_lsn: 0,
+            evicted_lsn: 0,
             active_expire: true,
             rebuilding: None,
             awaiting: Vec::new(),
@@ -178,6 +186,11 @@ impl<J: Job> Worker for Shard<J> {
             ShardMsg::AwaitStore(reply) => state.await_store(reply),
             ShardMsg::Rebuilt(result) => state.rebuilt(result)?,
             ShardMsg::Tier(news) => state.hear(news),
+            ShardMsg::Rewire(reply) => {
+                state.rewire();
+                // Whoever asked may have given up.
+                let _ = reply.send(());
+            }
         }
         Ok(())
     }
@@ -210,10 +223,11 @@ impl<J: Job> ShardState<J> {
         });
     }
 
-    /// News from the tier may have been missed while there was no store.
+    /// The store has come: it has what tier there is by now. News from it may have been missed.
     fn attach_tier(&mut self) {
-        let Some(tier) = &self.args.tier else { return };
+        self.tier.clone_from(&self.args.tier.borrow());
         let Some(store) = &mut self.store else { return };
+        let Some(tier) = &self.tier else { return self.detach_tier() };
         let now = self.args.clock.unix_ms();
         store.attach_tier(self.last_lsn, now);
         store.acknowledge(*tier.acknowledged.borrow());
@@ -221,9 +235,34 @@ impl<J: Job> ShardState<J> {
         store.gap_behind();
     }
 
+    /// A tier has come, or gone. What clients were told of keys by the one may not be so by the
+    /// other.
+    fn rewire(&mut self) {
+        if self.tier.is_some() != self.args.tier.borrow().is_some() {
+            self.attach_tier();
+            self.flush_effects();
+            self.args.audience.missed(self.args.index);
+        }
+    }
+
+    /// What only the tier vouched for goes, in the log as far as that knows of it.
+    fn detach_tier(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        let theirs = store.from_tier();
+        for some in theirs.chunks(SWEEP_MAX as usize) {
+            if let Some(store) = &mut self.store {
+                store.drop_from_tier(some);
+            }
+            self.flush_effects();
+        }
+        if let Some(store) = &mut self.store {
+            store.detach_tier();
+        }
+    }
+
     fn hear(&mut self, news: TierNews) {
         let Some(store) = &mut self.store else { return };
-        if let Some(tier) = &self.args.tier {
+        if let Some(tier) = &self.tier {
             store.acknowledge(*tier.acknowledged.borrow());
         }
         store.notices_mut().want(self.args.audience.wants());
@@ -291,7 +330,7 @@ impl<J: Job> ShardState<J> {
             return;
         };
         let writable = self.args.journal.writable();
-        if let Some(tier) = &self.args.tier {
+        if let Some(tier) = &self.tier {
             store.acknowledge(*tier.acknowledged.borrow());
         }
         failpoint::hit(Point::ShardRun);
@@ -302,29 +341,32 @@ impl<J: Job> ShardState<J> {
             audience.hear(store.notices_mut(), job.author().map_or(0, Author::number));
         }
         failpoint::hit(Point::ShardRan);
+        let promises = job.promises();
         let parked = Parked::new(job, reply);
         if writable.is_err() {
             // Only expiries can have happened; their records wait in the store for better days.
             parked.release(Ok(()));
-        } else if !store.effects().is_empty() && store.effects().is_evictions_only() {
+        } else if !store.effects().is_empty() && store.effects().is_evictions_only() && !promises {
             // It has read, and what came from the tier has put others out: nobody has to wait for
             // the log to know, or a miss would cost a write to the disk.
             self.flush_effects();
-            self.settle(parked);
+            self.settle(parked, self.last_lsn);
         } else if !store.effects_mut().is_empty() {
             store.mark_effects();
             self.last_lsn = self.args.journal.append(store.effects_mut(), Some(parked));
             store.stamp_effects(self.last_lsn);
             failpoint::hit(Point::ShardAppended);
         } else {
-            self.settle(parked);
+            // A deletion that found nothing is a promise, too.
+            let evicted = if promises { self.evicted_lsn } else { 0 };
+            self.settle(parked, self.last_lsn.max(evicted));
         }
     }
 
-    /// Releases what has only read, once everything that it may have seen is settled.
-    fn settle(&self, parked: Parked<J>) {
-        if self.last_lsn > self.args.journal.settled() {
-            self.args.journal.park(self.last_lsn, parked);
+    /// Releases what has changed nothing, once everything that it may have seen is settled.
+    fn settle(&self, parked: Parked<J>, lsn: Lsn) {
+        if lsn > self.args.journal.settled() {
+            self.args.journal.park(lsn, parked);
         } else {
             parked.release(Ok(()));
         }
@@ -339,7 +381,8 @@ impl<J: Job> ShardState<J> {
         store.notices_mut().want(self.args.audience.wants());
         let (back, home) = oneshot::channel();
         // A borrower that went away drops the loan, which sends the store home like any other.
-        let _ = borrower.send(Some(Loan::new(store, self.last_lsn, back)));
+        let last_lsn = self.last_lsn.max(self.evicted_lsn);
+        let _ = borrower.send(Some(Loan::new(store, last_lsn, back)));
         let (store, last_lsn) = home.await.map_err(|_| {
             Failure::new("a coordinator ended in the middle of a commit with this shard's store")
         })?;
@@ -358,7 +401,7 @@ impl<J: Job> ShardState<J> {
         }
         let Some(store) = &mut self.store else { return };
         let (now, begun) = (self.args.clock.unix_ms(), Instant::now());
-        if let Some(tier) = &self.args.tier {
+        if let Some(tier) = &self.tier {
             store.keep_fresh(*tier.freshness.borrow(), now);
         }
         store.notices_mut().want(self.args.audience.wants());
@@ -397,7 +440,9 @@ impl<J: Job> ShardState<J> {
             store.mark_effects();
             let lsn = self.args.journal.append(store.effects_mut(), None);
             store.stamp_effects(lsn);
-            if !evictions {
+            if evictions {
+                self.evicted_lsn = lsn;
+            } else {
                 self.last_lsn = lsn;
             }
         }

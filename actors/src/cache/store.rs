@@ -102,6 +102,8 @@ pub struct Store {
     muted: bool,
     /// What concerns the tier behind the first database, if there is one.
     near: Option<Box<Near>>,
+    /// Changes that were counted with earlier tiers.
+    counted: u64,
     /// The walk that is under way, [`Store::begin_export`]; 0: none.
     export: u64,
 }
@@ -134,6 +136,7 @@ impl Store {
             committing: false,
             muted: false,
             near: None,
+            counted: 0,
             export: 0,
         }
     }

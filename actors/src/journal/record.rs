@@ -8,11 +8,12 @@
 //! body of FLUSH  (4) := db:u8            (255 = every database)
 //! body of EVICT  (5) := db:u8 key        (a delete whose cause was memory)
 //! body of SWAPDB (6) := a:u8 b:u8
+//! body of FILL   (8) := as that of SET   (in snapshots only: it was read from the tier)
 //! body of AUTHOR (128): who writes from here on, see [`Note`]
 //! body of DUE    (130) := nothing        (the DELETE behind it is an expiry)
 //! ```
 //!
-//! On disk a large value may be compressed, in a record of kind 7, see [`packed`].
+//! On disk a large value may be compressed, in a record of kind 7 or 9, see [`packed`].
 //!
 //! `varint` is LEB128, at most ten bytes; `expires_at` is Unix milliseconds, 0 for none. Every
 //! record carries its length, so a reader can pass over a kind it does not know: kinds of 128
@@ -31,6 +32,10 @@ const EVICT: u8 = 5;
 const SWAPDB: u8 = 6;
 /// Only in a frame that says so, and only until it is unpacked.
 const PACKED_SET: u8 = 7;
+/// Only in snapshots: what the tier holds, and nobody has written here.
+const FILL: u8 = 8;
+/// As [`PACKED_SET`].
+const PACKED_FILL: u8 = 9;
 /// Kinds from here on may be skipped by a reader that does not know them.
 const FIRST_OPTIONAL: u8 = 128;
 /// A [`Note`].
@@ -51,6 +56,18 @@ pub(crate) fn voids(count: usize) -> Vec<u8> {
 pub enum Record<'a> {
     /// The key now holds `value` and expires at `expires_at` (`None`: never).
     Set {
+        /// Database number.
+        db: u8,
+        /// Key bytes.
+        key: &'a [u8],
+        /// Value bytes.
+        value: &'a [u8],
+        /// Absolute expiry, Unix milliseconds.
+        expires_at: Option<UnixMs>,
+    },
+    /// The same, in a snapshot, for a value that was only read from the tier: it is the tier's own.
+    /// No effect: the log has none.
+    Fill {
         /// Database number.
         db: u8,
         /// Key bytes.
@@ -103,6 +120,7 @@ impl<'a> Record<'a> {
     pub const fn entry(&self) -> Option<(u8, &'a [u8])> {
         match *self {
             Self::Set { db, key, .. }
+            | Self::Fill { db, key, .. }
             | Self::Delete { db, key }
             | Self::Expire { db, key, .. }
             | Self::Evict { db, key } => Some((db, key)),
@@ -153,7 +171,9 @@ impl RecordBatch {
     pub fn push(&mut self, record: &Record<'_>) {
         self.count += 1;
         match *record {
-            Record::Set { db, key, value, expires_at } => {
+            Record::Set { db, key, value, expires_at }
+            | Record::Fill { db, key, value, expires_at } => {
+                let kind = if matches!(record, Record::Set { .. }) { SET } else { FILL };
                 self.largest = self.largest.max(value.len());
                 let expires_at = expires_at.unwrap_or(0);
                 let len = 1
@@ -161,7 +181,7 @@ impl RecordBatch {
                     + key.len()
                     + varint_len(expires_at)
                     + value.len();
-                self.head(SET, len, db);
+                self.head(kind, len, db);
                 put_varint(&mut self.bytes, key.len() as u64);
                 self.bytes.extend_from_slice(key);
                 put_varint(&mut self.bytes, expires_at);
@@ -313,9 +333,12 @@ impl<'a> Records<'a> {
             let note = (kind == AUTHOR).then(|| Note::decode(body)).flatten();
             return Ok(note.map(Item::Note));
         }
-        if kind == SET {
+        if kind == SET || kind == FILL {
             let SetBody { db, key, value, expires_at } = SetBody::decode(body)?;
-            return Ok(Some(Item::Record(Record::Set { db, key, value, expires_at })));
+            return Ok(Some(Item::Record(match kind {
+                SET => Record::Set { db, key, value, expires_at },
+                _ => Record::Fill { db, key, value, expires_at },
+            })));
         }
         let (&db, body) = body.split_first().ok_or(DecodeError::Malformed)?;
         let record = match kind {
@@ -351,7 +374,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// The body of a SET, and the beginning of a packed one's.
+/// The body of a SET or FILL, and the beginning of a packed one's.
 struct SetBody<'a> {
     db: u8,
     key: &'a [u8],

@@ -13,6 +13,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
+use super::advice::advised;
 use super::cluster::Cluster;
 use super::connection::{Connection, pong};
 use super::duty::{Duty, Ear};
@@ -41,7 +42,9 @@ pub(super) async fn dial(
     let within = settings.connect_timeout * if settings.cluster { 2 } else { 1 };
     match timeout(within, connect(settings, ear, known)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),
+        Ok(Err(failure)) => {
+            Err(Failure { text: advised(format!("{at}: {}", failure.text)), ..failure })
+        }
         Err(_) => Err(Failure::before(
             FailureKind::Deadline,
             format!("{at}: no connection within {within:?} (redis.connect_timeout)"),
@@ -159,7 +162,9 @@ async fn greet(
         {
             match Failure::of_reply(&error) {
                 Some(failure) => return Err(failure),
-                None => deaf = Some(format!("allow the user CLIENT TRACKING; Redis says: {error}")),
+                None => {
+                    deaf = Some(advised(format!("Redis refuses CLIENT TRACKING: {error}")));
+                }
             }
         }
     }

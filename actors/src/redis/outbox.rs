@@ -121,6 +121,9 @@ pub struct OutboxArgs {
     pub pressed: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Who is told when writes wait for too long.
     pub conditions: Conditions,
+    /// How far the log was when Redis was put behind it, if that was later than the start of this
+    /// process: what was logged before says nothing about another Redis' keys.
+    pub joined: Mark,
     /// Wall time.
     pub clock: Clock,
 }
@@ -229,8 +232,8 @@ impl Worker for Outbox {
                 acknowledged,
                 last,
                 ?within,
-                "Redis does not have everything yet (redis.drain): what is missing is in the log \
-                 and is sent after the next start"
+                "Redis does not have everything yet (redis.drain): what is missing is in the log, \
+                 and is sent when Seawall is connected to it again"
             );
         }
         state.write_down().await;
@@ -310,8 +313,9 @@ impl OutboxOwn {
 
     /// Notes how far the log is, and tells if Redis is too far behind.
     async fn look_how_far(&self) {
-        let OutboxArgs { tail, gate, keeping, clock, .. } = &self.args;
+        let OutboxArgs { tail, gate, keeping, clock, joined, .. } = &self.args;
         let Some(begun) = tail.reached.borrow().begun else { return };
+        let begun = begun.max(joined.lsn);
         let measured = if keeping.is_measured() {
             None
         } else {
@@ -328,7 +332,7 @@ impl OutboxOwn {
                 let nothing = (Cursor { lsn: begun, wall_ms: now.wall_ms }, 0);
                 let (Cursor { lsn, wall_ms }, bytes) = found.unwrap_or(nothing);
                 let begun = Mark { lsn: begun, bytes, wall_ms: now.wall_ms };
-                notes.begin(Mark { lsn, bytes: 0, wall_ms }, begun);
+                notes.begin(Mark { lsn, bytes: 0, wall_ms }, begun, joined.bytes);
             }
             notes.note(now, gate.reached());
             notes.lag(now, gate.reached())

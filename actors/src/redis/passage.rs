@@ -15,6 +15,7 @@ mod wire;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -28,6 +29,9 @@ use super::retry::Next;
 
 /// How often a Cluster may send on a request.
 const HOPS: usize = 5;
+
+/// Between two looks whether something is still under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The protocol of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +161,13 @@ impl Passage {
     #[must_use]
     pub fn blocked(&self) -> usize {
         self.inner.blocking.taken()
+    }
+
+    /// Resolves once nothing is under way this way. Safe to cancel.
+    pub async fn until_idle(&self) {
+        while self.inner.shared.taken() > 0 || self.blocked() > 0 {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// New limits. Connections that are too many carry what they have, and end then.

@@ -9,6 +9,7 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -24,7 +25,7 @@ use crate::supervise::{Conditions, Handle};
 
 use slot::Shared;
 pub(super) use slot::Slot;
-pub use state::{PoolChanges, PoolState};
+pub use state::{PoolChanges, PoolState, Trouble};
 use stats::Counts;
 pub use stats::{LinkStats, PoolStats};
 pub use work::{Once, Request};
@@ -120,6 +121,13 @@ impl Pool {
         self.inner.slots.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Waits until nothing is under way on any link, no longer than `within` for each.
+    pub async fn until_idle(&self, within: Duration) {
+        for slot in self.slots() {
+            slot.idle(within).await;
+        }
+    }
+
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> Arc<LinkSettings> {
@@ -172,7 +180,7 @@ impl Pool {
 
     /// What the last connection that failed died of, or why it did not come to be.
     #[must_use]
-    pub fn trouble(&self) -> Option<Arc<str>> {
+    pub fn trouble(&self) -> Option<Trouble> {
         self.inner.shared.trouble.borrow().clone()
     }
 

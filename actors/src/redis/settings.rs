@@ -159,10 +159,44 @@ impl LinkSettings {
 pub fn check_url(url: &str) -> Result<(), String> {
     match url.into_connection_info() {
         Ok(_) => Ok(()),
-        Err(why) => Err(format!(
-            "is no address of a Redis ({why}); write for example \"redis://10.0.0.7:6379/0\""
-        )),
+        Err(why) => {
+            let known =
+                ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix", "valkey+unix"];
+            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+            let why = match scheme {
+                None => "has no scheme".to_owned(),
+                Some(scheme) if !known.contains(&scheme) => {
+                    "has another scheme than these".to_owned()
+                }
+                // The library's kind of error says nothing to whoever reads it.
+                Some(_) => {
+                    let why = why.to_string();
+                    let end = why.find("InvalidClientConfig").unwrap_or(why.len());
+                    let why = why.get(..end).unwrap_or(&why).trim_end_matches([' ', '-', ':']);
+                    format!("cannot be read: {}", why.to_lowercase())
+                }
+            };
+            Err(format!(
+                "is no address of a Redis, as it {why}; write redis://host:port/database, \
+                 rediss://host:port/database for TLS, or unix:///path"
+            ))
+        }
     }
+}
+
+/// Whether an address names a user and has no password for it.
+#[must_use]
+pub fn lacks_password(url: &str) -> bool {
+    url.into_connection_info().is_ok_and(|info| {
+        let who = info.redis_settings();
+        who.username().is_some_and(|name| !name.is_empty()) && who.password().is_none()
+    })
+}
+
+/// Whether an address has a password.
+#[must_use]
+pub fn has_password(url: &str) -> bool {
+    url.into_connection_info().is_ok_and(|info| info.redis_settings().password().is_some())
 }
 
 #[cfg(test)]
@@ -204,6 +238,7 @@ mod tests {
         for url in ["redis//:hunter2@x", "http://hunter2", "", "redis://h/notadb?hunter2"] {
             let why = check_url(url).expect_err(url);
             assert!(!why.contains("hunter2"), "{why}");
+            assert!(!why.contains("InvalidClientConfig") && why.contains("redis://host"), "{why}");
         }
         for url in ["redis://h", "rediss://h:1/2", "unix:///run/redis.sock", "valkey://u:p@h"] {
             check_url(url).expect(url);

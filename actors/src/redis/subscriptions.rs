@@ -60,9 +60,12 @@ struct Inner {
     answered: watch::Sender<()>,
     /// Whether there is to be a connection.
     needed: watch::Sender<bool>,
+    /// What is published goes to Redis.
     on: AtomicBool,
-    /// The actor that owns the connection, once there is one.
-    link: OnceLock<Handle<LinkMsg>>,
+    /// What comes from Redis counts.
+    listens: AtomicBool,
+    /// The actor that owns the connection, while there is one.
+    link: Mutex<Option<Handle<LinkMsg>>>,
     /// It knows that there is something to do.
     poked: AtomicBool,
     /// The number of the connection whose messages count.
@@ -114,7 +117,8 @@ impl Subscriptions {
             answered: watch::Sender::new(()),
             needed: watch::Sender::new(false),
             on: AtomicBool::new(on),
-            link: OnceLock::new(),
+            listens: AtomicBool::new(on),
+            link: Mutex::default(),
             poked: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             receiver: OnceLock::new(),
@@ -141,8 +145,33 @@ impl Subscriptions {
     /// Whether Redis is asked for what is wanted. Turned off, nothing that comes counts.
     pub fn set_on(&self, on: bool) {
         self.inner.on.store(on, Relaxed);
+        self.inner.listens.store(on, Relaxed);
         self.change(|book| book.set_off(!on));
         self.inner.answered.send_replace(());
+    }
+
+    /// Listens to Redis before anything is published there, and waits until Redis has confirmed what
+    /// is wanted now, no longer than until `deadline`: or whoever listens here would miss what is
+    /// published here in between. [`Subscriptions::set_on`] follows.
+    pub async fn listen(&self, deadline: Instant) {
+        self.inner.listens.store(true, Relaxed);
+        self.change(|book| book.set_off(false));
+        let mut answered = self.inner.answered.subscribe();
+        while {
+            let counts = self.book().counts();
+            counts.confirmed + counts.refused < counts.wanted
+        } {
+            answered.mark_unchanged();
+            if !matches!(timeout_at(deadline, answered.changed()).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    }
+
+    /// Publishes nothing in Redis any more, and hears what was published there until
+    /// [`Subscriptions::set_on`] ends that, too.
+    pub fn publish_here(&self) {
+        self.inner.on.store(false, Relaxed);
     }
 
     /// Whether it is.
@@ -211,7 +240,7 @@ impl Subscriptions {
         }
         drop(book);
         if due
-            && let Some(link) = self.inner.link.get()
+            && let Some(link) = self.link().as_ref()
             && !self.inner.poked.swap(true, Relaxed)
             && link.cast(LinkMsg::Subscribe).is_err()
         {
@@ -248,9 +277,14 @@ fn stand(book: &Book, topics: &[Topic]) -> Result<bool, (Topic, Arc<str>)> {
 // === What the link does with it ===
 
 impl Subscriptions {
-    /// The actor that owns the connection.
+    /// The actor that owns the connection from now on.
     pub(super) fn served_by(&self, link: Handle<LinkMsg>) {
-        let _ = self.inner.link.set(link);
+        *self.link() = Some(link);
+    }
+
+    fn link(&self) -> MutexGuard<'_, Option<Handle<LinkMsg>>> {
+        // It is replaced whole.
+        self.inner.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is to be a connection.
@@ -368,7 +402,7 @@ impl Subscriptions {
 
     /// What connection number `epoch` hears.
     pub(super) fn hear(&self, epoch: u64, push: PushInfo) {
-        if epoch != self.inner.epoch.load(Relaxed) || !self.is_on() {
+        if epoch != self.inner.epoch.load(Relaxed) || !self.inner.listens.load(Relaxed) {
             return;
         }
         let Some(receiver) = self.inner.receiver.get() else { return };

@@ -336,7 +336,9 @@ impl Survey {
         record: &Record<'_>,
         visit: &mut impl FnMut(Held<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let Record::Set { key, value, .. } = *record else { return ControlFlow::Continue(()) };
+        let (Record::Set { key, value, .. } | Record::Fill { key, value, .. }) = *record else {
+            return ControlFlow::Continue(());
+        };
         match self.places.get(key).filter(|_| self.wanted.keys.include(key)) {
             Some(place) if place.stands == stands => {
                 visit(Held { key, value, expires_at: place.expires_at })

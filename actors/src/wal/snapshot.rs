@@ -6,14 +6,14 @@
 //!
 //! offset  size  field                                        (integers little-endian)
 //!      0     8  magic "SWSNAP1\n"
-//!      8     2  format version (3)
-//!     10     2  minimum reader version (3)
+//!      8     2  format version (4)
+//!     10     2  minimum reader version (4)
 //!     12     4  reserved, 0
 //!     16    16  log id
 //!     32     8  begin: the log's last LSN before the first entry was read
 //!     40     8  wall clock at creation, Unix milliseconds
 //!     48    32  SHA-256 of bytes 0..48; its second half is the previous digest of the first frame
-//!     80        frames of SET records, as in the log
+//!     80        frames of SET and FILL records, as in the log
 //!               a frame without records, whose durable LSN is *end*; then the file ends
 //! ```
 //!
@@ -50,8 +50,9 @@ use crate::journal::Lsn;
 
 /// Bytes of a snapshot's header.
 const HEADER_LEN: usize = 80;
-/// Before format 3 a frame's header had a fixed length.
-const VERSIONS: Versions = Versions { format: 3, reader: 3, oldest: 3 };
+/// Before format 3 a frame's header had a fixed length; before format 4 there was no FILL, and what was
+/// read from the tier was a SET like what was written here.
+const VERSIONS: Versions = Versions { format: 4, reader: 4, oldest: 3 };
 const MAGIC: &[u8; 8] = b"SWSNAP1\n";
 const ENDING: &str = ".snap";
 /// The ending of a snapshot that is not finished.
@@ -71,8 +72,8 @@ pub struct Snapshots<F: Filesystem = OsFs> {
 /// What a snapshot says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Header {
-    /// The version that it was written in. It is a part of what the frames' chain begins with.
-    format: u16,
+    /// The versions as they stand there. They are a part of what the frames' chain begins with.
+    versions: [u8; 4],
     log: LogId,
     begin: Lsn,
     created_ms: UnixMs,
@@ -82,7 +83,7 @@ impl Header {
     fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0..8].copy_from_slice(MAGIC);
-        out[Versions::AT].copy_from_slice(&VERSIONS.encode(self.format));
+        out[Versions::AT].copy_from_slice(&self.versions);
         out[16..32].copy_from_slice(self.log.bytes());
         out[32..40].copy_from_slice(&self.begin.to_le_bytes());
         out[40..48].copy_from_slice(&self.created_ms.to_le_bytes());
@@ -95,11 +96,12 @@ impl Header {
         if &bytes[..8] != MAGIC || bytes[48..] != digest(bytes) {
             return Err(Flawed::Damaged { offset: 0, what: "the header is damaged".to_owned() });
         }
-        let format = VERSIONS.decode(&bytes[Versions::AT])?;
-        let mut log = [0; 16];
+        VERSIONS.decode(&bytes[Versions::AT])?;
+        let (mut versions, mut log) = ([0; 4], [0; 16]);
+        versions.copy_from_slice(&bytes[Versions::AT]);
         log.copy_from_slice(&bytes[16..32]);
         Ok(Self {
-            format,
+            versions,
             log: LogId::new(log),
             begin: le(&bytes[32..40]),
             created_ms: le(&bytes[40..48]),

@@ -68,6 +68,7 @@ impl DumpArgs {
 fn parts<'a>(record: &Record<'a>) -> (Option<&'a [u8]>, Option<(u8, u8)>) {
     match *record {
         Record::Set { db, key, .. }
+        | Record::Fill { db, key, .. }
         | Record::Delete { db, key }
         | Record::Expire { db, key, .. }
         | Record::Evict { db, key } => (Some(key), Some((db, db))),
@@ -160,15 +161,19 @@ fn record_as_text(record: &Record<'_>, values: bool, out: &mut String) {
         Record::Flush { db: Some(db) } => write!(out, " db={db}"),
         Record::SwapDb { a, b } => write!(out, " db={a} db={b}"),
         Record::Set { db, key, .. }
+        | Record::Fill { db, key, .. }
         | Record::Delete { db, key }
         | Record::Expire { db, key, .. }
         | Record::Evict { db, key } => write!(out, " db={db} \"{}\"", key.escape_ascii()),
     };
-    if let Record::Set { expires_at, .. } | Record::Expire { expires_at, .. } = *record {
+    if let Record::Set { expires_at, .. }
+    | Record::Fill { expires_at, .. }
+    | Record::Expire { expires_at, .. } = *record
+    {
         let at = expires_at.map_or_else(|| "never".to_owned(), moment);
         let _ = write!(out, " expires={at}");
     }
-    if let Record::Set { value, .. } = *record {
+    if let Record::Set { value, .. } | Record::Fill { value, .. } = *record {
         let _ = write!(out, " length={}", value.len());
         if values {
             let _ = write!(out, " \"{}\"", value.escape_ascii());
@@ -213,10 +218,13 @@ fn record_as_json(
         let (name, key) = readable("key", key);
         put(&name, key);
     }
-    if let Record::Set { expires_at, .. } | Record::Expire { expires_at, .. } = record {
+    if let Record::Set { expires_at, .. }
+    | Record::Fill { expires_at, .. }
+    | Record::Expire { expires_at, .. } = record
+    {
         put("expires_at_ms", json!(expires_at));
     }
-    if let Record::Set { value, .. } = record {
+    if let Record::Set { value, .. } | Record::Fill { value, .. } = record {
         put("length", json!(value.len()));
         if values {
             let (name, value) = readable("value", value);
@@ -241,6 +249,7 @@ fn readable(name: &str, bytes: &[u8]) -> (String, Value) {
 const fn operation(record: &Record<'_>) -> &'static str {
     match record {
         Record::Set { .. } => "SET",
+        Record::Fill { .. } => "FILL",
         Record::Delete { .. } => "DELETE",
         Record::Expire { .. } => "EXPIRE",
         Record::Flush { .. } => "FLUSH",

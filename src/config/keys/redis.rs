@@ -13,7 +13,7 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::Live,
         protected: true,
         redis: &[],
-        doc: "Where the Redis or Valkey behind the cache is; empty for none. A running daemon can be led from one address to another; from none to one, or back, takes a restart.",
+        doc: "Where the Redis or Valkey behind the cache is; empty for none. A running daemon can be led from one address to another, from none to one, and back; one that was started without a log (wal.enabled) gets none.",
     },
     Key {
         path: "redis.sentinels",
@@ -170,7 +170,7 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::Live,
         protected: false,
         redis: &[],
-        doc: "How long a stop waits until Redis has every write. What it does not have by then stays in the log, and is sent after the next start.",
+        doc: "How long a stop waits until Redis has every write. What it does not have by then stays in the log, and is sent when Seawall is connected to it again. The same holds when redis.url is emptied.",
     },
     Key {
         path: "redis.links",
@@ -355,7 +355,7 @@ pub(super) static KEYS: &[Key] = &[
         apply: Apply::NeedsRestart,
         protected: false,
         redis: &[],
-        doc: "Keys that are fetched into memory after the start, by patterns as SCAN has them; on a Cluster on each of its masters.",
+        doc: "Keys that are fetched into memory after the start, or once redis.url is set, by patterns as SCAN has them; on a Cluster on each of its masters.",
     },
     Key {
         path: "redis.warm_file",

@@ -3,13 +3,16 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use seawall_actors::redis::outbox::{Conflict, OutboxSettings};
-use seawall_actors::redis::{LinkSettings, PassageLimits, Password, TlsFiles};
+use seawall_actors::redis::{
+    LinkSettings, PassageLimits, Password, TlsFiles, has_password, lacks_password,
+};
 
 use super::{
     Values, Violation, addresses, bounded, duration, flag, int, list, path, secret, size, text,
     to_usize,
 };
 use crate::config::files::NamedFiles;
+use crate::config::keys::is_default;
 use crate::config::secret::Secret;
 use crate::config::settings::Redis;
 use crate::config::value::Value;
@@ -42,6 +45,23 @@ pub(super) fn rules(v: &Values, out: &mut Vec<Violation>) {
             &["redis.sentinel_username", "redis.sentinel_password"],
             "a user logs in with a password: set sentinel_password_file, too, or leave \
              sentinel_username empty",
+        );
+    }
+    let ours = password(v, "redis.password", "redis.password_file");
+    let of_url = url(v).map(Secret::expose).unwrap_or_default();
+    let named = !text(v, "redis.username").is_empty();
+    if ours.is_none() && (lacks_password(of_url) || (named && !has_password(of_url))) {
+        // The libraries would log in as nobody, and be told something about `default`.
+        let message = "a user logs in with a password: set password_file, too, or name no user";
+        broken(&["redis.username", "redis.password_file"], message);
+    }
+    let (soft, hard) = (duration(v, "redis.soft_timeout"), duration(v, "redis.timeout"));
+    let asked = !is_default("redis.soft_timeout", v.get("redis.soft_timeout"));
+    if asked && soft > hard {
+        broken(
+            &["redis.soft_timeout", "redis.timeout"],
+            "is longer than redis.timeout, after which nobody waits any more; make it shorter, or \
+             the same to serve what is in memory only then",
         );
     }
     if url(v).is_some() && !flag(v, "wal.enabled") {

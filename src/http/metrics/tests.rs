@@ -37,6 +37,7 @@ fn links() -> TierFigures {
     failures[FailureKind::Loading.index()] = 7;
     let down = LinkStats { id: 1, age: None, ..up.clone() };
     TierFigures {
+        in_use: true,
         at: "10.0.0.7:6379".into(),
         state: PoolState::Up(1),
         trouble: None,

@@ -30,7 +30,8 @@ type Content = BTreeMap<(u8, Vec<u8>), (Vec<u8>, Option<UnixMs>)>;
 
 fn apply(content: &mut Content, record: &Record<'_>) {
     match *record {
-        Record::Set { db, key, value, expires_at } => {
+        Record::Set { db, key, value, expires_at }
+        | Record::Fill { db, key, value, expires_at } => {
             content.insert((db, key.to_vec()), (value.to_vec(), expires_at));
         }
         Record::Delete { db, key } | Record::Evict { db, key } => {

@@ -310,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// The view of a command that may lead to the tiered database from another one.
     pub(super) fn aware(&self) -> View {
-        let near = self.daemon.tier.as_ref().and_then(|tier| tier.near(TIERED));
+        let near = self.daemon.tier.asked().and_then(|tier| tier.near(TIERED));
         View { near, ..self.view() }
     }
 

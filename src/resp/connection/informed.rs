@@ -44,11 +44,12 @@ pub(super) async fn borrow<'d>(
 ) -> Result<(Borrowed<'d>, Questions, UnixMs), Refusal> {
     let shards = &daemon.shards;
     let mut questions = Questions::default();
-    let deadline = daemon.tier.as_ref().map(Tier::deadline);
+    let tier = view.near.and_then(|_| daemon.tier.begun_with());
+    let deadline = tier.as_deref().map(Tier::deadline);
     loop {
         let mut borrowed = Borrowed::take(shards, wanted, recovery_wait).await?;
         let now = daemon.clock.unix_ms();
-        let (Some(near), Some(tier), Some(deadline)) = (view.near, &daemon.tier, deadline) else {
+        let (Some(near), Some(tier), Some(deadline)) = (view.near, &tier, deadline) else {
             return Ok((borrowed, questions, now));
         };
         for (shard, store) in borrowed.stores().iter_mut().enumerate() {

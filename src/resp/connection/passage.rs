@@ -4,6 +4,7 @@
 //! is dropped from memory before the client hears of it, and also if nobody knows whether they
 //! were executed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_actors::cache::store::TIERED;
@@ -45,26 +46,26 @@ pub(super) struct Passing<'d> {
 }
 
 /// What is ready to go.
-struct Ready<'d> {
-    tier: &'d Tier,
+struct Ready {
+    tier: Arc<Tier>,
     bytes: Vec<u8>,
     /// One of the keys.
     key: Option<Box<[u8]>>,
     request: Request,
-    changes: Changes<'d>,
+    changes: Changes,
     reads_only: bool,
 }
 
 /// What memory is told when it is over, however it ends.
-struct Changes<'d> {
-    news: &'d News,
+struct Changes {
+    news: Arc<News>,
     /// Keys that may have changed.
     keys: Vec<Box<[u8]>>,
     /// By their hashes, keys that nobody was to build upon meanwhile.
     held: Vec<u64>,
 }
 
-impl Drop for Changes<'_> {
+impl Drop for Changes {
     fn drop(&mut self) {
         if !self.keys.is_empty() {
             self.news.changed(std::mem::take(&mut self.keys));
@@ -75,7 +76,7 @@ impl Drop for Changes<'_> {
     }
 }
 
-impl<'d> Passing<'d> {
+impl Passing<'_> {
     /// Has Redis run one command, and appends its reply.
     ///
     /// # Errors
@@ -130,7 +131,7 @@ impl<'d> Passing<'d> {
         }
     }
 
-    fn load<'a>(&self, ready: &'a Ready<'_>, count: usize) -> Load<'a> {
+    fn load<'a>(&self, ready: &'a Ready, count: usize) -> Load<'a> {
         let dialect = match self.proto {
             Proto::V2 => Dialect::Resp2,
             Proto::V3 => Dialect::Resp3,
@@ -154,11 +155,11 @@ impl<'d> Passing<'d> {
         items: &[Item<'_>],
         head: &[u8],
         tail: &[u8],
-    ) -> Result<Ready<'d>, Refusal> {
-        let tier = self.daemon.tier.as_ref().filter(|_| self.db == TIERED);
+    ) -> Result<Ready, Refusal> {
+        let name = items.first().map_or("", |(command, _)| command.name);
+        let tier = self.daemon.tier.whole().filter(|_| self.db == TIERED);
         let Some(tier) = tier else {
-            let name = items.first().map_or("", |(command, _)| command.name);
-            return Err(needs_tier(name, self.daemon.tier.is_some()));
+            return Err(needs_tier(name, self.daemon.tier.is_whole()));
         };
         let deadline = Instant::now() + tier.pool.settings().timeout;
         let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
@@ -179,8 +180,13 @@ impl<'d> Passing<'d> {
         bytes.extend_from_slice(tail);
         let reads_only = items.iter().all(|(command, _)| command.flags.has(Flags::READONLY));
         let once = if reads_only { Once::OrMore } else { Once::AtMost };
-        let mut changes = Changes { news: &tier.news, keys: Vec::new(), held: Vec::new() };
-        self.in_step(tier, &keys, held, &mut changes, deadline).await?;
+        let news = Arc::clone(&tier.news);
+        let mut changes = Changes { news, keys: Vec::new(), held: Vec::new() };
+        self.in_step(&tier, &keys, held, &mut changes, deadline).await?;
+        if !self.daemon.tier.is_whole() {
+            // Its shards may have let go of it, and not have said what Redis still lacks.
+            return Err(needs_tier(name, false));
+        }
         changes.keys = changed;
         let key = keys.first().map(|key| Box::from(*key));
         let request = Request { deadline, once };
@@ -194,7 +200,7 @@ impl<'d> Passing<'d> {
         tier: &Tier,
         keys: &[&[u8]],
         held: Vec<u64>,
-        changes: &mut Changes<'_>,
+        changes: &mut Changes,
         deadline: Instant,
     ) -> Result<(), Refusal> {
         if keys.is_empty() {
@@ -233,7 +239,7 @@ impl<'d> Passing<'d> {
     }
 }
 
-impl Ready<'_> {
+impl Ready {
     /// The replies, or what is said in their place.
     fn take(&mut self, replies: Result<Replies, Failure>) -> Result<Replies, Refusal> {
         replies.map_err(|failure| self.refuse(&failure))
@@ -334,7 +340,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let daemon = std::sync::Arc::clone(&self.daemon);
         let (passing, client) = (self.passing(&daemon), self.session.client().clone());
         self.tally.command(item.0);
-        let grace = daemon.tier.as_ref().map_or(Duration::ZERO, |t| t.pool.settings().timeout);
+        let tier = daemon.tier.whole();
+        let grace = tier.as_ref().map_or(Duration::ZERO, |t| t.pool.settings().timeout);
         let until = match blocks {
             Blocks::No => Some(Instant::now() + grace),
             // Too far ahead to be told from never.
@@ -357,6 +364,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     std::future::pending::<()>().await;
                 }
             };
+            // Redis answers as if the time were over; if it does not, the end of the links is the end.
+            let left = async {
+                match &tier {
+                    Some(tier) => tier.left().await,
+                    None => std::future::pending().await,
+                }
+                client.unblock(Unblock::Timeout);
+                std::future::pending::<()>().await;
+            };
             let most = self.bounds.query_buffer;
             tokio::select! {
                 biased;
@@ -364,6 +380,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 () = client.killed() => Err(Closed::Killed),
                 () = self.wire.ended(&mut self.early, most) => Err(Closed::Left),
                 () = drained => Err(Closed::Draining),
+                () = left => Err(Closed::Left),
             }
         };
         client.note_blocked(None);

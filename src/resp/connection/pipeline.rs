@@ -300,9 +300,13 @@ impl Pipeline {
     /// Asks the tier what jobs have to know before they can run, all at once, and runs them; again
     /// for what others have changed meanwhile.
     async fn ask(&mut self, daemon: &Daemon, recovery_wait: Duration) {
-        let Some(tier) = &daemon.tier else { return };
+        let nothing = |lane: &Lane| lane.job.as_ref().is_none_or(|job| !job.has_questions());
+        if self.lanes.iter().all(nothing) {
+            return;
+        }
+        let Some(tier) = daemon.tier.begun_with() else { return };
         let mut deadline = None;
-        while self.ask_once(daemon, tier, &mut deadline, recovery_wait).await {}
+        while self.ask_once(daemon, &tier, &mut deadline, recovery_wait).await {}
     }
 
     /// Whether there was anything to ask.

@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Err(loading_dataset());
         }
         if matches!(command.run, Run::NeedsTier) {
-            if self.daemon.tier.is_none() {
+            if !self.daemon.tier.is_whole() {
                 return Err(needs_tier(command));
             }
             check_passable(command, args)?;

@@ -71,7 +71,7 @@ async fn shards(count: usize, journal: &Arc<Notebook>) -> (Shards, Tree) {
         let journal = Arc::clone(journal);
         let make = move || {
             let args = ShardArgs {
-                tier: None,
+                tier: watch::Sender::new(None).subscribe(),
                 index,
                 cradle: Arc::clone(&cradle),
                 journal: Arc::clone(&journal) as _,

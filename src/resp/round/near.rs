@@ -160,6 +160,12 @@ impl Questions {
         !self.wants.is_empty()
     }
 
+    /// Whether there is something to ask behind the readers' backs.
+    #[must_use]
+    pub fn are_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// The questions, to be asked.
     #[must_use]
     pub fn take(&mut self) -> Vec<Want> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use redis::Value;
+use redis::{ServerError, Value};
 
 use super::super::question::Found;
 
@@ -25,9 +25,7 @@ pub(super) fn read(value: Value, ttl: &Value, now: u64) -> Found {
         Value::BulkString(bytes) => Arc::from(bytes),
         Value::Nil => return Found::Absent,
         Value::ServerError(error) if error.code() == "WRONGTYPE" => return Found::Foreign,
-        Value::ServerError(error) => {
-            return Found::Unknown(format!("it refuses: {}", error.code()).into());
-        }
+        Value::ServerError(error) => return refused(&error),
         _ => return Found::Unknown("it answered something else than a string".into()),
     };
     match ttl {
@@ -37,6 +35,12 @@ pub(super) fn read(value: Value, ttl: &Value, now: u64) -> Found {
         }
         // It expired in between.
         Value::Int(_) => Found::Absent,
+        Value::ServerError(error) => refused(error),
         _ => Found::Unknown("it did not say when the key expires".into()),
     }
+}
+
+fn refused(error: &ServerError) -> Found {
+    let (code, details) = (error.code(), error.details().unwrap_or_default());
+    Found::Unknown(format!("it refuses: {code} {details}").trim_end().into())
 }

@@ -147,13 +147,12 @@ impl Case<'_> {
     }
 
     /// The last write of a client of this Seawall that was answered before a call began.
-    fn last_own(&self, wall: usize, read: usize, counts: impl Fn(Act) -> bool) -> Option<usize> {
+    fn last_own(&self, wall: usize, read: usize) -> Option<usize> {
         let op = &self.ops[read];
         let before = |n: &&usize| {
             let write = &self.ops[**n];
             let ended = write.ended.is_some_and(|ended| ended < op.begun);
-            counts(write.act)
-                && (ended || (write.ended.is_some() && write.client == op.client && **n < read))
+            ended || (write.ended.is_some() && write.client == op.client && **n < read)
         };
         self.own.get(&(wall, op.key))?.iter().rev().find(before).copied()
     }
@@ -201,10 +200,7 @@ impl Case<'_> {
         {
             return Err(format!("its time was over: {wrote:?}"));
         }
-        // A deletion that found nothing was that of a key that was known to be absent: it is not in
-        // the log, whose older value may be served after a start where Redis cannot be asked.
-        let counts = |act| act != Act::DeleteNone;
-        let Some(own) = self.last_own(wall, read, counts) else { return Ok(()) };
+        let Some(own) = self.last_own(wall, read) else { return Ok(()) };
         let before = match (ours, span) {
             (true, _) => write < own,
             (false, Some((_, last))) => match self.settled(wall, own) {
@@ -231,7 +227,7 @@ impl Case<'_> {
         if self.ending.get(&key).is_some_and(over) {
             return Ok(());
         }
-        let Some(own) = self.last_own(wall, read, |_| true) else { return Ok(()) };
+        let Some(own) = self.last_own(wall, read) else { return Ok(()) };
         let deletes = |act| matches!(act, Act::Delete | Act::DeleteNone);
         if deletes(self.ops[own].act) {
             return Ok(());

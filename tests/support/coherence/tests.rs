@@ -74,9 +74,10 @@ fn what_was_written_here_is_seen_here() {
     // Ours was put together with the next one.
     let more = [theirs[0], theirs[1], put(HERE, SHARED, 3, 30), theirs[2]];
     wrong(TROUBLED, "SET k16 1; SET k16 3", &more, "was written here before");
-    // One that found nothing is not in the log.
+    // Nor is what others deleted before a deletion here found nothing.
     let none = op(HERE, 0, OWN, Act::DeleteNone, 20, 30);
-    fine(TROUBLED, "SET k0 1; UNLINK k0", &[first, none, read(OWN, Some(1), 40)]);
+    let back = [first, none, read(OWN, Some(1), 40)];
+    wrong(TROUBLED, "SET k0 1; UNLINK k0", &back, "was written here before");
     // Nobody knows where Redis executed a deletion.
     let gone = op(HERE, 0, SHARED, Act::Delete, 220, 230);
     let late = read(SHARED, Some(1), 240);

@@ -20,6 +20,12 @@ pub trait Job: Send + 'static {
         audience: &dyn Audience,
     );
 
+    /// Whether its replies promise something that has to survive a crash: also that what was to go
+    /// was not there.
+    fn promises(&self) -> bool {
+        false
+    }
+
     /// What it changed has LSNs up to this one. Not called if it changed nothing.
     fn logged(&mut self, _lsn: Lsn) {}
 
@@ -39,6 +45,10 @@ impl<J: Job> Job for Box<J> {
         audience: &dyn Audience,
     ) {
         (**self).run(store, now, writable, audience);
+    }
+
+    fn promises(&self) -> bool {
+        (**self).promises()
     }
 
     fn logged(&mut self, lsn: Lsn) {

@@ -46,6 +46,9 @@ pub enum ShardMsg<J> {
     Rebuilt(Result<(Box<Store>, Lsn), String>),
     /// Something happened in the tier behind the first database.
     Tier(TierNews),
+    /// Look whether there is a tier by now, and answer once the store goes by it: at once if there
+    /// is no store, which will when it comes.
+    Rewire(oneshot::Sender<()>),
 }
 
 /// What a shard hears of the tier. One that has no store misses it, and takes it for a gap.
@@ -91,6 +94,7 @@ impl<J> Label for ShardMsg<J> {
             Self::AwaitStore(_) => "await-store",
             Self::Rebuilt(_) => "rebuilt",
             Self::Tier(_) => "tier",
+            Self::Rewire(_) => "rewire",
         }
     }
 }

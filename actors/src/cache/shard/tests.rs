@@ -121,10 +121,27 @@ async fn bench_with(
     rebuild: Arc<dyn Rebuild>,
     config: StoreConfig,
 ) -> (Handle<ShardMsg<TestJob>>, Tree) {
+    bench_before(watch::Sender::new(None).subscribe(), journal, cradle, rebuild, config).await
+}
+
+/// A tier that has acknowledged nothing.
+fn tier() -> TierArgs {
+    let (acknowledged, freshness) =
+        (watch::Sender::new(0), watch::Sender::new(Freshness::default()));
+    TierArgs { acknowledged: acknowledged.subscribe(), freshness: freshness.subscribe() }
+}
+
+async fn bench_before(
+    tier: watch::Receiver<Option<TierArgs>>,
+    journal: Arc<dyn Journal<Parked<TestJob>>>,
+    cradle: Arc<Cradle>,
+    rebuild: Arc<dyn Rebuild>,
+    config: StoreConfig,
+) -> (Handle<ShardMsg<TestJob>>, Tree) {
     let handle = Handle::new();
     let make = move || {
         let args = ShardArgs {
-            tier: None,
+            tier: tier.clone(),
             index: 0,
             cradle: Arc::clone(&cradle),
             journal: Arc::clone(&journal),
@@ -310,7 +327,8 @@ async fn a_miss_whose_answer_puts_another_entry_out_does_not_wait_for_the_log() 
     store.effects_mut().clear();
     store.attach_tier(0, 1);
     let journal = Arc::new(Unsettled::default());
-    let (handle, tree) = bench_with(
+    let (handle, tree) = bench_before(
+        watch::Sender::new(Some(tier())).subscribe(),
         Arc::clone(&journal) as _,
         Arc::new(Cradle::with(store, 0)),
         Arc::new(Stuck),
@@ -333,5 +351,37 @@ async fn a_miss_whose_answer_puts_another_entry_out_does_not_wait_for_the_log() 
     handle.call(WITHIN, ShardMsg::Stats).await.expect("both have run");
     assert!(write.try_recv().is_err() && behind.try_recv().is_err());
     assert_eq!(journal.0.lock().unwrap().1.len(), 2);
+    tree.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_tier_that_goes_takes_along_what_came_from_it() {
+    let behind = watch::Sender::new(None);
+    let (notebook, store) = (Arc::new(Notebook::default()), Store::new(StoreConfig::default()));
+    let (handle, tree) = bench_before(
+        behind.subscribe(),
+        notebook as _,
+        Arc::new(Cradle::with(Box::new(store), 0)),
+        Arc::new(Stuck),
+        StoreConfig::default(),
+    )
+    .await;
+    let run = |job| handle.call(WITHIN, |reply| ShardMsg::Run(job, reply));
+    let has = async |k| {
+        let answer = run(TestJob::Get(k, None)).await;
+        matches!(answer, Ok(Outcome::Done(TestJob::Get(_, Some(true)))))
+    };
+    run(TestJob::Set("ours")).await.expect("it is written");
+    for _ in 0..2 {
+        run(TestJob::Fill("theirs")).await.expect("it runs");
+        assert!(!has("theirs").await, "there is no tier to have it from");
+        behind.send_replace(Some(tier()));
+        handle.call(WITHIN, ShardMsg::Rewire).await.expect("it goes by it");
+        run(TestJob::Fill("theirs")).await.expect("it runs");
+        assert!(has("theirs").await && has("ours").await);
+        behind.send_replace(None);
+        handle.call(WITHIN, ShardMsg::Rewire).await.expect("it lets go of it");
+        assert!(!has("theirs").await && has("ours").await);
+    }
     tree.shutdown().await;
 }

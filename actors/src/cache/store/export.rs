@@ -43,8 +43,8 @@ impl Store {
         self.export = walk;
     }
 
-    /// Appends the entries from `cursor` on (0: the beginning) to `out`, as SET records under the
-    /// databases' present numbers, and returns the next cursor; `None` at the end. Entries that
+    /// Appends the entries from `cursor` on (0: the beginning) to `out`, as SET and FILL records under
+    /// the databases' present numbers, and returns the next cursor; `None` at the end. Entries that
     /// have expired go along, with their time: whether it has passed is for the reader to say.
     ///
     /// # Errors
@@ -75,12 +75,13 @@ impl Store {
             };
             (at, looked) = (at + 1, looked + 1);
             let place = &chunk[slot as usize % CHUNK];
-            if place.db != FREE {
-                out.push(&Record::Set {
-                    db: self.logical[usize::from(place.db)],
-                    key: place.key(),
-                    value: place.value(),
-                    expires_at: place.expiry(),
+            // What was overtaken on its way is there for whoever asked, and for nobody later.
+            if place.db != FREE && !self.is_overtaken(slot) {
+                let db = self.logical[usize::from(place.db)];
+                let (key, value, expires_at) = (place.key(), place.value(), place.expiry());
+                out.push(&match self.is_from_tier(slot) {
+                    true => Record::Fill { db, key, value, expires_at },
+                    false => Record::Set { db, key, value, expires_at },
                 });
                 // Whoever reads it back has the entry from there.
                 self.slab.set_unlogged(slot, false);

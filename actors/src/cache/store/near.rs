@@ -112,13 +112,13 @@ fn hash_with(hasher: &RandomState, key: &[u8]) -> u64 {
 }
 
 impl Near {
-    fn new(floor: Lsn, now: UnixMs) -> Self {
+    fn new(floor: Lsn, counted: u64, now: UnixMs) -> Self {
         Self {
             hasher: RandomState::default(),
             epochs: Epochs::new(now),
             pending: Pending::new(floor),
             passages: Passages::default(),
-            changes: Changes::default(),
+            changes: Changes::after(counted),
             negative: Map::default(),
             silent_since: None,
             freshness: Freshness::default(),

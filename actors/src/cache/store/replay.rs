@@ -1,5 +1,6 @@
 //! Effects from the log, put back.
 
+use super::near::Origin;
 use super::{Key, Refusal, Store};
 use crate::clock::UnixMs;
 use crate::journal::Record;
@@ -27,7 +28,8 @@ impl Store {
 
     fn apply_muted(&mut self, record: &Record<'_>, hash: u64, now: UnixMs) -> Result<(), Refusal> {
         match *record {
-            Record::Set { db, key, value, expires_at } => {
+            Record::Set { db, key, value, expires_at }
+            | Record::Fill { db, key, value, expires_at } => {
                 let key = Key { bytes: key, hash };
                 let physical = self.physical_of(db)?;
                 let (found, at) = (self.locate(db, key), expires_at.unwrap_or(0));
@@ -36,6 +38,10 @@ impl Store {
                     && let Some(slot) = found
                 {
                     self.delete_slot(slot);
+                }
+                if let (Record::Fill { .. }, Some(slot)) = (record, self.locate(db, key)) {
+                    let origin = Origin::living(at.saturating_sub(now));
+                    self.slab.at_mut(slot).set_origin(origin);
                 }
                 put
             }

@@ -50,6 +50,7 @@ fn replay(from: &RecordBatch, to: &mut Store, now: UnixMs) -> bool {
         let Ok(record) = record else { return false };
         let hash = match record {
             Record::Set { key: k, .. }
+            | Record::Fill { key: k, .. }
             | Record::Delete { key: k, .. }
             | Record::Expire { key: k, .. }
             | Record::Evict { key: k, .. } => key(k).hash,

@@ -1,7 +1,8 @@
 //! Values that are compressed on their way to the disk.
 //!
 //! ```text
-//! body of PACKED SET (7) := db:u8 key_len:varint key expires_at:varint value_len:varint block
+//! body of PACKED SET (7), PACKED FILL (9) :=
+//!     db:u8 key_len:varint key expires_at:varint value_len:varint block
 //! ```
 //!
 //! `block` is the value as one LZ4 block, `value_len` what it becomes again. The key is as it
@@ -17,8 +18,8 @@ use lz4_flex::block::{
 };
 
 use super::{
-    DecodeError, PACKED_SET, SET, SetBody, put_head, put_varint, split_record, take_varint,
-    varint_len,
+    DecodeError, FILL, PACKED_FILL, PACKED_SET, SET, SetBody, put_head, put_varint, split_record,
+    take_varint, varint_len,
 };
 
 /// The longest value that is packed, and that is believed when it is unpacked, bytes: as much as
@@ -57,7 +58,7 @@ impl Packer {
         while at < records.len() {
             let (kind, body, rest) = split_record(records.get(at..)?).ok()?;
             let next = records.len() - rest.len();
-            if kind == SET
+            if let Some(packed) = packed_kind(kind)
                 && let Ok(set) = SetBody::decode(body)
                 && set.value.len() > above
                 && let Some(block_len) = self.compress(set.value)
@@ -66,7 +67,7 @@ impl Packer {
                 let head = body.len() - set.value.len();
                 let value_len = set.value.len() as u64;
                 let len = head + varint_len(value_len) + block_len;
-                put_head(&mut self.out, PACKED_SET, len);
+                put_head(&mut self.out, packed, len);
                 self.out.extend_from_slice(&body[..head]);
                 put_varint(&mut self.out, value_len);
                 self.out.extend_from_slice(&self.block[..block_len]);
@@ -116,6 +117,24 @@ impl Packer {
     }
 }
 
+/// What a record of this kind becomes, if it may be packed.
+const fn packed_kind(plain: u8) -> Option<u8> {
+    match plain {
+        SET => Some(PACKED_SET),
+        FILL => Some(PACKED_FILL),
+        _ => None,
+    }
+}
+
+/// What a record of this kind was, if it is packed.
+const fn plain_kind(packed: u8) -> Option<u8> {
+    match packed {
+        PACKED_SET => Some(SET),
+        PACKED_FILL => Some(FILL),
+        _ => None,
+    }
+}
+
 /// Makes plain records of what [`Packer::pack`] has made, in `out`, which is emptied before.
 ///
 /// # Errors
@@ -126,7 +145,7 @@ pub(crate) fn unpack(packed: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError
     let mut rest = packed;
     while !rest.is_empty() {
         let (kind, body, behind) = split_record(rest)?;
-        if kind == PACKED_SET {
+        if let Some(plain) = plain_kind(kind) {
             let set = SetBody::decode(body)?;
             let head = body.len() - set.value.len();
             let (value_len, block) = take_varint(set.value)?;
@@ -134,7 +153,7 @@ pub(crate) fn unpack(packed: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError
             if value_len > MAX_VALUE.min(block.len().saturating_mul(MAX_RATIO)) {
                 return Err(DecodeError::Malformed);
             }
-            put_head(out, SET, head + value_len);
+            put_head(out, plain, head + value_len);
             out.extend_from_slice(&body[..head]);
             let start = out.len();
             out.resize(start + value_len, 0);

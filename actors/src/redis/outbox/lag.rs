@@ -38,15 +38,16 @@ pub struct Lag {
 pub(super) struct Notes {
     /// In the order of their LSNs. Where the log stood still, the first and the last of that.
     marks: VecDeque<Mark>,
-    /// Bytes that were there before any was counted.
+    /// Bytes that were there before any was counted, less those that were counted before it began.
     before: u64,
 }
 
 impl Notes {
     /// A log that was known to be here when Redis had it up to `from`, and had so many bytes behind
-    /// that at `begun`, where it is now.
-    pub fn begin(&mut self, from: Mark, begun: Mark) {
-        self.before = begun.bytes;
+    /// that at `begun`, where it was when `counted` bytes had been counted.
+    pub fn begin(&mut self, from: Mark, begun: Mark, counted: u64) {
+        // Modulo 2^64, as it is added again.
+        self.before = begun.bytes.wrapping_sub(counted);
         self.marks = [Mark { bytes: 0, ..from }, begun].into();
     }
 
@@ -71,7 +72,7 @@ impl Notes {
     }
 
     fn placed(&self, now: Mark) -> Mark {
-        Mark { bytes: now.bytes + self.before, ..now }
+        Mark { bytes: now.bytes.wrapping_add(self.before), ..now }
     }
 
     /// What Redis does not have of a log that is here now.
@@ -142,9 +143,12 @@ mod tests {
     #[test]
     fn what_was_there_before_is_counted_from_what_is_known_of_it() {
         let mut notes = Notes::default();
-        notes.begin(mark(10), Mark { bytes: 2_000, ..mark(30) });
-        let lag = notes.lag(Mark { bytes: 1_000, ..mark(40) }, 10);
-        assert_eq!(lag, Lag { records: 30, bytes: 3_000, oldest_ms: Some(1_000_110) });
+        // The same, whether it was begun with the count or later.
+        for counted in [0, 5_000] {
+            notes.begin(mark(10), Mark { bytes: 2_000, ..mark(30) }, counted);
+            let lag = notes.lag(Mark { bytes: counted + 1_000, ..mark(40) }, 10);
+            assert_eq!(lag, Lag { records: 30, bytes: 3_000, oldest_ms: Some(1_000_110) });
+        }
         // Further back than anybody knows.
         assert_eq!(notes.lag(mark(40), 4).records, 36);
     }

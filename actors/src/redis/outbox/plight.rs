@@ -28,9 +28,12 @@ pub(super) fn reason(state: &OutboxState, lag: &Lag, now: UnixMs) -> Option<Stri
         }
     };
     let Lag { records, bytes, .. } = lag;
+    let waits = match waits.as_secs() {
+        0 => "less than a second".to_owned(),
+        seconds => format!("{seconds} s"),
+    };
     Some(format!(
-        "{records} records ({bytes} bytes) wait in the log for Redis, the oldest for {:.0?}: {why}",
-        Duration::from_secs(waits.as_secs())
+        "{records} records ({bytes} bytes) wait in the log for Redis, the oldest for {waits}: {why}"
     ))
 }
 
@@ -53,7 +56,7 @@ mod tests {
     #[test]
     fn what_waits_for_long_is() {
         let away = OutboxState::Waiting("no_link: gone".into());
-        let due = "3 records (70 bytes) wait in the log for Redis, the oldest for 5s: Redis cannot \
+        let due = "3 records (70 bytes) wait in the log for Redis, the oldest for 5 s: Redis cannot \
                    be asked: no_link: gone";
         assert_eq!(reason(&away, &lag(95_000), 100_000).as_deref(), Some(due));
         assert!(reason(&OutboxState::CatchingUp, &lag(95_000), 100_000).is_some());
@@ -63,6 +66,7 @@ mod tests {
     fn a_refusal_is_told_at_once() {
         let full = OutboxState::Refused("OOM command not allowed".into());
         let told = reason(&full, &lag(99_999), 100_000).unwrap_or_default();
-        assert!(told.ends_with("Redis refuses: OOM command not allowed"), "{told}");
+        let due = "the oldest for less than a second: Redis refuses: OOM command not allowed";
+        assert!(told.ends_with(due), "{told}");
     }
 }

@@ -18,6 +18,7 @@ use super::{OutboxArgs, acknowledge, marker};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 use crate::policy::Backoff;
+use crate::redis::advice::advised;
 use crate::wal::{Followed, Follower, Portion, RangeError, Reached};
 
 /// Records that one transaction is made of: at first, and at most while much is waiting.
@@ -56,7 +57,7 @@ pub(super) struct Pump {
     reached: watch::Receiver<Reached>,
     live: watch::Receiver<usize>,
     follower: Option<Follower>,
-    /// Where the log ended when this process began.
+    /// Where the log ended when this process began, or when Redis was put behind it.
     begun: Lsn,
     /// Up to where this process has sent, whatever became of it.
     pub attempted: Option<Lsn>,
@@ -121,7 +122,7 @@ impl Pump {
     /// Pumps until the log cannot be read; returns why.
     pub async fn run(mut self) -> String {
         self.begun = match self.reached.wait_for(|reached| reached.begun.is_some()).await {
-            Ok(reached) => reached.begun.unwrap_or_default(),
+            Ok(reached) => reached.begun.unwrap_or_default().max(self.args.joined.lsn),
             Err(_) => return "the log is closed".to_owned(),
         };
         self.args.gate.heard().doubt_all();
@@ -165,7 +166,7 @@ impl Pump {
                 self.room = None;
                 OutboxState::Waiting(why.into())
             }
-            Trouble::Refused(why) => OutboxState::Refused(why.into()),
+            Trouble::Refused(why) => OutboxState::Refused(advised(why).into()),
         };
         add(&self.args.gate.counts().failures, 1);
         self.away_until_ms = None;

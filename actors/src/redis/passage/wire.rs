@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use super::super::advice::advised;
 use super::super::dial::whereabouts;
 use super::super::failure::{Failure, FailureKind};
 use super::super::nodes::Node;
@@ -69,7 +70,9 @@ impl Wire {
             Box::pin(connect(settings, dialect, node));
         match timeout(within, connecting).await {
             Ok(Ok(wire)) => Ok(wire),
-            Ok(Err(failure)) => Err(Failure { text: format!("{at}: {}", failure.text), ..failure }),
+            Ok(Err(failure)) => {
+                Err(Failure { text: advised(format!("{at}: {}", failure.text)), ..failure })
+            }
             Err(_) => Err(Failure::before(
                 FailureKind::Deadline,
                 format!("{at}: no connection within {within:?} (redis.connect_timeout)"),
@@ -172,12 +175,14 @@ impl Wire {
     async fn log_in(&mut self, info: &ConnectionInfo) -> Result<(), Failure> {
         let who = info.redis_settings();
         let mut hello = redis::pipe();
+        let protocol = match self.dialect {
+            Dialect::Resp2 => 2,
+            Dialect::Resp3 => 3,
+        };
+        hello.cmd("HELLO").arg(protocol);
         if let Some(password) = who.password() {
-            let user = who.username();
-            hello.cmd("AUTH").arg(user).arg(password);
-        }
-        if self.dialect == Dialect::Resp3 {
-            hello.cmd("HELLO").arg(3);
+            // As the links do: AUTH alone is refused by a Redis that wants no password.
+            hello.arg("AUTH").arg(who.username().unwrap_or("default")).arg(password);
         }
         let name = self.settings.client_name.as_str();
         hello.cmd("CLIENT").arg("SETNAME").arg(name).cmd("SELECT").arg(who.db());

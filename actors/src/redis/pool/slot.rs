@@ -10,11 +10,13 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::super::advice::advised;
 use super::super::connection::Connection;
 use super::super::failure::{Failure, FailureKind};
 use super::super::link::LinkMsg;
 use super::super::nodes::Node;
 use super::super::settings::LinkSettings;
+use super::state::Trouble;
 use super::stats::LinkStats;
 use crate::supervise::Handle;
 
@@ -25,7 +27,7 @@ pub(in super::super) struct Shared {
     /// How many slots have a connection.
     pub live: watch::Sender<usize>,
     /// What the last connection that failed died of.
-    pub trouble: watch::Sender<Option<Arc<str>>>,
+    pub trouble: watch::Sender<Option<Trouble>>,
     /// The nodes of a Cluster that were known last, and the address it was found by.
     pub known: Arc<Mutex<(String, BTreeSet<Node>)>>,
 }
@@ -179,7 +181,8 @@ impl Slot {
 
     /// Notes what a connection died of, or why none came to be.
     pub fn ailing(&self, why: &str) {
-        self.shared.trouble.send_replace(Some(why.into()));
+        let trouble = Trouble { why: advised(why.to_owned()).into(), at: Instant::now() };
+        self.shared.trouble.send_replace(Some(trouble));
     }
 
     /// Takes connection number `epoch` out of service, and tells the actor why.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::super::link::LinkMsg;
 use crate::supervise::Changes;
@@ -22,11 +23,20 @@ pub enum PoolState {
     },
 }
 
+/// What the last connection that failed died of, or why it did not come to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// In words, with what helps.
+    pub why: Arc<str>,
+    /// When. There may be a connection since.
+    pub at: Instant,
+}
+
 /// Tells when a pool may have come to stand otherwise.
 #[derive(Debug)]
 pub struct PoolChanges {
     pub(super) live: watch::Receiver<usize>,
-    pub(super) trouble: watch::Receiver<Option<Arc<str>>>,
+    pub(super) trouble: watch::Receiver<Option<Trouble>>,
     pub(super) lead: Option<Changes<LinkMsg>>,
 }
 

@@ -64,7 +64,8 @@ impl<'q> Stretch<'q> {
     fn change(&self, record: &Record<'_>) -> Option<Change> {
         let &Query { db: ours, key: name, .. } = self.query;
         let (db, key, change) = match *record {
-            Record::Set { db, key, value, expires_at } => {
+            Record::Set { db, key, value, expires_at }
+            | Record::Fill { db, key, value, expires_at } => {
                 (db, key, Change::Set { size: value.len(), expires_at })
             }
             Record::Delete { db, key } => (db, key, Change::Delete),

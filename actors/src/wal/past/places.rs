@@ -39,7 +39,9 @@ impl<'w> Places<'w> {
 
     pub(super) fn apply(&mut self, stands: Stands, record: &Record<'_>) {
         match *record {
-            Record::Set { db, key, expires_at, .. } if self.keys.include(key) => {
+            Record::Set { db, key, expires_at, .. } | Record::Fill { db, key, expires_at, .. }
+                if self.keys.include(key) =>
+            {
                 let place = Place { stands, expires_at };
                 let database = self.databases.entry(db).or_default();
                 match database.get_mut(key) {
@@ -66,7 +68,7 @@ impl<'w> Places<'w> {
                 self.databases.extend(of_a.map(|database| (b, database)));
                 self.databases.extend(of_b.map(|database| (a, database)));
             }
-            Record::Set { .. } => {}
+            Record::Set { .. } | Record::Fill { .. } => {}
         }
     }
 

@@ -26,7 +26,7 @@ type Model = Vec<BTreeMap<Vec<u8>, Place>>;
 /// The same, with whole databases.
 fn apply(model: &mut Model, stands: Stands, record: &Record<'_>) {
     match *record {
-        Record::Set { db, key, expires_at, .. } => {
+        Record::Set { db, key, expires_at, .. } | Record::Fill { db, key, expires_at, .. } => {
             model[usize::from(db)].insert(key.to_vec(), Place { stands, expires_at });
         }
         Record::Delete { db, key } | Record::Evict { db, key } => {

@@ -198,8 +198,8 @@ fn decode(
     let mut records = Records::new(payload);
     for record in &mut records {
         match record {
-            Ok(record @ Record::Set { .. }) => visit(record),
-            Ok(_) => return Err(damaged("an entry is no SET".to_owned())),
+            Ok(record @ (Record::Set { .. } | Record::Fill { .. })) => visit(record),
+            Ok(_) => return Err(damaged("an entry is neither SET nor FILL".to_owned())),
             Err(error) => return Err(damaged(error.to_string())),
         }
     }

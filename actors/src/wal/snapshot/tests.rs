@@ -204,13 +204,61 @@ fn a_damaged_snapshot_is_put_aside_and_kept() {
     assert!(!fs.content(&aside).is_empty());
 }
 
+/// Before there was FILL. The chain of frames begins with the versions that stand in the header.
+#[test]
+fn a_snapshot_of_the_format_before_is_read() {
+    let all = snapshots(&FaultyFs::default());
+    for (versions, reads) in [([3, 0, 3, 0], true), ([2, 0, 2, 0], false), ([5, 0, 5, 0], false)] {
+        let mut writer = all.create_in(versions, 3).unwrap();
+        let mut batch = RecordBatch::new();
+        batch.push(&Record::Set { db: 0, key: b"k", value: b"v", expires_at: None });
+        writer.append(&batch, 0).unwrap();
+        let path = all.dir().join(format!("{:020}{UNNAMED}", 3));
+        let finished = writer.finish(8);
+        assert_eq!(finished.is_ok(), reads, "{versions:?}: {finished:?}");
+        let found = load(&all, &path);
+        if reads {
+            assert_eq!(found.unwrap().1, Entries::from([(b"k".to_vec(), b"v".to_vec())]));
+        } else {
+            assert!(matches!(found, Err(Flawed::OtherVersion(_))), "{versions:?}");
+        }
+        writer.discard();
+    }
+}
+
+/// What was read from the tier is told from what was written here, packed or not.
+#[test]
+fn an_entry_that_was_read_from_the_tier_is_one_when_it_is_loaded() {
+    let all = snapshots(&FaultyFs::default());
+    let mut writer = all.create(3).unwrap();
+    let (short, long) = (&b"v"[..], &[7; 400][..]);
+    let entries = [
+        Record::Fill { db: 0, key: b"a", value: short, expires_at: Some(9) },
+        Record::Set { db: 1, key: b"b", value: long, expires_at: None },
+        Record::Fill { db: 0, key: b"c", value: long, expires_at: None },
+    ];
+    let mut batch = RecordBatch::new();
+    entries.iter().for_each(|entry| batch.push(entry));
+    writer.append(&batch, PACKED_ABOVE).unwrap();
+    writer.finish(8).unwrap();
+    let written = writer.publish().unwrap();
+    assert!(written.bytes < 600, "{written:?}");
+    let mut at = 0;
+    let seen = |record: Record<'_>| {
+        assert_eq!(record, entries[at]);
+        at += 1;
+    };
+    all.load(&written.path, seen, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(at, 3);
+}
+
 /// The digest of the header is what the chain of frames begins with.
 #[test]
 fn a_snapshot_of_a_later_format_that_suits_this_reader_is_read() {
     let log = LogId::new([7; 16]);
-    let written = Header { format: 4, log, begin: 3, created_ms: 9 };
+    let written = Header { versions: [5, 0, 2, 0], log, begin: 3, created_ms: 9 };
     let read = Header::decode(&written.encode()).unwrap();
     assert_eq!(read, written);
     assert_eq!(read.digest(), written.encode()[HEADER_LEN - DIGEST_LEN..]);
-    assert_ne!(read.digest(), Header { format: VERSIONS.format, ..written }.digest());
+    assert_ne!(read.digest(), Header { versions: [5, 0, 3, 0], ..written }.digest());
 }

@@ -66,14 +66,18 @@ impl<F: Filesystem> Snapshots<F> {
     /// # Errors
     /// Whatever the file system reports.
     pub fn create(&self, begin: Lsn) -> io::Result<SnapshotWriter<F>> {
+        self.create_in(VERSIONS.encode(VERSIONS.format), begin)
+    }
+
+    pub(super) fn create_in(&self, versions: [u8; 4], begin: Lsn) -> io::Result<SnapshotWriter<F>> {
         failpoint::hit(Point::SnapshotBegin);
         let dir = self.dir();
         self.fs.create_dir(&dir)?;
         self.fs.sync_dir(&self.data)?;
         self.remove_unfinished()?;
         let path = dir.join(format!("{begin:020}{UNNAMED}"));
-        let (format, created_ms) = (VERSIONS.format, self.clock.unix_ms());
-        let header = Header { format, log: self.log, begin, created_ms };
+        let created_ms = self.clock.unix_ms();
+        let header = Header { versions, log: self.log, begin, created_ms };
         let file = self.fs.create(&path)?;
         let bytes = header.encode();
         file.write_at(&bytes, 0)?;
@@ -94,7 +98,7 @@ impl<F: Filesystem> Snapshots<F> {
 }
 
 impl<F: Filesystem> SnapshotWriter<F> {
-    /// Writes entries, which are SET records, as one frame; values of more than `compress_above`
+    /// Writes entries, which are SET and FILL records, as one frame; values of more than `compress_above`
     /// bytes (0: none) are compressed where it pays.
     ///
     /// # Errors

@@ -40,6 +40,11 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    /// Counts on from here: an answer to whatever was asked before is doubtful.
+    pub fn after(count: u64) -> Self {
+        Self { count, forgotten: count, ..Self::default() }
+    }
+
     /// A key changed.
     pub fn note(&mut self, hash: u64) {
         self.count += 1;

@@ -79,6 +79,11 @@ impl Store {
         self.near.is_some() && place.origin().is_tier() && self.is_tiered(place.db)
     }
 
+    /// Whether what is in a slot came from the tier and had been overtaken on its way.
+    pub(in crate::cache::store) fn is_overtaken(&self, slot: u32) -> bool {
+        self.is_from_tier(slot) && self.slab.at(slot).tag == OVERTAKEN
+    }
+
     /// Whether what is in a slot was the tier's word on the key until its time was over.
     pub(in crate::cache::store) fn is_worth_keeping(&self, slot: u32) -> bool {
         self.is_from_tier(slot) && self.slab.at(slot).tag != OVERTAKEN

@@ -18,8 +18,40 @@ impl Store {
     /// From now on there is a tier. It may lack everything up to `floor`.
     pub fn attach_tier(&mut self, floor: Lsn, now: UnixMs) {
         if self.near.is_none() {
-            self.near = Some(Box::new(Near::new(floor, now)));
+            self.near = Some(Box::new(Near::new(floor, self.counted, now)));
         }
+    }
+
+    /// Places of entries that the tier vouches for.
+    #[must_use]
+    pub fn from_tier(&self) -> Vec<u32> {
+        self.slab.indexes().filter(|slot| self.is_from_tier(*slot)).collect()
+    }
+
+    /// Drops entries by their places, which [`Store::from_tier`] has told just now. What the log has
+    /// of them is evicted in the effects.
+    pub fn drop_from_tier(&mut self, places: &[u32]) {
+        for slot in places {
+            self.drop_slot(*slot);
+        }
+    }
+
+    /// There is no tier from now on. What was written here stays; what came from the tier is to be
+    /// dropped before, for nobody will tell when it changes. Whoever watches a key takes it for
+    /// changed: it is no longer the tier that says what it holds.
+    pub fn detach_tier(&mut self) {
+        let Some(near) = &self.near else { return };
+        self.counted = near.changes.count();
+        self.committing = true;
+        self.tell_every_watcher();
+        self.committing = false;
+        while self.drop_kept() {}
+        self.near = None;
+        // The next tier counts epochs anew.
+        self.slab.for_each_mut(|slot| {
+            slot.tag = 0;
+            slot.set_origin(Origin::OURS);
+        });
     }
 
     /// Takes in which keys the effects concern, before they are handed over: they are pending
@@ -120,14 +152,13 @@ impl Store {
         self.doubt_all();
     }
 
-    /// A write of ours: to be believed.
+    /// A write of ours: to be believed. Ours also while there is no tier, for one may come.
     #[inline]
     pub(in crate::cache::store) fn tag_as_ours(&mut self, slot: u32) {
+        let place = self.slab.at_mut(slot);
+        place.set_origin(Origin::OURS);
         if let Some(near) = &self.near {
-            let tag = near.epochs.confirmed(near.hash(self.slab.at(slot).key()));
-            let place = self.slab.at_mut(slot);
-            place.tag = tag;
-            place.set_origin(Origin::OURS);
+            place.tag = near.epochs.confirmed(near.hash(place.key()));
             self.slab.set_unlogged(slot, false);
         }
     }

@@ -525,3 +525,42 @@ fn how_long_the_tier_has_been_silent_is_counted_from_its_first_silence() {
     world.now += STALE_MS + 1;
     assert!(!bridges(&world));
 }
+
+/// Entries are tagged with epochs, which the next tier counts anew; and an answer may still be on its
+/// way.
+#[test]
+fn a_tier_that_goes_leaves_what_was_written_here_and_the_next_one_believes_nothing() {
+    let mut world = World::new();
+    world.run(&Step::Theirs(0, false));
+    world.settle();
+    world.run(&Step::Ask(0));
+    world.settle();
+    world.run(&Step::Write(1, false));
+    let (bytes, ours) = (name(2), name(1));
+    let (late, ours) = (world.hasher.key(&bytes), world.hasher.key(&ours));
+    for _ in 0..100 {
+        world.run(&Step::Gap);
+    }
+    world.run(&Step::Write(1, false));
+    assert!(world.in_memory(0).is_some() && world.in_memory(1).is_some());
+    let ticket = world.store.ticket(late);
+
+    let theirs = world.store.from_tier();
+    world.store.drop_from_tier(&theirs);
+    world.store.detach_tier();
+    assert_eq!(world.store.near_stats(), None);
+    assert_eq!(world.in_memory(0), None, "nobody would say when it changes");
+    assert!(world.in_memory(1).is_some());
+    assert_eq!(world.standing(0), Standing::Fresh, "it is known to be absent");
+    assert!(world.store.fill(late, b"7", None, ticket, world.now).is_ok());
+    assert_eq!(world.in_memory(2), None, "an answer that comes too late");
+
+    world.store.attach_tier(world.lsn, world.now);
+    world.store.gap_behind();
+    world.store.acknowledge(world.lsn);
+    assert_eq!(world.standing(1), Standing::Suspect);
+    assert_eq!(world.standing(0), Standing::Missing);
+    assert!(!ticket.answers(&world.store.ticket(late)));
+    assert!(world.store.fill(ours, b"7", None, ticket, world.now).is_ok());
+    assert_ne!(world.in_memory(1), Some(7), "an answer to what the last tier was asked");
+}

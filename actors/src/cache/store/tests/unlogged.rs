@@ -131,7 +131,7 @@ impl World {
         for k in 0..KEYS {
             let of = |store: &Store| {
                 let entry = store.peek(0, key(&name(k)), self.now)?;
-                Some((entry.value.to_vec(), entry.expires_at))
+                Some((entry.value.to_vec(), entry.expires_at, entry.ours))
             };
             if let Some(back) = of(&self.read_back) {
                 assert_eq!(of(&self.store), Some(back), "key {k} comes back");
@@ -149,6 +149,48 @@ proptest! {
             world.check();
         }
     }
+}
+
+/// Where an entry came from is known after a start, too; whatever is done to it here makes it ours.
+#[test]
+fn a_snapshot_tells_what_was_only_read_from_the_tier() {
+    let mut world = World::new();
+    let steps = [Step::Fill(0, Some(900)), Step::Fill(1, None), Step::Set(2, None), Step::Snapshot];
+    steps.iter().for_each(|step| drop(world.run(step)));
+    let ours = |world: &World| {
+        [0, 1, 2].map(|k| world.read_back.peek(0, key(&name(k)), world.now).map(|e| e.ours))
+    };
+    assert_eq!(ours(&world), [Some(false), Some(false), Some(true)]);
+    world.run(&Step::Expire(0, 40));
+    world.run(&Step::Set(1, None));
+    assert_eq!(ours(&world), [Some(true), Some(true), Some(true)]);
+    world.check();
+}
+
+#[test]
+fn what_is_written_while_there_is_no_tier_is_ours_when_one_comes() {
+    let mut world = World::new();
+    world.run(&Step::Fill(0, None));
+    world.run(&Step::Snapshot);
+    let (store, bytes) = (&mut world.read_back, name(0));
+    let at = key(&bytes);
+    let ours = |store: &Store| store.peek(0, at, NOW).map(|entry| entry.ours);
+    assert_eq!(ours(store), Some(false));
+    store.set(0, at, b"mine", super::super::Expiry::Never, NOW).expect("there is room");
+    store.attach_tier(0, NOW);
+    assert_eq!(ours(store), Some(true));
+}
+
+/// An answer that a deletion has overtaken is in memory for whoever asked: it came back by a snapshot.
+#[test]
+fn what_was_overtaken_is_in_no_snapshot() {
+    let mut world = World::new();
+    let asked = world.store.ticket(key(&name(0)));
+    world.run(&Step::Delete(0));
+    world.store.fill(key(&name(0)), b"old", None, asked, world.now).expect("there is room");
+    assert!(world.store.peek(0, key(&name(0)), world.now).is_some());
+    world.run(&Step::Snapshot);
+    assert_eq!(world.read_back.len(0), 0);
 }
 
 #[test]

@@ -22,10 +22,12 @@ pub(super) fn redis(r: &Report, out: &mut String) {
     let stats = &tier.stats;
     lines!(out,
         "redis_configured" => 1,
+        "redis_in_use" => u8::from(tier.in_use),
         "redis_address" => tier.at,
         "redis_state" => state,
         "redis_next_trial_ms" => next_trial,
-        "redis_last_trouble" => tier.trouble.as_deref().map_or_else(String::new, one_line),
+        "redis_last_trouble" => tier.trouble.as_ref().map_or_else(String::new, |t| one_line(&t.why)),
+        "redis_last_trouble_ms_ago" => tier.trouble.as_ref().map_or(0, |t| t.at.elapsed().as_millis()),
         "redis_links" => stats.links.len(),
         "redis_links_up" => up,
         "redis_commands" => stats.commands,

@@ -8,8 +8,9 @@ use crate::stats::{Rejection, Round, Stats};
 use crate::tier::TierFigures;
 use seawall_actors::cache::store::{NearStats, StoreStats};
 use seawall_actors::cache::{DatabaseStats, ShardStats};
-use seawall_actors::redis::{FailureKind, LinkStats, PoolState, PoolStats};
+use seawall_actors::redis::{FailureKind, LinkStats, PoolState, PoolStats, Trouble};
 use seawall_actors::wal;
+use tokio::time::Instant;
 
 fn busy() -> FakeBackend {
     let mut daemon = FakeBackend::new(&[("CACHE__MAX_MEMORY", "1MiB")]);
@@ -58,9 +59,10 @@ fn busy() -> FakeBackend {
         reconnects: 4,
     };
     daemon.tier = Some(TierFigures {
+        in_use: true,
         at: "10.0.0.7:6379".to_owned(),
         state: PoolState::Open { retry_in: Duration::from_millis(700) },
-        trouble: Some("refused\nagain".into()),
+        trouble: Some(Trouble { why: "refused\nagain".into(), at: Instant::now() }),
         stats: PoolStats { commands: 6, retries: 1, failures, links: vec![link] },
         tracker: seawall_actors::redis::TrackerStats::default(),
         passage: seawall_actors::redis::PassageStats::default(),
@@ -120,8 +122,9 @@ async fn redis_names_carry_the_daemons_numbers() {
         "role:master connected_slaves:0 ",
         "# Errorstats errorstat_ERR:count=2 errorstat_OOM:count=1 errorstat_NOAUTH:count=1  # Cluster cluster_enabled:0 ",
         "# Keyspace db0:keys=6,expires=4,avg_ttl=400 db9:keys=1,expires=0,avg_ttl=0 ",
-        "# Redis redis_configured:1 redis_address:10.0.0.7:6379 redis_state:breaker_open redis_next_trial_ms:700 ",
-        "redis_last_trouble:refused again redis_links:1 redis_links_up:0 redis_commands:6 redis_retries:1 ",
+        "# Redis redis_configured:1 redis_in_use:1 redis_address:10.0.0.7:6379 redis_state:breaker_open redis_next_trial_ms:700 ",
+        "redis_last_trouble:refused again redis_last_trouble_ms_ago:",
+        " redis_links:1 redis_links_up:0 redis_commands:6 redis_retries:1 ",
         "redis_failures:3 redis_failures_deadline:3 redis_fills:16 redis_stale_served:2 ",
         "redis_expired_served:2 redis_expired_kept:6 redis_expired_kept_bytes:8 redis_early_refreshes:10 ",
         "redis_link0:up=0,age_ms=0,in_use=2,waits=1,wait_usec=5000,reconnects=4 ",
