@@ -267,7 +267,7 @@ impl Pump {
         self.believed = None;
         // The marker has moved: whatever was still on its way is fenced off.
         gate.heard().settle();
-        self.failures = 0;
+        (self.failures, self.overtaken) = (0, false);
         self.room = None;
         acknowledge(&self.args, reached);
         self.give_way(lost);

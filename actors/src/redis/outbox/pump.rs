@@ -77,6 +77,8 @@ pub(super) struct Pump {
     portion: Portion,
     pub lapsed: Lapsed,
     pub failures: u32,
+    /// The marker was not what it was, and nothing has got through since.
+    pub overtaken: bool,
     /// The connection over which Redis was asked what it has.
     pub epoch: u64,
     /// The connection that has outlived all others to the nodes of a Cluster.
@@ -110,6 +112,7 @@ impl Pump {
             portion: Portion { records: RECORDS.0, bytes: BYTES.0 },
             lapsed: Lapsed::default(),
             failures: 0,
+            overtaken: false,
             epoch: 0,
             heir: 0,
             followed: None,
@@ -151,6 +154,14 @@ impl Pump {
 
     /// What nobody can go on from is said once, and tried again later.
     fn fail(&mut self, trouble: Trouble) {
+        // Somebody has flushed Redis, say: writes do not wait for more than the next answer. Only
+        // where it happens before anything has got through is there a pause.
+        if matches!(trouble, Trouble::Overtaken)
+            && self.failures == 0
+            && !std::mem::replace(&mut self.overtaken, true)
+        {
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         let state = match trouble {
             Trouble::Overtaken => return,
@@ -280,9 +291,13 @@ impl Pump {
                     return Ok(Turn::Compare(Why::Lapsed));
                 }
                 self.args.gate.in_step();
-                self.failures = 0;
+                (self.failures, self.overtaken) = (0, false);
                 self.say(OutboxState::InStep);
-                self.idle(follower.position()).await?;
+                if let Err(trouble) = self.idle(follower.position()).await {
+                    // It goes on from here, most likely: the segment is not read once more.
+                    self.follower = Some(follower);
+                    return Err(trouble);
+                }
                 continue;
             }
             let (portion, batch) = (self.portion, Batch::default());
