@@ -9,6 +9,7 @@
 mod support;
 
 mod admin_http;
+mod client_caches;
 mod clients;
 mod configuration;
 mod crashes;
@@ -36,6 +37,7 @@ mod rollback;
 mod snapshots;
 mod statistics;
 mod supervision;
+mod tier_bounds;
 mod tier_changes;
 mod tier_coherence;
 mod tier_faults;

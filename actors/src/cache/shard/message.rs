@@ -58,8 +58,8 @@ pub enum TierNews {
     Changed(Vec<(Box<[u8]>, u64)>, Toll),
     /// Changes may have been missed; with a toll if they were too many to wait.
     Gap(Option<GapToll>),
-    /// An answer that no command waits for.
-    Heard(Heard),
+    /// Answers that no command waits for.
+    Heard(Vec<Heard>),
     /// Commands that the tier ran on keys of these hashes are over, and what they changed was told.
     Passed(Vec<u64>),
     /// Somebody is about to ask about keys, whichever.

@@ -1,0 +1,90 @@
+//! How old what one reads may be, at most, as docs/redis-tier.md promises it: with short times, and room
+//! for what a busy machine adds.
+
+use std::time::{Duration, Instant};
+
+use crate::support::proxy::Cut;
+use crate::support::redis::RedisServer;
+use crate::support::tier::{TIMEOUT, Tier};
+use crate::support::{Raw, Reply, wait_until};
+
+/// What a busy machine may add, and less than what any of it takes by itself that does not work.
+const MARGIN: Duration = Duration::from_secs(3);
+const REVALIDATE: Duration = Duration::from_millis(300);
+/// `cache.sweep_interval`, as it is by default.
+const SWEEP: Duration = Duration::from_millis(100);
+const STALE: Duration = Duration::from_secs(1);
+
+fn start(settings: &[(&str, &str)]) -> Option<Tier> {
+    let redis = RedisServer::listening(&[])?;
+    Some(Tier::before(redis, |setup, proxy| {
+        let setup = setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()));
+        settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
+    }))
+}
+
+/// Reads until there is something new. Who asked later than `most` after it was there got it.
+#[track_caller]
+fn within(what: &str, most: Duration, since: Instant, mut is_new: impl FnMut() -> bool) {
+    loop {
+        let age = since.elapsed();
+        if is_new() {
+            return;
+        }
+        assert!(age <= most, "{what}: what is {age:?} old was served, {most:?} are allowed");
+    }
+}
+
+fn reads(client: &mut Raw, key: &str, value: &str) -> bool {
+    client.run(&format!("GET {key}")) == Reply::bulk(value)
+}
+
+/// Somebody else sets a key that is in memory; when Redis had it.
+fn replace(redis: &mut Raw, client: &mut Raw, key: &str, value: &str) -> Instant {
+    client.run(&format!("GET {key}"));
+    assert_eq!(redis.run(&format!("SET {key} {value}")), Reply::ok());
+    Instant::now()
+}
+
+#[test]
+fn what_is_announced_is_seen_at_once_and_after_a_lost_connection_with_the_next() {
+    let Some(tier) = start(&[]) else { return };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    for round in 0..20 {
+        let value = round.to_string();
+        let since = replace(&mut redis, &mut client, "k", &value);
+        within("it was announced", MARGIN, since, || reads(&mut client, "k", &value));
+    }
+    for round in 0..3 {
+        let value = format!("behind{round}");
+        tier.wait_linked();
+        tier.proxy.cut(Cut::Reset);
+        let since = replace(&mut redis, &mut client, "k", &value);
+        within("the connection was lost", MARGIN, since, || reads(&mut client, "k", &value));
+    }
+}
+
+#[test]
+fn what_nobody_announces_is_seen_when_it_is_due_and_nothing_is_served_for_ever_without_redis() {
+    let revalidate = format!("{REVALIDATE:?}");
+    let Some(tier) = start(&[
+        ("redis.revalidate_after", &format!("{revalidate:?}")),
+        ("redis.track_prefixes", r#"["tracked:"]"#),
+        ("redis.stale_if_error", &format!("{:?}", format!("{STALE:?}"))),
+    ]) else {
+        return;
+    };
+    let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
+    for round in 0..3 {
+        let value = round.to_string();
+        let since = replace(&mut redis, &mut client, "k", &value);
+        let most = 2 * REVALIDATE + SWEEP + MARGIN;
+        within("it was not announced", most, since, || reads(&mut client, "k", &value));
+    }
+    wait_until("it is in memory", || reads(&mut client, "k", "2"));
+    let since = Instant::now();
+    tier.proxy.hang();
+    // Asked when it is due, and in vain from then on.
+    let most = 2 * REVALIDATE + SWEEP + STALE + TIMEOUT + MARGIN;
+    within("Redis does not answer", most, since, || client.run("GET k") == Reply::Nil);
+}
