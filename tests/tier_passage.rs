@@ -302,11 +302,12 @@ fn what_redis_is_changing_is_not_built_upon() {
     let tier = Tier::before(redis, |setup, proxy| {
         setup
             .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.connect_timeout", r#""10s""#)
+            .with("redis.timeout", r#""20s""#)
+            .with("redis.connect_timeout", r#""20s""#)
             .with("cache.shards", "4")
     });
     let mut redis = tier.redis.connect();
-    let (mut client, mut other) = (patient(&tier), patient(&tier));
+    let (mut client, mut other) = (tier.daemon.connect(), tier.daemon.connect());
     for (lines, key, want) in [
         (&["INCR n"][..], "n", "7"),
         (&["SET n 50 KEEPTTL GET"], "n", "50"),
