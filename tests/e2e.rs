@@ -9,6 +9,7 @@
 mod support;
 
 mod admin_http;
+mod client_caches;
 mod clients;
 mod configuration;
 mod crashes;

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::support::proxy::Cut;
+use super::support::raw::encode;
 use super::support::redis::RedisServer;
 use super::support::tier::Tier;
 use super::support::{Raw, Reply, wait_until};
@@ -196,6 +197,32 @@ fn what_has_little_of_its_time_left_is_asked_for_once_behind_the_reader_s_back()
     ahead(&mut client, 9 + 9);
     assert_eq!(client.run("GET k"), bulk("v"));
     assert!(client.run("PTTL k").int() <= 2 * MINUTE_MS);
+}
+
+/// More than a shard takes in at once.
+#[test]
+fn all_that_is_asked_for_behind_the_reader_s_back_is_taken_over() {
+    let names: Vec<String> = (0..48).map(|n| format!("k{n}")).collect();
+    let value = "v".repeat(4000);
+    let keys: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), &*value)).collect();
+    let settings = [&PATIENT[..], &[("redis.refresh_early", "50")]].concat();
+    let Some(tier) = start(&keys, &settings) else { return };
+    let mut client = tier.daemon.connect();
+    fetch(&mut client, &keys);
+    assert_eq!(gets(&tier), 48);
+    let all = |client: &mut Raw, command: &str| -> Vec<Reply> {
+        client
+            .send_bytes(names.iter().flat_map(|name| encode(&[command, name])).collect::<Vec<_>>());
+        names.iter().map(|_| client.receive()).collect()
+    };
+    let mut left_ms = MINUTE_MS;
+    wait_until("all answers", || {
+        left_ms -= left_ms / 50;
+        ahead_ms(&mut client, 10 * MINUTE_MS - left_ms);
+        assert!(all(&mut client, "GET").iter().all(|reply| *reply == bulk(&value)));
+        all(&mut client, "PTTL").into_iter().all(|left| left.int() > 5 * MINUTE_MS)
+    });
+    assert_eq!(gets(&tier), 2 * 48, "each of them once");
 }
 
 #[test]

@@ -327,3 +327,28 @@ fn a_pure_cache_gets_no_redis() {
     assert!(why.contains("redis.url") && why.contains("needs the log"), "{why}");
     assert_eq!(daemon.connect().run("SET k v"), Reply::ok());
 }
+
+#[test]
+fn a_clock_that_differs_is_told() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!("\"redis://{}\"", proxy.address()))
+            .with("redis.timeout", r#""10s""#)
+            .with("redis.connect_timeout", r#""10s""#)
+            .env("SEAWALL_FAILPOINTS", "clock.wall=return(5000)")
+    });
+    wait_until("it is told", || {
+        let links = tier.daemon.node("links").expect("the links");
+        links["conditions"].as_array().is_some_and(|all| {
+            all.iter().any(|one| {
+                one["name"] == "clocks_differ"
+                    && one["reason"].as_str().is_some_and(|why| why.contains("behind"))
+            })
+        })
+    });
+    let shown = tier.daemon.connect().run("INFO redis").text();
+    let ahead = shown.lines().find_map(|line| line.strip_prefix("redis_clock_ahead_ms:"));
+    let ahead: i64 = ahead.and_then(|ms| ms.parse().ok()).expect("a number");
+    assert!((-6_000..=-4_000).contains(&ahead), "{ahead}");
+}

@@ -32,7 +32,7 @@ use super::recovery::{self, DaemonIntake, Recovery};
 use crate::config::settings::{Redis, Settings};
 use crate::daemon::{Daemon, ShardHandle, SnapshotHandle};
 use crate::tier::links::{self, LINKS};
-use crate::tier::{News, Parts, Tier, TierPlace, Use, reach};
+use crate::tier::{News, Parts, Tier, TierPlace, Use, clocks, reach};
 
 /// How long to wait before what could not be done is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -232,6 +232,8 @@ impl Keeper {
     async fn serve(&mut self, tier: &Arc<Tier>) {
         let condition = self.daemon.conditions.declare(LINKS, reach::UNREACHABLE);
         let reach = reach::follow(tier.pool.clone(), condition);
+        let condition = self.daemon.conditions.declare(LINKS, clocks::CLOCKS_DIFFER);
+        let clocks = clocks::follow(tier.pool.clone(), condition);
         let (tree, restart) = (self.tree.clone(), tier.restart());
         let links = links::follow(tier.pool.clone(), tree, restart, tier.size());
         let wanted = async {
@@ -251,7 +253,7 @@ impl Keeper {
         };
         tokio::select! {
             () = wanted => {}
-            ((), ()) = async { tokio::join!(reach, links) } => {}
+            ((), (), ()) = async { tokio::join!(reach, clocks, links) } => {}
         }
     }
 

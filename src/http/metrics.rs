@@ -235,6 +235,9 @@ pub fn tier(figures: &TierFigures) -> Sample {
     let TierFigures { stats, .. } = figures;
     s.flag(&m::REDIS_REACHABLE, &[], matches!(figures.state, PoolState::Up(_)));
     s.count(&m::REDIS_LINKS, &[], count(stats.links.len()));
+    if let Some(skew) = figures.skew {
+        s.number(&m::REDIS_CLOCK_SKEW, &[], skew.ahead_ms as f64 / 1000.0);
+    }
     s.count(&m::REDIS_COMMANDS, &[], stats.commands);
     s.count(&m::REDIS_RETRIES, &[], stats.retries);
     for (kind, n) in FailureKind::NAMES.iter().zip(stats.failures) {

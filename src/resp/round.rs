@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use seawall_actors::cache::store::{KeyHasher, Standing, Store, TIERED};
+use seawall_actors::cache::store::{Key, KeyHasher, Standing, Store, TIERED};
 use seawall_actors::cache::{Audience, Job};
 use seawall_actors::clock::UnixMs;
 use seawall_actors::journal::{Author, JournalError, Lsn};
@@ -349,7 +349,7 @@ impl Job for DataJob {
                 if let Some(near) = view.near
                     && evicted != store.stats().evicted()
                 {
-                    let keys = needed(command, &args).map(|at| view.hasher.key(args.get(at)));
+                    let keys = needed(command, &args).map(|at| key(request, &args, at, view));
                     let is_missing = |key| store.standing(key, now) == Standing::Missing;
                     if self.done > first && keys.clone().any(is_missing) {
                         // Or it was deleted just now. What is known may not be true any more when
@@ -360,8 +360,9 @@ impl Job for DataJob {
                     }
                     gathered = self.questions.gather(keys, store, near, now);
                 }
-                let judged = gathered
-                    .and_then(|()| judge(&self.questions, command, &args, view, store, now));
+                let judged = gathered.and_then(|()| {
+                    judge(&self.questions, (command, request, &args), view, store, now)
+                });
                 if let Err(Refusal::Foreign) = judged {
                     self.stuck = true;
                     break;
@@ -423,23 +424,31 @@ fn note(
         let args = input.args(request);
         let need = Need::of(command, &args);
         for at in needed(command, &args) {
-            questions.note(view.hasher.key(args.get(at)), need, store, near, now);
+            questions.note(key(request, &args, at, view), need, store, near, now);
         }
     }
+}
+
+/// A key of a request. The first one was hashed to find its shard.
+fn key<'a>(request: &Request, args: &Args<'a>, at: usize, view: &View) -> Key<'a> {
+    let bytes = args.get(at);
+    if at == 1 { Key { bytes, hash: request.hash } } else { view.hasher.key(bytes) }
 }
 
 /// Whether a command may run with what the tier has told.
 fn judge(
     questions: &Questions,
-    command: &Command,
-    args: &Args<'_>,
+    (command, request, args): (&Command, &Request, &Args<'_>),
     view: &View,
     store: &mut Store,
     now: UnixMs,
 ) -> Result<(), Refusal> {
-    let Some(near) = view.near else { return Ok(()) };
+    // As long as nothing had to be asked, everything is in memory or is known not to be there.
+    let Some(near) = view.near.filter(|near| !near.reachable || questions.were_asked()) else {
+        return Ok(());
+    };
     needed(command, args).try_for_each(|at| {
-        questions.judge((command, args), view.hasher.key(args.get(at)), store, near, now)
+        questions.judge((command, args), key(request, args, at, view), store, near, now)
     })
 }
 

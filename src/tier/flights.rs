@@ -141,10 +141,14 @@ impl Flights {
 
     /// Asks, and lets the shards know what comes back.
     pub fn refresh(self: &Arc<Self>, wants: &[Want], patience: Duration) {
-        for flight in self.board(wants, Instant::now() + patience) {
-            if let Some(found) = flight.tell_the_shard() {
-                self.pass_on(&flight, found);
-            }
+        let flights = self.board(wants, Instant::now() + patience);
+        // Those that have landed already.
+        let here: Vec<Answer> = flights
+            .iter()
+            .filter_map(|flight| Some(flight.answer(flight.tell_the_shard()?)))
+            .collect();
+        if !here.is_empty() {
+            self.news.found(here);
         }
     }
 
@@ -251,17 +255,15 @@ impl Flights {
                 tokio::spawn(async move { this.sweep().await });
             }
         }
+        let mut left_behind = Vec::new();
         for (passenger, found) in landing {
             if passenger.flight.land(found.clone()) {
-                self.pass_on(&passenger.flight, found);
+                left_behind.push(passenger.flight.answer(found));
             }
         }
-    }
-
-    /// Tells the shard what nobody waits for any more.
-    fn pass_on(&self, flight: &Flight, found: Found) {
-        let Flight { key, hash, ticket, .. } = flight;
-        self.news.found(Answer { key: key.clone(), hash: *hash, ticket: *ticket, found });
+        if !left_behind.is_empty() {
+            self.news.found(left_behind);
+        }
     }
 
     /// Takes out what has lingered, until nothing is left.

@@ -13,6 +13,9 @@ use tokio::sync::watch;
 use super::question::{Answer, Found};
 use crate::daemon::ShardHandle;
 
+/// A shard that takes in values gives others their turn after so many bytes.
+const TAKEN_AT_ONCE: usize = 64 * 1024;
+
 /// The way to the shards. One that is down misses what it is told, and takes that for a gap.
 #[derive(Debug)]
 pub struct News {
@@ -55,15 +58,31 @@ impl News {
         *self.acknowledged.borrow()
     }
 
-    /// An answer that came when nobody waited any more.
-    pub(super) fn found(&self, answer: Answer) {
-        let found = match answer.found {
-            Found::Value { value, expires_at } => Some((value, expires_at)),
-            Found::Absent | Found::Foreign => None,
-            Found::Unknown(_) => return,
-        };
-        let Answer { key, hash, ticket, .. } = answer;
-        self.tell(hash, TierNews::Heard(Heard { key, hash, ticket, found }));
+    /// Answers that came when nobody waited any more: one message for each shard, or some if the values
+    /// are long.
+    pub(super) fn found(&self, answers: impl IntoIterator<Item = Answer>) {
+        let mut shares: Vec<(Vec<Heard>, usize)> = Vec::new();
+        shares.resize_with(self.shards.len(), Default::default);
+        for Answer { key, hash, ticket, found } in answers {
+            let found = match found {
+                Found::Value { value, expires_at } => Some((value, expires_at)),
+                Found::Absent | Found::Foreign => None,
+                Found::Unknown(_) => continue,
+            };
+            let shard = KeyHasher::shard_of(hash, self.shards.len());
+            let Some((share, bytes)) = shares.get_mut(shard) else { continue };
+            *bytes += found.as_ref().map_or(0, |(value, _)| value.len());
+            share.push(Heard { key, hash, ticket, found });
+            if *bytes > TAKEN_AT_ONCE {
+                *bytes = 0;
+                self.tell(shard, TierNews::Heard(std::mem::take(share)));
+            }
+        }
+        for (shard, (share, _)) in shares.into_iter().enumerate() {
+            if !share.is_empty() {
+                self.tell(shard, TierNews::Heard(share));
+            }
+        }
     }
 
     /// What every shard's keys need before the tier is asked about them, shard by shard; `None`
@@ -77,16 +96,22 @@ impl News {
         tickets
     }
 
-    /// What the tier holds for a key that no command asked for.
-    pub(super) fn unasked(&self, key: Box<[u8]>, found: Found, tickets: &[Option<Ticket>]) {
-        let hash = self.hasher.hash(&key);
-        if let Some(Some(ticket)) = tickets.get(KeyHasher::shard_of(hash, self.shards.len())) {
-            self.found(Answer { key, hash, ticket: *ticket, found });
-        }
+    /// What the tier holds for keys that no command asked for.
+    pub(super) fn unasked(
+        &self,
+        found: impl IntoIterator<Item = (Box<[u8]>, Found)>,
+        tickets: &[Option<Ticket>],
+    ) {
+        self.found(found.into_iter().filter_map(|(key, found)| {
+            let hash = self.hasher.hash(&key);
+            let shard = KeyHasher::shard_of(hash, self.shards.len());
+            let ticket = (*tickets.get(shard)?)?;
+            Some(Answer { key, hash, ticket, found })
+        }));
     }
 
-    fn tell(&self, hash: u64, news: TierNews) {
-        if let Some(shard) = self.shards.get(KeyHasher::shard_of(hash, self.shards.len())) {
+    fn tell(&self, shard: usize, news: TierNews) {
+        if let Some(shard) = self.shards.get(shard) {
             let _ = shard.cast(ShardMsg::Tier(news));
         }
     }

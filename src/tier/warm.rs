@@ -254,13 +254,14 @@ impl State {
             return Err(());
         }
         let answers = tier.look_up(&self.found[..take]).await.map_err(|_| ())?;
-        for (key, found) in self.found.drain(..take).zip(answers) {
-            if let Found::Value { value, .. } = &found {
-                self.keys += 1;
-                self.bytes += (key.len() + value.len()) as u64;
-                self.args.tier.news.unasked(key, found, &tickets);
-            }
-        }
+        let (keys, bytes) = (&mut self.keys, &mut self.bytes);
+        let values = self.found.drain(..take).zip(answers).filter(|(key, found)| {
+            let Found::Value { value, .. } = found else { return false };
+            *keys += 1;
+            *bytes += (key.len() + value.len()) as u64;
+            true
+        });
+        tier.news.unasked(values, &tickets);
         Ok(take)
     }
 

@@ -279,12 +279,15 @@ impl<J: Job> ShardState<J> {
             }
             // Whoever asked may have given up.
             TierNews::Asks(reply) => drop(reply.send(store.any_ticket())),
-            TierNews::Heard(Heard { key, hash, ticket, found }) => {
-                let (key, now) = (Key { bytes: &key, hash }, self.args.clock.unix_ms());
-                match found {
-                    // What has no room is asked for again by who needs it.
-                    Some((value, at)) => drop(store.fill(key, &value, at, ticket, now)),
-                    None => store.absent_behind(key, ticket, None),
+            TierNews::Heard(answers) => {
+                let now = self.args.clock.unix_ms();
+                for Heard { key, hash, ticket, found } in &answers {
+                    let key = Key { bytes: key, hash: *hash };
+                    match found {
+                        // What has no room is asked for again by who needs it.
+                        Some((value, at)) => drop(store.fill(key, value, *at, *ticket, now)),
+                        None => store.absent_behind(key, *ticket, None),
+                    }
                 }
                 self.flush_effects();
             }

@@ -11,6 +11,8 @@ use tokio::time::timeout;
 use super::cluster::Cluster;
 use super::failure::{Failure, FailureKind};
 use super::nodes::Node;
+use super::skew::Skew;
+use crate::clock::Clock;
 
 /// Cheap to clone; clones share what is under way.
 #[derive(Clone)]
@@ -90,6 +92,16 @@ impl Connection {
             Self::Server(_) => BTreeSet::new(),
             Self::Cluster(cluster) => cluster.nodes(),
         }
+    }
+
+    /// Asks Redis for its time and compares it with ours. `None`: it does not say, or it is a
+    /// Cluster, whose masters have a clock each.
+    pub async fn skew(&mut self, within: Duration) -> Option<Skew> {
+        let Self::Server(server) = self else { return None };
+        let (clock, ask) = (Clock::System, redis::cmd("TIME"));
+        let asked = clock.unix_ms();
+        let answer = timeout(within, server.send_packed_command(&ask)).await.ok()?.ok()?;
+        Skew::of(&answer, asked, clock.unix_ms())
     }
 
     /// Asks for a sign of life. Whether a fresh connection would have other servers behind it.

@@ -19,7 +19,7 @@ use super::connection::{Connection, pong};
 use super::duty::{Duty, Ear};
 use super::failure::{Failure, FailureKind};
 use super::nodes::Node;
-use super::settings::{LinkSettings, Password};
+use super::settings::{self, LinkSettings, Password};
 use super::tracker;
 
 /// Commands that may wait to be encoded; those under way are bounded by the slot.
@@ -163,7 +163,8 @@ async fn greet(
             match Failure::of_reply(&error) {
                 Some(failure) => return Err(failure),
                 None => {
-                    deaf = Some(advised(format!("Redis refuses CLIENT TRACKING: {error}")));
+                    let (code, said) = (error.code(), error.details().unwrap_or_default());
+                    deaf = Some(advised(format!("Redis refuses CLIENT TRACKING: {code} {said}")));
                 }
             }
         }
@@ -251,7 +252,8 @@ impl Prepared {
         let name = host(&self.info);
         let mut builder = SentinelClientBuilder::new(sentinels, name, SentinelServerType::Master)?
             .set_client_to_redis_db(who.db())
-            .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+            .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+            .set_client_to_redis_tcp_settings(settings::tcp());
         if let Some(username) = who.username() {
             builder = builder.set_client_to_redis_username(username);
         }

@@ -34,6 +34,9 @@ use crate::supervise::{Failure, Label, Me, Worker};
 
 /// How long to wait before new settings are tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at Redis' clock, and how long one may take.
+const COMPARE_EVERY: Duration = Duration::from_secs(15);
+const COMPARED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a link is told.
 #[derive(Debug)]
@@ -90,6 +93,8 @@ pub struct LinkState {
     /// When the connection is due for replacement.
     until: Option<Instant>,
     made_with: Option<Arc<LinkSettings>>,
+    /// When Redis' clock was last compared with ours; by the lead alone.
+    compared: Option<Instant>,
 }
 
 impl Drop for LinkState {
@@ -108,7 +113,8 @@ impl Worker for Link {
 
     async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
         let LinkArgs { slot, duty } = args;
-        Ok(LinkState { slot, duty, waits: None, heard: 0, until: None, made_with: None })
+        let (waits, heard, until, made_with, compared) = (None, 0, None, None, None);
+        Ok(LinkState { slot, duty, waits, heard, until, made_with, compared })
     }
 
     async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
@@ -163,7 +169,22 @@ impl LinkState {
         let connection = self.dial(&settings).await.map_err(|f| self.failed(f.text))?;
         self.take(me, connection, &settings);
         me.send_after(settings.ping_every, LinkMsg::Tick);
+        self.compare_clocks(&settings).await;
         Ok(())
+    }
+
+    /// One of the links asks Redis what time it is, now and then.
+    async fn compare_clocks(&mut self, settings: &LinkSettings) {
+        let leads = self.slot.id == 0 && matches!(self.duty, Duty::Commands);
+        let due = self.compared.is_none_or(|at| at.elapsed() >= COMPARE_EVERY);
+        let Some((mut connection, _)) = self.slot.connection().filter(|_| leads && due) else {
+            return;
+        };
+        self.compared = Some(Instant::now());
+        // One that does not answer is found out by others.
+        if let Some(skew) = connection.skew(settings.timeout.min(COMPARED_WITHIN)).await {
+            self.slot.measured(skew);
+        }
     }
 
     /// The end of this life.
@@ -218,6 +239,7 @@ impl LinkState {
             }
         }
         self.heard = heard;
+        self.compare_clocks(&settings).await;
         if let Duty::Listen(subscriptions) = &self.duty {
             subscriptions.try_refused_again();
         }

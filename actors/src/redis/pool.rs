@@ -19,13 +19,14 @@ use super::near::Near;
 use super::nodes::Node;
 use super::retry::Budget;
 use super::settings::LinkSettings;
+use super::skew::{Measure, Skew};
 use super::subscriptions::Subscriptions;
 use super::tracker::{self, TrackerStats, Tracking};
 use crate::supervise::{Conditions, Handle};
 
 use slot::Shared;
 pub(super) use slot::Slot;
-pub use state::{PoolChanges, PoolState, Trouble};
+pub use state::{PoolChanges, PoolState, Skews, Trouble};
 use stats::Counts;
 pub use stats::{LinkStats, PoolStats};
 pub use work::{Once, Request};
@@ -78,6 +79,7 @@ impl Pool {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
+            measure: watch::Sender::new(Measure::default()),
             known: links
                 .as_ref()
                 .map_or_else(Arc::default, |of| Arc::clone(&of.inner.shared.known)),
@@ -182,6 +184,18 @@ impl Pool {
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.inner.shared.trouble.borrow().clone()
+    }
+
+    /// How far Redis' clock is from ours, once that is known.
+    #[must_use]
+    pub fn skew(&self) -> Option<Skew> {
+        self.inner.shared.measure.borrow().skew()
+    }
+
+    /// Tells when that is measured anew.
+    #[must_use]
+    pub fn skews(&self) -> Skews {
+        Skews { measure: self.inner.shared.measure.subscribe() }
     }
 
     /// Follows how the pool stands, from now on. It has a lead by then.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use redis::io::tcp::TcpSettings;
 use redis::{ConnectionInfo, IntoConnectionInfo as _};
 
 use super::nodes::Node;
@@ -148,8 +149,15 @@ impl LinkSettings {
         if let Some(password) = &self.password {
             who = who.set_password(password.read()?);
         }
-        Ok(info.set_redis_settings(who))
+        Ok(info.set_redis_settings(who).set_tcp_settings(tcp()))
     }
+}
+
+/// What is sent goes at once. A link carries the questions of many: each piece that waited until the
+/// one before it is acknowledged (Nagle's algorithm, which the `redis` crate leaves on) would be a
+/// round trip late.
+pub(super) fn tcp() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
 }
 
 /// Whether this is an address a link could have.
@@ -242,6 +250,14 @@ mod tests {
         }
         for url in ["redis://h", "rediss://h:1/2", "unix:///run/redis.sock", "valkey://u:p@h"] {
             check_url(url).expect(url);
+        }
+    }
+
+    #[test]
+    fn what_is_sent_does_not_wait_for_what_is_under_way() {
+        for url in ["redis://h", "rediss://h"] {
+            let info = settings(url).info().expect("fine");
+            assert!(info.tcp_settings().nodelay(), "{url}");
         }
     }
 

@@ -230,6 +230,8 @@ catalog! {
             "1 while at least one link to Redis is up; no metric of this section exists without redis.url";
         REDIS_LINKS = "seawall_redis_links", Gauge, None, [],
             "Links that there are to be: redis.links";
+        REDIS_CLOCK_SKEW = "seawall_redis_clock_skew", Gauge, Seconds, [],
+            "How far Redis' clock is ahead of this machine's; behind, if negative; absent until it was measured, and on a Cluster";
         LINK_UP = "seawall_redis_link_up", Gauge, None, ["link"],
             "1 if the link has a connection";
         LINK_AGE = "seawall_redis_link_age", Gauge, Seconds, ["link"],

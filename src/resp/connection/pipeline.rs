@@ -325,7 +325,10 @@ impl Pipeline {
             let questions = job.take_questions();
             if !questions.is_empty() {
                 shares.push((shard, questions.len()));
-                wants.extend(questions);
+                match wants.is_empty() {
+                    true => wants = questions,
+                    false => wants.extend(questions),
+                }
             }
         }
         if wants.is_empty() {

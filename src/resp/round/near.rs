@@ -160,6 +160,12 @@ impl Questions {
         !self.wants.is_empty()
     }
 
+    /// Whether there are answers that commands have to be judged by.
+    #[must_use]
+    pub fn were_asked(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// Whether there is something to ask behind the readers' backs.
     #[must_use]
     pub fn are_due(&self) -> bool {

@@ -7,7 +7,7 @@ use seawall_actors::cache::store::Ticket;
 use seawall_actors::journal::Lsn;
 use tokio::sync::SetOnce;
 
-use super::super::question::{Found, Want};
+use super::super::question::{Answer, Found, Want};
 
 /// A question about one key.
 #[derive(Debug)]
@@ -65,6 +65,11 @@ impl Flight {
         // Either we see the answer, or who lands it sees that we have left.
         fence(Ordering::SeqCst);
         self.found.get().cloned()
+    }
+
+    /// What there is to tell the shard.
+    pub fn answer(&self, found: Found) -> Answer {
+        Answer { key: self.key.clone(), hash: self.hash, ticket: self.ticket, found }
     }
 
     /// The answer is there. Whether it has to be told to the shard.

@@ -28,7 +28,7 @@ one_run() {
     # The other server's dirty pages must not be written back on this one's time.
     bounded 120 sync -f "$work" || die "sync took too long"
     before="$(cpu_ticks "$server")"
-    bounded "$RUN_TIMEOUT_S" redis-benchmark -h 127.0.0.1 -p "${port[$server]}" -n "$ops" \
+    bounded "$RUN_TIMEOUT_S" redis-benchmark -h 127.0.0.1 -p "${way[$server]:-${port[$server]}}" -n "$ops" \
         -d "$VALUE_BYTES" -r "$keys" --csv "${@:5}" >"$work/csv" 2>"$work/csv.err" ||
         die "redis-benchmark against $server failed: $(tail -n 3 "$work/csv" "$work/csv.err")"
     after="$(cpu_ticks "$server")"

@@ -21,7 +21,8 @@ machine() {
 report() {
     printf '%s\n' "$machine"
     loaded load 'Each pair is Seawall / Redis; ratios are Seawall divided by Redis.'
-    loaded cost 'What the log, snapshots and a Redis that hangs cost: each pair is with / without, of the same server.'
+    loaded between 'Something between the clients and Redis that only passes bytes on: each pair is through it / directly.'
+    loaded cost 'What the log, snapshots, a Redis behind and one that hangs cost: each pair is with / without, of the same server.'
     if [[ -s "$work/stale.md" ]]; then
         printf '\nTwo Seawalls before one Redis, written to side by side: from the moment when a write was '
         printf 'acknowledged until a Seawall that was not written to serves it. '

@@ -3,6 +3,8 @@
 # `redis`, with a word behind a dash where two of a kind run side by side: `seawall-bare`.
 
 declare -A pid=() port=() folder=()
+# Where a server is to be asked, if that is not its own port: a way there that takes time.
+declare -A way=()
 load_pid="" beside_pid=""
 work="$(mktemp -d)"
 mkfifo "$work/never"
@@ -53,6 +55,8 @@ free_port() {
 
 cli() { timeout -k 1 10 redis-cli -h 127.0.0.1 -p "${port[$1]}" "${@:2}"; }
 
+redis_url() { printf 'redis://127.0.0.1:%s' "${way[redis]:-${port[redis]}}"; }
+
 answers_ping() {
     local answer="" fd
     { exec {fd}<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
@@ -89,13 +93,12 @@ start() {
         case "$mode" in
             default) ;;
             bare) settings+=(SEAWALL__WAL__ENABLED=false) ;;
-            near) settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}") ;;
+            near) settings+=(SEAWALL__REDIS__URL="$(redis_url)") ;;
             through)
-                settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}"
-                    SEAWALL__REDIS__WRITE=through)
+                settings+=(SEAWALL__REDIS__URL="$(redis_url)" SEAWALL__REDIS__WRITE=through)
                 ;;
             miss)
-                settings+=(SEAWALL__REDIS__URL="redis://127.0.0.1:${port[redis]}"
+                settings+=(SEAWALL__REDIS__URL="$(redis_url)"
                     SEAWALL__CACHE__MAX_ENTRIES=$((keys / 1000)))
                 ;;
             *) settings+=(SEAWALL__WAL__FSYNC="$mode") ;;
@@ -124,6 +127,21 @@ start() {
     # Someone else may have taken the port in between.
     [[ "$(cli "$server" info server | tr -d '\r')" == *"process_id:${pid[$server]}"$'\n'* ]] ||
         die "another server answers on port ${port[$server]}"
+}
+
+# relay <name> <server> <round trip in microseconds>: another way to a server, on ${port[name]}.
+relay() {
+    local deadline=$((SECONDS + START_TIMEOUT_S))
+    [[ -x "$work/relay" ]] || rustc -O --edition 2024 -o "$work/relay" "$here/relay.rs" ||
+        die "relay.rs does not build"
+    folder[$1]="$(mktemp -d "$work/$1.XXXXXX")"
+    port[$1]="$(free_port)"
+    "$work/relay" "${port[$1]}" "${port[$2]}" "$3" >"$work/$1.log" 2>&1 &
+    pid[$1]=$!
+    until answers_ping "${port[$1]}"; do
+        ((SECONDS < deadline)) || die "$1 did not start: $(<"$work/$1.log")"
+        nap 0.01
+    done
 }
 
 # stop <server> [keep]: with `keep` its folder stays, to be started again.

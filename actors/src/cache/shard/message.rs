@@ -58,8 +58,8 @@ pub enum TierNews {
     Changed(Vec<(Box<[u8]>, u64)>, Toll),
     /// Changes may have been missed; with a toll if they were too many to wait.
     Gap(Option<GapToll>),
-    /// An answer that no command waits for.
-    Heard(Heard),
+    /// Answers that no command waits for.
+    Heard(Vec<Heard>),
     /// Somebody is about to ask about keys, whichever.
     Asks(oneshot::Sender<Ticket>),
 }

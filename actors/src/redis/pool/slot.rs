@@ -16,6 +16,7 @@ use super::super::failure::{Failure, FailureKind};
 use super::super::link::LinkMsg;
 use super::super::nodes::Node;
 use super::super::settings::LinkSettings;
+use super::super::skew::{Measure, Skew};
 use super::state::Trouble;
 use super::stats::LinkStats;
 use crate::supervise::Handle;
@@ -28,6 +29,8 @@ pub(in super::super) struct Shared {
     pub live: watch::Sender<usize>,
     /// What the last connection that failed died of.
     pub trouble: watch::Sender<Option<Trouble>>,
+    /// How far Redis' clock is from ours.
+    pub measure: watch::Sender<Measure>,
     /// The nodes of a Cluster that were known last, and the address it was found by.
     pub known: Arc<Mutex<(String, BTreeSet<Node>)>>,
 }
@@ -183,6 +186,11 @@ impl Slot {
     pub fn ailing(&self, why: &str) {
         let trouble = Trouble { why: advised(why.to_owned()).into(), at: Instant::now() };
         self.shared.trouble.send_replace(Some(trouble));
+    }
+
+    /// Takes in how far Redis' clock was from ours just now.
+    pub fn measured(&self, skew: Skew) {
+        self.shared.measure.send_if_modified(|measure| measure.take(skew, Instant::now()));
     }
 
     /// Takes connection number `epoch` out of service, and tells the actor why.

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::link::LinkMsg;
+use super::super::skew::Measure;
 use crate::supervise::Changes;
 
 /// How the links stand.
@@ -30,6 +31,21 @@ pub struct Trouble {
     pub why: Arc<str>,
     /// When. There may be a connection since.
     pub at: Instant,
+}
+
+/// Tells when the clocks have been compared.
+#[derive(Debug)]
+pub struct Skews {
+    pub(super) measure: watch::Receiver<Measure>,
+}
+
+impl Skews {
+    /// Resolves at the next measure; never, once the pool is gone. Safe to cancel.
+    pub async fn next(&mut self) {
+        if self.measure.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Tells when a pool may have come to stand otherwise.

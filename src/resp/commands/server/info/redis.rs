@@ -28,6 +28,8 @@ pub(super) fn redis(r: &Report, out: &mut String) {
         "redis_next_trial_ms" => next_trial,
         "redis_last_trouble" => tier.trouble.as_ref().map_or_else(String::new, |t| one_line(&t.why)),
         "redis_last_trouble_ms_ago" => tier.trouble.as_ref().map_or(0, |t| t.at.elapsed().as_millis()),
+        "redis_clock_ahead_ms" => tier.skew.map_or(0, |skew| skew.ahead_ms),
+        "redis_clock_within_ms" => tier.skew.map_or(0, |skew| skew.within_ms),
         "redis_links" => stats.links.len(),
         "redis_links_up" => up,
         "redis_commands" => stats.commands,
