@@ -25,6 +25,7 @@ mod linearizability;
 mod loading;
 mod migration;
 mod notifications;
+mod on_a_cluster;
 mod outages;
 mod packing;
 mod past;

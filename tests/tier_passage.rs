@@ -293,3 +293,60 @@ fn what_only_redis_has_is_not_overwritten_from_another_database() {
     }
     tier.proxy.replies(Flow::Pass);
 }
+
+/// A write of memory's own that met a command of Redis' on its way was computed from what the key had
+/// held before, and undid it.
+#[test]
+fn what_redis_is_changing_is_not_built_upon() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let tier = Tier::before(redis, |setup, proxy| {
+        setup
+            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+            .with("redis.connect_timeout", r#""10s""#)
+            .with("cache.shards", "4")
+    });
+    let mut redis = tier.redis.connect();
+    let (mut client, mut other) = (patient(&tier), patient(&tier));
+    for (lines, key, want) in [
+        (&["INCR n"][..], "n", "7"),
+        (&["SET n 50 KEEPTTL GET"], "n", "50"),
+        (&["RENAME n renamed"], "renamed", "6"),
+        (&["MULTI", "INCR n", "EXEC"], "n", "7"),
+    ] {
+        client.run("SET n 5");
+        client.run("DEL renamed");
+        wait_until("Redis has it", || redis.run("GET n") == Reply::bulk("5"));
+        // Whatever writes waits in Redis until then, in order.
+        redis.run("CLIENT PAUSE 100000 WRITE");
+        let mut waits = |name: &str| {
+            let clients = redis.run("CLIENT LIST").text();
+            let name = format!("cmd={name} ");
+            let blocked = |word: &str| word.starts_with("flags=") && word.contains('b');
+            clients.lines().any(|line| line.contains(&name) && line.split(' ').any(blocked))
+        };
+        client.send(&["EVAL", "return redis.call('incr',KEYS[1])", "1", "n"]);
+        wait_until("Redis has the script", || waits("eval"));
+        for line in lines {
+            other.send(&line.split(' ').collect::<Vec<_>>());
+        }
+        let last = lines.last().and_then(|line| line.split(' ').next()).expect("a name");
+        wait_until("Redis has the other, too", || waits(&last.to_lowercase()));
+        // Reads are of before or after, and wait for nobody.
+        assert_eq!(tier.daemon.connect().run("GET n"), Reply::bulk("5"));
+        redis.run("CLIENT UNPAUSE");
+        assert_eq!(client.receive(), Reply::Int(6));
+        let answers: Vec<Reply> = lines.iter().map(|_| other.receive()).collect();
+        assert!(!format!("{answers:?}").contains("Error"), "{lines:?}: {answers:?}");
+        assert_eq!(other.run(&format!("GET {key}")), Reply::bulk(want), "{lines:?}");
+        assert_eq!(redis.run(&format!("GET {key}")), Reply::bulk(want), "{lines:?}");
+    }
+    // When it is over memory runs its own again.
+    let incrs = |redis: &mut Raw| {
+        let stats = redis.run("INFO commandstats").text();
+        stats.lines().find(|line| line.starts_with("cmdstat_incr:")).map(str::to_owned)
+    };
+    let before = incrs(&mut redis);
+    assert_eq!(other.run("SET n 5"), Reply::ok());
+    assert_eq!(other.run("INCR n"), Reply::Int(6));
+    assert_eq!(incrs(&mut redis), before);
+}

@@ -23,6 +23,7 @@ use super::reply::{Proto, Reply};
 use super::table::{Command, DataFn, Flags, Run};
 use crate::tier::{Answer, TierView, Want};
 use crate::tracking::Reader;
+use near::meets_passage;
 pub use near::{Need, Questions, is_known_to_redis, leads_to_tier, needed, needed_from_elsewhere};
 
 /// A decoded request.
@@ -443,12 +444,17 @@ fn judge(
     store: &mut Store,
     now: UnixMs,
 ) -> Result<(), Refusal> {
+    let Some(near) = view.near else { return Ok(()) };
     // As long as nothing had to be asked, everything is in memory or is known not to be there.
-    let Some(near) = view.near.filter(|near| !near.reachable || questions.were_asked()) else {
+    let settled = near.reachable && !questions.were_asked();
+    if settled && !command.flags.has(Flags::WRITE) {
         return Ok(());
-    };
-    needed(command, args).try_for_each(|at| {
-        questions.judge((command, args), key(request, args, at, view), store, near, now)
+    }
+    needed(command, args).map(|at| key(request, args, at, view)).try_for_each(|key| {
+        if meets_passage((command, args), key, store, near, now) {
+            return Err(Refusal::Foreign);
+        }
+        if settled { Ok(()) } else { questions.judge((command, args), key, store, near, now) }
     })
 }
 

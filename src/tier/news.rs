@@ -110,6 +110,17 @@ impl News {
         }));
     }
 
+    /// Commands that Redis ran on keys of these hashes are over. Behind what they changed.
+    pub fn passed(&self, hashes: &[u64]) {
+        for index in 0..self.shards.len() {
+            let of_it = |hash: &u64| KeyHasher::shard_of(*hash, self.shards.len()) == index;
+            let share: Vec<u64> = hashes.iter().copied().filter(of_it).collect();
+            if !share.is_empty() {
+                self.tell(index, TierNews::Passed(share));
+            }
+        }
+    }
+
     fn tell(&self, shard: usize, news: TierNews) {
         if let Some(shard) = self.shards.get(shard) {
             let _ = shard.cast(ShardMsg::Tier(news));

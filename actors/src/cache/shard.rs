@@ -277,6 +277,9 @@ impl<J: Job> ShardState<J> {
                 store.gap_behind();
                 self.args.audience.missed(self.args.index);
             }
+            TierNews::Passed(hashes) => {
+                hashes.into_iter().for_each(|hash| store.end_passage(hash));
+            }
             // Whoever asked may have given up.
             TierNews::Asks(reply) => drop(reply.send(store.any_ticket())),
             TierNews::Heard(answers) => {

@@ -218,7 +218,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let (mut borrowed, mut questions, now) =
             informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
         let theirs = queue.iter().all(|q| is_known_to_redis(q.command, &q.args()));
-        if questions.met_foreign() && theirs && !rolls_back && self.transaction.watched().is_empty()
+        let theirs = theirs && !rolls_back && self.transaction.watched().is_empty();
+        if theirs
+            && (questions.met_foreign() || informed::meet_passage(&keys, &mut borrowed, &view, now))
         {
             drop(borrowed);
             return self.exec_in_redis(queue, reply).await;

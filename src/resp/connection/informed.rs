@@ -74,6 +74,20 @@ pub(super) async fn borrow<'d>(
     }
 }
 
+/// Whether a write among the commands that need these keys builds upon one that Redis is changing
+/// right now.
+pub(super) fn meet_passage(
+    keys: &[Needed<'_>],
+    borrowed: &mut Borrowed<'_>,
+    view: &View,
+    now: UnixMs,
+) -> bool {
+    view.near.is_some_and(|near| near.reachable)
+        && keys.iter().filter(|(_, need)| *need == Need::Write).any(|(key, _)| {
+            borrowed.store_of(key.hash).is_some_and(|store| store.is_in_passage(key.hash, now))
+        })
+}
+
 /// Whether a command may run with what is known about its keys. What has made room for others is put
 /// back first, where that is possible.
 ///

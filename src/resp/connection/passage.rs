@@ -20,12 +20,15 @@ use super::{Closed, Connection};
 use crate::daemon::Daemon;
 use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
-use crate::resp::movable::{Blocks, keys_of};
+use crate::resp::movable::{Blocks, blocks, keys_of};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::round::{answer, is_known_to_redis};
 use crate::resp::table::{Command, Flags, Run};
 use crate::tier::{News, Tier};
+
+/// How long after its deadline a command is over, whatever becomes of it.
+const OVER_BY: Duration = Duration::from_secs(1);
 
 /// A command and its arguments.
 pub(super) type Item<'a> = (&'static Command, Args<'a>);
@@ -54,16 +57,22 @@ struct Ready {
     reads_only: bool,
 }
 
-/// Keys that memory is told of when it is over, however it ends.
+/// What memory is told when it is over, however it ends.
 struct Changes {
     news: Arc<News>,
+    /// Keys that may have changed.
     keys: Vec<Box<[u8]>>,
+    /// By their hashes, keys that nobody was to build upon meanwhile.
+    held: Vec<u64>,
 }
 
 impl Drop for Changes {
     fn drop(&mut self) {
         if !self.keys.is_empty() {
             self.news.changed(std::mem::take(&mut self.keys));
+        }
+        if !self.held.is_empty() {
+            self.news.passed(&self.held);
         }
     }
 }
@@ -193,30 +202,46 @@ impl Passing<'_> {
             return Err(needs_tier(name, self.daemon.tier.is_whole()));
         };
         let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
+        let (hasher, mut held) = (self.daemon.shards.hasher(), Vec::new());
         for (command, args) in items {
             encode(args, &mut bytes);
             let known = keys.len();
             keys.extend(keys_of(command, args).map(|at| args.get(at)));
             if !command.flags.has(Flags::READONLY) {
-                changed.extend(keys.iter().skip(known).map(|key| Box::from(*key)));
+                let fresh = keys.iter().skip(known).copied();
+                changed.extend(fresh.clone().map(Box::from));
+                // Nobody is held up by what may wait for ever.
+                if blocks(command, args) == Blocks::No {
+                    held.extend(fresh.map(|key| hasher.hash(key)));
+                }
             }
         }
         bytes.extend_from_slice(tail);
         let reads_only = items.iter().all(|(command, _)| command.flags.has(Flags::READONLY));
         let once = if reads_only { Once::OrMore } else { Once::AtMost };
-        self.in_step(&tier, &keys, deadline).await?;
+        let news = Arc::clone(&tier.news);
+        let mut changes = Changes { news, keys: Vec::new(), held: Vec::new() };
+        self.in_step(&tier, &keys, held, &mut changes, deadline).await?;
         if !self.daemon.tier.is_whole() {
             // Its shards may have let go of it, and not have said what Redis still lacks.
             return Err(needs_tier(name, false));
         }
-        let changes = Changes { news: Arc::clone(&tier.news), keys: changed };
+        changes.keys = changed;
         let key = keys.first().map(|key| Box::from(*key));
         let request = Request { deadline, once };
         Ok(Ready { tier, bytes, key, request, changes, reads_only })
     }
 
-    /// Waits until Redis has what was written to these keys.
-    async fn in_step(&self, tier: &Tier, keys: &[&[u8]], deadline: Instant) -> Result<(), Refusal> {
+    /// Waits until Redis has what was written to these keys. From now on nothing is built upon what
+    /// memory has of those whose hashes are in `held`, until `changes` ends.
+    async fn in_step(
+        &self,
+        tier: &Tier,
+        keys: &[&[u8]],
+        held: Vec<u64>,
+        changes: &mut Changes,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -232,6 +257,15 @@ impl Passing<'_> {
                     after = store.ticket(key).after.max(after);
                 }
             }
+            let now = self.daemon.clock.unix_ms();
+            let left = deadline.saturating_duration_since(Instant::now()) + OVER_BY;
+            let until = now.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            for hash in &held {
+                if let Some(store) = borrowed.store_of(*hash) {
+                    store.begin_passage(*hash, until, now);
+                }
+            }
+            changes.held = held;
         }
         let mut acknowledged = tier.news.follow();
         match timeout_at(deadline, acknowledged.wait_for(|lsn| *lsn >= after)).await {

@@ -17,7 +17,9 @@ use crate::resp::limits::Limits;
 use crate::resp::movable::{Blocks, blocks};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
-use crate::resp::round::{Input, Request, View, answer, execute, leads_to_tier, outcome_unknown};
+use crate::resp::round::{
+    Input, Request, View, answer, execute, is_known_to_redis, leads_to_tier, outcome_unknown,
+};
 use crate::resp::table::{Command, DataFn, Flags, Run, TransactionStep};
 use crate::slow::{Lap, Laps, Waiter};
 
@@ -348,6 +350,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
         let item = (command, args);
+        if is_known_to_redis(command, args)
+            && informed::meet_passage(&keys, &mut borrowed, view, now)
+        {
+            drop(borrowed);
+            return self.passing(&Arc::clone(&self.daemon)).one((command, *args), reply).await;
+        }
         match informed::judge(&mut questions, item, &keys, &mut borrowed, view, now) {
             Err(Refusal::WrongType) if view.db != TIERED => {
                 drop(borrowed);

@@ -376,6 +376,21 @@ impl Questions {
     }
 }
 
+/// Whether a write builds upon a key that Redis is changing right now. Redis runs both then, one after
+/// the other: what is in memory is about to be overtaken.
+pub(super) fn meets_passage(
+    (command, args): (&Command, &Args<'_>),
+    key: Key<'_>,
+    store: &Store,
+    near: TierView,
+    now: UnixMs,
+) -> bool {
+    near.reachable
+        && command.flags.has(Flags::WRITE)
+        && store.is_in_passage(key.hash, now)
+        && is_known_to_redis(command, args)
+}
+
 /// Whether Redis has the command, on keys of its own. MOVE, and COPY with a database, lead to one
 /// that Redis knows nothing of.
 #[must_use]

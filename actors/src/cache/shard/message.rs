@@ -60,6 +60,8 @@ pub enum TierNews {
     Gap(Option<GapToll>),
     /// Answers that no command waits for.
     Heard(Vec<Heard>),
+    /// Commands that the tier ran on keys of these hashes are over, and what they changed was told.
+    Passed(Vec<u64>),
     /// Somebody is about to ask about keys, whichever.
     Asks(oneshot::Sender<Ticket>),
 }

@@ -11,6 +11,7 @@
 //!   asked for again before they are believed.
 //! - *Is what the tier answered still true when it arrives?* Not if the key changed meanwhile,
 //!   here or there: whoever asked uses the answer, and nobody else.
+//! - *May a write build upon what is in memory?* Not while the tier runs a command that changes it.
 //! - *What if the tier does not answer?* What was there last may be better than nothing, for a
 //!   while, even if its time is over: values from the tier are *kept* beyond that.
 //!
@@ -23,6 +24,7 @@ mod epochs;
 mod freshness;
 mod kept;
 mod origin;
+mod passages;
 mod pending;
 mod told;
 
@@ -40,6 +42,7 @@ use epochs::{Belief, Epochs};
 pub use freshness::Freshness;
 pub(super) use kept::{Expired, Kept};
 pub(super) use origin::Origin;
+use passages::Passages;
 pub use pending::MAX_PENDING;
 use pending::Pending;
 
@@ -93,6 +96,7 @@ pub(super) struct Near {
     hasher: RandomState,
     epochs: Epochs,
     pending: Pending,
+    passages: Passages,
     changes: Changes,
     /// Until when a key is known to be absent.
     negative: Map<UnixMs>,
@@ -113,6 +117,7 @@ impl Near {
             hasher: RandomState::default(),
             epochs: Epochs::new(now),
             pending: Pending::new(floor),
+            passages: Passages::default(),
             changes: Changes::after(counted),
             negative: Map::default(),
             silent_since: None,

@@ -65,6 +65,8 @@ pub(super) struct Pump {
     pub marked: Option<Lsn>,
     /// Somebody has taken it away since it said so.
     pub unmarked: bool,
+    /// What the markers say that are there, if one of a Cluster is missing.
+    pub others_have: Option<Lsn>,
     /// What it was last known to say, by this process.
     pub vouched: Lsn,
     /// Redis has answered a transaction in parts: it may have moved the marker and left out what
@@ -75,6 +77,8 @@ pub(super) struct Pump {
     portion: Portion,
     pub lapsed: Lapsed,
     pub failures: u32,
+    /// The marker was not what it was, and nothing has got through since.
+    pub overtaken: bool,
     /// The connection over which Redis was asked what it has.
     pub epoch: u64,
     /// The connection that has outlived all others to the nodes of a Cluster.
@@ -101,12 +105,14 @@ impl Pump {
             attempted: None,
             marked: None,
             unmarked: false,
+            others_have: None,
             vouched: 0,
             believed: None,
             away_until_ms: None,
             portion: Portion { records: RECORDS.0, bytes: BYTES.0 },
             lapsed: Lapsed::default(),
             failures: 0,
+            overtaken: false,
             epoch: 0,
             heir: 0,
             followed: None,
@@ -148,6 +154,14 @@ impl Pump {
 
     /// What nobody can go on from is said once, and tried again later.
     fn fail(&mut self, trouble: Trouble) {
+        // Somebody has flushed Redis, say: writes do not wait for more than the next answer. Only
+        // where it happens before anything has got through is there a pause.
+        if matches!(trouble, Trouble::Overtaken)
+            && self.failures == 0
+            && !std::mem::replace(&mut self.overtaken, true)
+        {
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         let state = match trouble {
             Trouble::Overtaken => return,
@@ -212,11 +226,14 @@ impl Pump {
         self.live.borrow_and_update();
         self.connected().await?;
         self.succeed().await?;
+        self.args.gate.ask_anew();
         // One that somebody has written over says nothing, of whatever type it is.
-        let marker = match self.args.pool.settings().cluster {
-            true => least(self.read_markers().await?.iter().map(number)),
-            false => self.watch_and_read().await?.as_ref().and_then(number),
+        let said: Vec<Option<Lsn>> = match self.args.pool.settings().cluster {
+            true => self.read_markers().await?.iter().map(number).collect(),
+            false => vec![self.watch_and_read().await?.as_ref().and_then(number)],
         };
+        let marker = least(said.iter().copied());
+        self.others_have = said.into_iter().flatten().min();
         // One beyond what was sent says something else.
         let marker = match (marker, self.believed) {
             (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {
@@ -257,7 +274,7 @@ impl Pump {
             _ => Follower::new(&self.args.tail.data, from),
         };
         loop {
-            if self.live.has_changed().unwrap_or(true) {
+            if self.live.has_changed().unwrap_or(true) || self.args.gate.is_touched() {
                 self.follower = Some(follower);
                 return Ok(Turn::Meet);
             }
@@ -274,9 +291,13 @@ impl Pump {
                     return Ok(Turn::Compare(Why::Lapsed));
                 }
                 self.args.gate.in_step();
-                self.failures = 0;
+                (self.failures, self.overtaken) = (0, false);
                 self.say(OutboxState::InStep);
-                self.idle(follower.position()).await?;
+                if let Err(trouble) = self.idle(follower.position()).await {
+                    // It goes on from here, most likely: the segment is not read once more.
+                    self.follower = Some(follower);
+                    return Err(trouble);
+                }
                 continue;
             }
             let (portion, batch) = (self.portion, Batch::default());
@@ -313,7 +334,7 @@ impl Pump {
                 moved.map_err(|_| Trouble::Away("the log is closed".to_owned()))?;
             }
             _ = wait_changed(&mut self.live) => {}
-            () = gate.marker_touched() => return Err(Trouble::Overtaken),
+            () = gate.marker_touched() => {}
             () = tokio::time::sleep(MARK_AFTER), if self.marked != Some(position) => {
                 self.send(&Batch::default(), position).await?;
             }
