@@ -1,31 +1,55 @@
 //! Bad neighbours before a Cluster: all of its nodes, or one of them alone; and what comes late.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::support::proxy::{Cut, Door, Flow, To};
 use super::support::redis::RedisServer;
 use super::support::redis::cluster::Cluster;
 use super::support::redis::sentinel::Node;
 use super::support::tier::traffic::Traffic;
+use super::support::tier::writers::Writers;
 use super::support::tier::{LEAD, TRACKER, Tier};
-use super::support::{Daemon, Reply, setting, wait_until};
+use super::support::{Daemon, Reply, seed, setting, wait_until};
 use super::tier_faults::no_longer_than_allowed;
 
-/// What goes wrong with a node, and how it ends.
+/// How it shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shows {
+    /// No link lives through it.
+    Gone,
+    /// Writes are refused.
+    Refused,
+}
+
+/// What goes wrong with nodes, and how it ends.
 struct Fault {
     name: &'static str,
-    begin: fn(&Node),
-    end: fn(&Node),
+    begin: fn(&mut Node),
+    end: fn(&mut Node),
+    shows: Shows,
+    /// They lose nothing of what they had.
+    keeps: bool,
+}
+
+/// One that keeps everybody away.
+const fn gone(name: &'static str, begin: fn(&mut Node), end: fn(&mut Node)) -> Fault {
+    Fault { name, begin, end, shows: Shows::Gone, keeps: true }
 }
 
 /// One that the proxy does.
-const fn on_the_way(name: &'static str, begin: fn(&Node)) -> Fault {
-    Fault { name, begin, end: |node| node.proxy.heal() }
+const fn on_the_way(name: &'static str, begin: fn(&mut Node)) -> Fault {
+    gone(name, begin, |node| node.proxy.heal())
+}
+
+/// Says one thing to a node.
+fn say(node: &Node, words: &[&str]) {
+    assert_eq!(node.server.connect().call(words), Reply::ok(), "{words:?}");
 }
 
 /// The first few are tried each time, as many as `SEAWALL_CLUSTER_FAULTS` says.
-const FAULTS: [Fault; 6] = [
-    Fault { name: "hanging", begin: |node| node.server.pause(), end: |node| node.server.resume() },
+const FAULTS: [Fault; 12] = [
+    gone("hanging", |node| node.server.pause(), |node| node.server.resume()),
     on_the_way("refused", |node| {
         node.proxy.door(Door::Refused);
         node.proxy.cut(Cut::Close);
@@ -36,6 +60,36 @@ const FAULTS: [Fault; 6] = [
     on_the_way("loading", |node| {
         node.proxy.answer(To::Any, "-LOADING Redis is loading the dataset in memory", u64::MAX);
     }),
+    on_the_way("500 ms slow", |node| node.proxy.replies(Flow::Delay(Duration::from_millis(500)))),
+    on_the_way("one byte per second", |node| node.proxy.replies(Flow::Throttle(1))),
+    on_the_way("truncated", |node| node.proxy.replies(Flow::CutAfter(3, Cut::Close))),
+    gone(
+        "a wrong password",
+        |node| {
+            say(node, &["CONFIG", "SET", "requirepass", "secret"]);
+            node.proxy.cut(Cut::Close);
+        },
+        |node| {
+            let mut control = node.server.connect();
+            assert_eq!(control.run("AUTH secret"), Reply::ok());
+            assert_eq!(control.call(&["CONFIG", "SET", "requirepass", ""]), Reply::ok());
+        },
+    ),
+    Fault {
+        name: "out of memory",
+        begin: |node| say(node, &["CONFIG", "SET", "maxmemory", "1"]),
+        end: |node| say(node, &["CONFIG", "SET", "maxmemory", "0"]),
+        shows: Shows::Refused,
+        keeps: true,
+    },
+    Fault {
+        keeps: false,
+        ..gone(
+            "killed, and empty when it is back",
+            |node| node.server.kill(),
+            |node| node.server.restart(),
+        )
+    },
 ];
 
 /// A Cluster, and a daemon before it that has a link and hears every node.
@@ -51,9 +105,19 @@ fn start() -> Option<(Daemon, Cluster)> {
     Some((daemon, cluster))
 }
 
-/// Waits until everything works.
+/// Waits until everything works, and Redis has what was written so far.
 #[track_caller]
 fn whole(daemon: &Daemon) {
+    works(daemon);
+    let mut client = daemon.connect();
+    wait_until("Redis has everything", || {
+        client.run("INFO seawall").text().contains("redis_outbox_lag_records:0\r\n")
+    });
+}
+
+/// Waits until everything works.
+#[track_caller]
+fn works(daemon: &Daemon) {
     let mut client = daemon.connect();
     wait_until("everything works", || {
         let calm = daemon
@@ -64,38 +128,108 @@ fn whole(daemon: &Daemon) {
         calm && tier.contains("redis_links_up:2\r\n")
             && tier.contains("redis_tracking:1\r\n")
             && writes.contains("redis_outbox:in_step\r\n")
-            && writes.contains("redis_outbox_lag_records:0\r\n")
     });
 }
 
-/// One fault after the other, of these nodes, under load: nobody is told anything wrong, or waits for
-/// longer than he may, and in the end everything is there.
+/// Clients at work.
+struct Load {
+    traffic: Traffic,
+    writers: Writers,
+}
+
+impl Load {
+    /// Until each kind has got on by so much.
+    #[track_caller]
+    fn goes_on(&self, requests: u64) {
+        self.traffic.wait_for(3 * requests);
+        self.writers.wait_for(requests);
+    }
+}
+
+/// Something happens to a Cluster under load: nobody is told anything wrong, or waits for longer than
+/// he may, nothing is in Redis that nobody wrote or that was overwritten (it is looked at if it `keeps`
+/// what it has), and in the end everything is there.
 #[track_caller]
-fn each(nodes: std::ops::Range<usize>) {
-    let Some((daemon, cluster)) = start() else { return };
-    let some = usize::try_from(setting("SEAWALL_CLUSTER_FAULTS", 1)).unwrap_or(usize::MAX);
-    for Fault { name, begin, end } in FAULTS.iter().take(some) {
-        println!("{name}");
-        let (held, lost) = (daemon.events(LEAD, "held"), daemon.events(TRACKER, "impaired"));
-        let traffic = Traffic::start(daemon.resp());
-        traffic.wait_for(50);
-        cluster.nodes[nodes.clone()].iter().for_each(begin);
-        wait_until("it is noticed", || daemon.events(TRACKER, "impaired") > lost);
-        if nodes.len() == cluster.nodes.len() {
-            wait_until("the breaker opens", || daemon.events(LEAD, "held") > held);
-        }
-        traffic.wait_for(300);
-        cluster.nodes[nodes.clone()].iter().for_each(end);
-        whole(&daemon);
-        let during = traffic.finish();
-        no_longer_than_allowed(&during);
-        during.check_written(&mut daemon.connect());
-        for (key, value) in &during.written {
-            let get = format!("GET {key}");
-            wait_until("Redis has it, too", || cluster.run(&get) == Reply::bulk(value));
-        }
+fn under(
+    daemon: &Daemon,
+    cluster: &mut Cluster,
+    keeps: bool,
+    happens: impl FnOnce(&mut Cluster, &Load),
+) {
+    let traffic = Traffic::start(daemon.resp());
+    let writers = Writers::start(daemon.resp(), seed(), keeps.then(|| cluster.connect()));
+    let load = Load { traffic, writers };
+    load.goes_on(20);
+    happens(cluster, &load);
+    works(daemon);
+    let (during, done) = (load.traffic.finish(), load.writers.finish());
+    whole(daemon);
+    no_longer_than_allowed(&during);
+    let (mut here, mut there) = (daemon.connect(), cluster.connect());
+    during.check_written(&mut here);
+    during.check_written(&mut there);
+    done.check(&mut here);
+    done.check(&mut there);
+    done.clear(&mut here);
+    whole(daemon);
+    if keeps {
         during.check_cold(daemon.resp());
     }
+}
+
+/// One fault after the other, of these nodes.
+#[track_caller]
+fn each(nodes: std::ops::Range<usize>) {
+    let Some((daemon, mut cluster)) = start() else { return };
+    let some = usize::try_from(setting("SEAWALL_CLUSTER_FAULTS", 1)).unwrap_or(usize::MAX);
+    for Fault { name, begin, end, shows, keeps } in FAULTS.iter().take(some) {
+        println!("{name}");
+        let (held, lost) = (daemon.events(LEAD, "held"), daemon.events(TRACKER, "impaired"));
+        under(&daemon, &mut cluster, *keeps, |cluster, load| {
+            cluster.nodes[nodes.clone()].iter_mut().for_each(begin);
+            wait_until("it is noticed", || match shows {
+                Shows::Gone => daemon.events(TRACKER, "impaired") > lost,
+                Shows::Refused => {
+                    let info = daemon.connect().run("INFO seawall").text();
+                    info.contains("redis_outbox:refused\r\n")
+                }
+            });
+            if nodes.len() == cluster.nodes.len() && *shows == Shows::Gone {
+                wait_until("the breaker opens", || daemon.events(LEAD, "held") > held);
+            }
+            load.goes_on(100);
+            cluster.nodes[nodes.clone()].iter_mut().for_each(end);
+        });
+    }
+}
+
+/// Their keys are read and written all the while.
+#[test]
+fn slots_of_a_cluster_that_move_under_load() {
+    let Some((daemon, mut cluster)) = start() else { return };
+    under(&daemon, &mut cluster, true, |cluster, load| {
+        for n in 0..6 {
+            let (slot, from) = cluster.place(&format!("w0:{n}"));
+            let to = (from + 1) % 3;
+            cluster.begin_move(slot, from, to);
+            load.goes_on(5);
+            cluster.move_keys(slot, from, to);
+            load.goes_on(5);
+            cluster.end_move(slot, to);
+            load.goes_on(5);
+        }
+    });
+}
+
+/// What it had acknowledged and its replica does not have is sent again.
+#[test]
+fn a_master_of_a_cluster_that_is_replaced_under_load() {
+    let Some((daemon, mut cluster)) = start() else { return };
+    let replica = cluster.replicate(0);
+    under(&daemon, &mut cluster, false, |cluster, load| {
+        cluster.promote(replica);
+        load.goes_on(50);
+    });
 }
 
 #[test]

@@ -103,7 +103,10 @@ fn how_many_commands_may_wait_in_redis_changes_while_some_do() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
     let mut tier = Tier::before(redis, |setup, proxy| {
         let url = format!(r#""redis://{}""#, proxy.address());
-        setup.with("redis.url", &url).with("redis.blocking_links", "1")
+        // No link is given up because the machine is busy.
+        let patient = setup.with("redis.timeout", r#""10s""#);
+        let patient = patient.with("redis.connect_timeout", r#""10s""#);
+        patient.with("redis.url", &url).with("redis.blocking_links", "1")
     });
     let mut redis = tier.redis.connect();
     let [mut first, mut second, mut third] = [(); 3].map(|()| tier.daemon.connect());

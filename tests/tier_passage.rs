@@ -177,7 +177,7 @@ fn a_restart_of_redis_costs_no_error_once_it_is_back() {
 }
 
 /// Commands that wait in Redis.
-fn waiting(redis: &mut Raw) -> usize {
+pub fn waiting(redis: &mut Raw) -> usize {
     let info = redis.run("INFO clients").text();
     let line = info.lines().find_map(|line| line.strip_prefix("blocked_clients:"));
     line.and_then(|count| count.trim().parse().ok()).expect("a count")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::support::proxy::Cut;
+use super::support::proxy::{Cut, Door};
 use super::support::redis::cluster::Cluster;
 use super::support::redis::sentinel::{NAME, Sentinels};
 use super::support::tier::TRACKER;
@@ -129,6 +129,32 @@ fn what_redis_runs_finds_its_node_of_a_cluster() {
     cluster.end_move(slot, to);
     assert_eq!(client.run("LLEN list8"), Reply::Int(2), "by MOVED");
     assert!(client.run("SUNION list1 list2").text().starts_with("CROSSSLOT"));
+}
+
+/// Nothing is written to a Cluster at which it can't be ruled out that something comes late.
+#[test]
+fn a_cluster_whose_clients_may_not_be_listed_gets_nothing_and_that_is_said() {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let user = |rule: &str| {
+        for node in 0..3 {
+            let set = format!("ACL SETUSER wall on >brick ~* &* {rule}");
+            assert_eq!(cluster.control(node).run(&set), Reply::ok());
+        }
+    };
+    user("+@all -client|list");
+    let url = format!("redis://wall:brick@{}", cluster.nodes[0].proxy.address());
+    let daemon = daemon(&url, &[("redis.cluster", "true"), ("redis.timeout", r#""10s""#)]);
+    let mut client = daemon.connect();
+    assert_eq!(client.run("SET k v"), Reply::ok());
+    wait_until("it is said", || {
+        let info = client.run("INFO seawall").text();
+        let reason = info.lines().find(|line| line.starts_with("redis_outbox_reason:"));
+        info.contains("redis_outbox:refused\r\n")
+            && reason.is_some_and(|why| why.contains("NOPERM") && why.contains("client|list"))
+    });
+    assert_eq!(cluster.run("GET k"), Reply::Nil);
+    user("+client|list");
+    wait_until("it gets there", || cluster.run("GET k") == Reply::bulk("v"));
 }
 
 /// Each node counts its clients for itself: only the one at which it waits knows it by its number.
@@ -433,4 +459,40 @@ fn what_others_flush_on_a_node_of_a_cluster_stays_gone_when_the_connection_break
     assert_eq!(there, 1, "the marker alone");
     let info = client.run("INFO seawall").text();
     assert!(info.contains("redis_reconciles:0\r\n"), "{info}");
+}
+
+/// Everything is compared then, and that a key was deleted only the log says.
+#[test]
+fn what_was_deleted_before_a_node_of_a_cluster_lost_its_data_is_gone_from_the_others() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    for n in 0..KEYS {
+        assert_eq!(client.run(&format!("SET k{n} old")), Reply::ok());
+    }
+    in_step(&mut client);
+    for node in &cluster.nodes {
+        node.proxy.door(Door::Refused);
+        node.proxy.cut(Cut::Reset);
+    }
+    wait_until("the outbox waits", || {
+        client.run("SET noticed 1");
+        client.run("INFO seawall").text().contains("redis_outbox:waiting\r\n")
+    });
+    for n in 0..KEYS {
+        match n % 2 {
+            0 => assert_eq!(client.run(&format!("DEL k{n}")), Reply::Int(1)),
+            _ => assert_eq!(client.run(&format!("SET k{n} new")), Reply::ok()),
+        }
+    }
+    cluster.nodes[0].server.restart();
+    cluster.nodes.iter().for_each(|node| node.proxy.heal());
+    in_step(&mut client);
+    for n in 0..KEYS {
+        let due = if n % 2 == 0 { Reply::Nil } else { Reply::bulk("new") };
+        assert_eq!(cluster.run(&format!("GET k{n}")), due, "k{n}");
+        assert_eq!(client.run(&format!("GET k{n}")), due, "k{n}");
+    }
+    let info = client.run("INFO seawall").text();
+    assert!(info.contains("redis_reconciles:1\r\n"), "{info}");
 }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::proxy::{Cut, Flow};
-use crate::support::redis::RedisServer;
-use crate::support::tier::{TRACKER, Tier};
-use crate::support::{PATIENCE, Raw, Reply, wait_until};
+use super::support::proxy::{Cut, Flow};
+use super::support::redis::RedisServer;
+use super::support::tier::{TRACKER, Tier};
+use super::support::{PATIENCE, Raw, Reply, wait_until};
 
 /// How often Redis was asked for a key's value.
 fn gets(tier: &Tier) -> u64 {
@@ -38,15 +38,15 @@ fn whatever_command_others_change_a_key_by_is_seen() {
         ("DEL k", nil.clone()),
         ("UNLINK k", nil.clone()),
         ("GETDEL k", nil.clone()),
-        ("RENAME k other", nil.clone()),
+        ("RENAME k {k}other", nil.clone()),
         ("PEXPIRE k 1", nil.clone()),
         ("EXPIREAT k 1", nil.clone()),
-        ("COPY source k REPLACE", Reply::bulk("copied")),
+        ("COPY {k}source k REPLACE", Reply::bulk("copied")),
         ("EVAL redis.call('SET',KEYS[1],'scripted') 1 k", Reply::bulk("scripted")),
         ("FLUSHDB", nil.clone()),
         ("FLUSHALL ASYNC", nil.clone()),
     ] {
-        redis.run("SET source copied");
+        redis.run("SET {k}source copied");
         redis.run("SET k old");
         seen(&mut client, "k", &Reply::bulk("old"));
         hold(&mut client, "k", "old");
@@ -204,8 +204,9 @@ fn a_tracker_whose_connection_is_killed_doubts_what_it_missed() {
                 line.split(' ').any(|word| word.starts_with("flags=") && word.contains('B'))
             };
             let line = list.lines().find(tracks).expect("a connection that tracks");
-            let id = line.split(' ').find_map(|word| word.strip_prefix("id=")).expect("an id");
-            assert_eq!(redis.run(&format!("CLIENT KILL ID {id}")), Reply::Int(1));
+            let at = line.split(' ').find_map(|word| word.strip_prefix("addr="));
+            let kill = format!("CLIENT KILL ADDR {}", at.expect("an address"));
+            assert_eq!(redis.run(&kill), Reply::Int(1));
         },
         |_| {},
     );

@@ -58,7 +58,8 @@ fn through(redis: RedisServer) -> Tier {
 fn under(mut tier: Tier, fault: &Fault<'_>, seed: u64) -> (Tier, Done) {
     println!("{}: {seed}", fault.name);
     let (mut c, mut redis) = (tier.daemon.connect(), tier.redis.connect());
-    let writers = Writers::start(tier.daemon.resp(), seed, fault.keeps.then_some(&tier.redis));
+    let writers =
+        Writers::start(tier.daemon.resp(), seed, fault.keeps.then(|| tier.redis.connect()));
     writers.wait_for(60);
     let before = tier.daemon.resident_kb();
     (fault.begin)(&mut tier, &mut redis);
@@ -291,7 +292,7 @@ fn in_a_storm() {
     let (tier, seed) = (through(redis), seed());
     let mut rng = SmallRng::seed_from_u64(seed);
     let (mut c, mut redis) = (tier.daemon.connect(), tier.redis.connect());
-    let writers = Writers::start(tier.daemon.resp(), seed, Some(&tier.redis));
+    let writers = Writers::start(tier.daemon.resp(), seed, Some(tier.redis.connect()));
     for _ in 0..setting("SEAWALL_STORM", 40) {
         let read_only = "-READONLY You can't write";
         tier.proxy.stir(&mut rng, &[Flow::Hold, Flow::Hold], 400, read_only);

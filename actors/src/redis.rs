@@ -52,7 +52,8 @@ pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
 pub use nodes::Node;
 pub use passage::{
-    Dialect, Load, Passage, PassageLimits, PassageStats, Replies, Reserved, Unblock, Wait, error_of,
+    Dialect, Load, Outcome, Passage, PassageLimits, PassageStats, Replies, Reserved, Train,
+    Unblock, Wait, error_of,
 };
 pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request, Skews, Trouble};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url, has_password, lacks_password};

@@ -10,6 +10,7 @@ mod passage;
 mod pipeline;
 mod rollback;
 mod single;
+mod train;
 
 use std::future::poll_fn;
 use std::io;
@@ -25,6 +26,7 @@ use tracing::{debug, warn};
 
 use self::interrupt::{Interrupt, Interrupts};
 use self::pipeline::Pipeline;
+use self::train::Platform;
 use super::clients::ClientInfo;
 use super::codec::{Decoder, MAX_ARGS, ProtocolError, RequestLimits};
 use super::limits::Limits;
@@ -118,6 +120,8 @@ pub struct Connection<S> {
     input: Arc<Input>,
     decoder: Decoder,
     pipeline: Pipeline,
+    /// Commands for Redis that wait for others to go with. Empty between rounds.
+    platform: Platform,
     /// What the round in flight counts; its buffer is used again.
     tally: Round,
     /// What the client sent while a command of its own was waited for.
@@ -137,6 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Self {
             wire: Wire::new(stream),
             pipeline: Pipeline::new(daemon.shards.len(), Arc::clone(&session.client().author)),
+            platform: Platform::default(),
             tally: Round::default(),
             early: Vec::new(),
             draining: None,

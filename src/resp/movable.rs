@@ -28,6 +28,14 @@ fn movable(command: &Command, args: &Args<'_>) -> Vec<usize> {
     }
 }
 
+/// Whether a command may touch keys that it does not name.
+#[must_use]
+pub fn is_script(command: &Command) -> bool {
+    let scripts =
+        ["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "sort", "sort_ro"];
+    scripts.contains(&command.name)
+}
+
 /// So many keys as argument `at` says follow it.
 fn counted(args: &Args<'_>, at: usize) -> std::ops::Range<usize> {
     let count = number(args.get(at)).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);

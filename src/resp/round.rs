@@ -445,17 +445,17 @@ fn judge(
     now: UnixMs,
 ) -> Result<(), Refusal> {
     let Some(near) = view.near else { return Ok(()) };
-    let mut keys = needed(command, args).map(|at| key(request, args, at, view));
-    if store.has_passages()
-        && keys.clone().any(|key| meets_passage((command, args), key, store, near, now))
-    {
-        return Err(Refusal::Foreign);
-    }
     // As long as nothing had to be asked, everything is in memory or is known not to be there.
-    if near.reachable && !questions.were_asked() {
+    let settled = near.reachable && !questions.were_asked();
+    if settled && !command.flags.has(Flags::WRITE) {
         return Ok(());
     }
-    keys.try_for_each(|key| questions.judge((command, args), key, store, near, now))
+    needed(command, args).map(|at| key(request, args, at, view)).try_for_each(|key| {
+        if meets_passage((command, args), key, store, near, now) {
+            return Err(Refusal::Foreign);
+        }
+        if settled { Ok(()) } else { questions.judge((command, args), key, store, near, now) }
+    })
 }
 
 /// Has the store load what a long batch will read: its keys are known, so memory is waited for

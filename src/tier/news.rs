@@ -112,11 +112,11 @@ impl News {
 
     /// Commands that Redis ran on keys of these hashes are over. Behind what they changed.
     pub fn passed(&self, hashes: &[u64]) {
-        for (index, shard) in self.shards.iter().enumerate() {
+        for index in 0..self.shards.len() {
             let of_it = |hash: &u64| KeyHasher::shard_of(*hash, self.shards.len()) == index;
             let share: Vec<u64> = hashes.iter().copied().filter(of_it).collect();
             if !share.is_empty() {
-                let _ = shard.cast(ShardMsg::Tier(TierNews::Passed(share)));
+                self.tell(index, TierNews::Passed(share));
             }
         }
     }

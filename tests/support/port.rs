@@ -37,18 +37,25 @@ impl Port {
     /// Listens on it; so many may wait to be accepted, and one more.
     pub fn listen(&self, backlog: i32) -> std::io::Result<std::net::TcpListener> {
         let socket = reusable()?;
-        socket.bind(&self.address.into())?;
-        let begun = Instant::now();
-        while let Err(error) = socket.listen(backlog) {
-            // A process that another test is about to start has a copy of every socket until it
-            // runs its program: also of one that has just stopped listening here.
-            if error.kind() != ErrorKind::AddrInUse || begun.elapsed() > PATIENCE {
-                return Err(error);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        // A process that another test is about to start has a copy of every socket until it runs its
+        // program: also of one that has just stopped listening here.
+        patiently(|| socket.bind(&self.address.into()))?;
+        patiently(|| socket.listen(backlog))?;
         socket.set_nonblocking(true)?;
         Ok(socket.into())
+    }
+}
+
+/// Tries until the address is free.
+fn patiently(mut attempt: impl FnMut() -> std::io::Result<()>) -> std::io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && begun.elapsed() <= PATIENCE => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done => return done,
+        }
     }
 }
 

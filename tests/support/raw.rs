@@ -57,7 +57,33 @@ pub fn encode(words: &[impl AsRef<[u8]>]) -> Vec<u8> {
     bytes
 }
 
+/// A reply as servers send it in RESP2.
+pub fn encode_reply(reply: &Reply) -> Vec<u8> {
+    match reply {
+        Reply::Simple(text) => format!("+{text}\r\n").into_bytes(),
+        Reply::Error(text) => format!("-{text}\r\n").into_bytes(),
+        Reply::Int(value) => format!(":{value}\r\n").into_bytes(),
+        Reply::Nil => b"$-1\r\n".to_vec(),
+        Reply::Bulk(bytes) => [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat(),
+        Reply::Array(items) => {
+            let items = items.iter().map(encode_reply);
+            std::iter::once(format!("*{}\r\n", items.len()).into_bytes())
+                .chain(items)
+                .flatten()
+                .collect()
+        }
+        Reply::Map(_) | Reply::Line(..) => panic!("not in RESP2: {reply:?}"),
+    }
+}
+
 impl Raw {
+    /// A connection, and its other end.
+    pub fn pair() -> (Self, UnixStream) {
+        let (one, other) = UnixStream::pair().expect("a pair of sockets");
+        one.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        (Self::over(Box::new(one)).expect("a socket"), other)
+    }
+
     pub fn tcp(address: SocketAddr) -> Self {
         Self::try_tcp(address).expect("the daemon accepts")
     }

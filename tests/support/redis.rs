@@ -1,5 +1,6 @@
 //! Redis servers of our own: on a Unix socket, and on a port if they are to have one.
 
+pub mod behind;
 pub mod cluster;
 pub mod sentinel;
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! A daemon with a Redis behind it, and a proxy between the two.
+//! A daemon with a Redis behind it, and a proxy between the two; or a Cluster, and proxies.
 
 pub mod traffic;
 pub mod writers;
 
 use std::time::Duration;
 
-use super::proxy::Proxy;
 use super::redis::RedisServer;
+use super::redis::behind::Behind;
 use super::{Daemon, Setup, wait_until};
 
 /// How many links it has.
@@ -24,29 +24,32 @@ pub const TRACKER: &str = "links/redis-tracker";
 /// The link that tries alone while there is none.
 pub const LEAD: &str = "links/redis-link-0";
 
+/// Before one server.
+pub type Tier = Tiered<RedisServer>;
+
 /// The three of them. The daemon ends first.
-pub struct Tier {
+pub struct Tiered<B: Behind> {
     pub daemon: Daemon,
-    pub proxy: Proxy,
-    pub redis: RedisServer,
+    pub proxy: B::Way,
+    pub redis: B,
 }
 
-impl Tier {
+impl<B: Behind> Tiered<B> {
     /// A daemon before a server with these settings; `None` without a redis-server.
     pub fn start(redis: &[&str]) -> Option<Self> {
-        let redis = RedisServer::listening(redis)?;
-        Some(Self::before(redis, |setup, proxy| {
-            setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+        let redis = B::listening(redis)?;
+        Some(Self::before(redis, |setup, way| {
+            setup.with("redis.url", &format!(r#""redis://{}""#, B::address(way)))
         }))
     }
 
     /// The same, with all the time of the world: for tests in which Redis answers all the time, on
     /// however busy a machine.
     pub fn patient(redis: &[&str]) -> Option<Self> {
-        let redis = RedisServer::listening(redis)?;
-        Some(Self::before(redis, |setup, proxy| {
+        let redis = B::listening(redis)?;
+        Some(Self::before(redis, |setup, way| {
             setup
-                .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+                .with("redis.url", &format!(r#""redis://{}""#, B::address(way)))
                 .with("redis.timeout", r#""10s""#)
                 .with("redis.connect_timeout", r#""10s""#)
         }))
@@ -54,17 +57,17 @@ impl Tier {
 
     /// A daemon before this server, with settings that may depend on where the proxy is. It waits
     /// much longer than anything takes that is well, and much shorter than a test has patience.
-    pub fn before(redis: RedisServer, settings: impl FnOnce(Setup, &Proxy) -> Setup) -> Self {
+    pub fn before(redis: B, settings: impl FnOnce(Setup, &B::Way) -> Setup) -> Self {
         let tier = Self::launch(redis, settings);
         tier.wait_linked();
         tier
     }
 
     /// The same, without waiting for the links.
-    pub fn launch(redis: RedisServer, settings: impl FnOnce(Setup, &Proxy) -> Setup) -> Self {
-        redis.connect();
-        let proxy = Proxy::before(redis.address());
-        Self { daemon: settings(Self::setup(), &proxy).start(), proxy, redis }
+    pub fn launch(redis: B, settings: impl FnOnce(Setup, &B::Way) -> Setup) -> Self {
+        let proxy = redis.way();
+        let setup = B::kind(settings(Self::setup(), &proxy));
+        Self { daemon: setup.start(), proxy, redis }
     }
 
     /// Settings that lose no time.
@@ -86,9 +89,9 @@ impl Tier {
                 tracker["conditions"].as_array().is_some_and(Vec::is_empty)
                     && self.daemon.events(TRACKER, "tracking") > 0
             });
-            let counts = self.proxy.counts();
+            let counts = B::passed(&self.proxy);
             let closed = self.daemon.node(LEAD).is_some_and(|lead| lead["breaker"] == "closed");
-            closed && tracker && counts.open == CONNECTIONS && counts.in_flight == 0
+            closed && tracker && counts.open == CONNECTIONS * B::SERVERS && counts.in_flight == 0
         });
     }
 }

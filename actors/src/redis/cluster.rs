@@ -245,12 +245,21 @@ impl Cluster {
             let Some(Redirect { slot, node: there, asking: once }) = redirect else {
                 return Ok(answer);
             };
+            if !once && self.may_lack_something(&there) {
+                return Ok(answer);
+            }
             if !once {
                 self.write(|state| drop(state.moved.insert(slot, there.clone())));
             }
             (node, asking) = (there, once);
         }
         Err(out_of_reach("the nodes send in circles".to_owned()))
+    }
+
+    /// Whether it took the place of a master, and nobody has asked it for its marker: who follows the
+    /// log has to, over a fresh connection, before anything else is written there.
+    fn may_lack_something(&self, node: &Node) -> bool {
+        !self.inner.masters.contains_key(node) && self.read(|state| state.name.is_some())
     }
 
     /// The connection to a node.
@@ -304,15 +313,16 @@ impl Cluster {
         if let Some((_, failure)) = silent.into_iter().find(missed) {
             return Err(failure);
         }
+        // Whoever took its place is not spoken to as if it had everything.
+        if masters.keys().any(|node| !wanted.contains(node)) {
+            return Ok(true);
+        }
         if let Some(table) = Table::agreed(&tables) {
             let table = table.clone();
             self.write(|state| {
                 state.table = table;
                 state.moved.clear();
             });
-        }
-        if masters.keys().any(|node| !wanted.contains(node)) {
-            return Ok(true);
         }
         let missing = wanted.iter().filter(|node| !masters.contains_key(node));
         let back = join_all(

@@ -7,28 +7,43 @@
 //! which is also what transactions and commands that block need. They live by the links' state:
 //! while no link is up, nothing is tried here.
 
+//!
+//! | module | owns |
+//! |---|---|
+//! | `room` | how many may go this way at a time |
+//! | `connections` | those that nobody uses, and new ones |
+//! | `wire` | one connection |
+//! | `tls` | what a new one needs for TLS |
+//! | `frames` | where replies end; pure |
+//! | `replies` | replies, as they came |
+//! | `attempt` | a request with its retries, and the ways through a Cluster |
+//! | `train` | several requests in one piece |
+//! | `wait` | how long is waited, and what ends it |
+
+mod attempt;
+mod connections;
 mod frames;
+mod replies;
 mod room;
 mod tls;
+mod train;
+mod wait;
 mod wire;
 
-use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+pub use self::replies::{Replies, error_of};
 use self::room::{Room, Seat};
+pub use self::train::{Outcome, Train};
+pub use self::wait::{Unblock, Wait};
 use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
-use super::nodes::{Node, Nodes, Redirect, slot_of};
-use super::pool::{Once, Pool, Request};
-use super::retry::Next;
-
-/// How often a Cluster may send on a request.
-const HOPS: usize = 5;
+use super::nodes::Nodes;
+use super::pool::{Pool, Request};
 
 /// Between two looks whether something is still under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -79,37 +94,6 @@ pub struct PassageStats {
     pub waits: u64,
     /// Those that found none: in time, or at all if they were to wait in Redis.
     pub refused: u64,
-}
-
-/// Replies, as they came.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replies {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Replies {
-    /// Without the first.
-    fn rest(mut self) -> Self {
-        if !self.ends.is_empty() {
-            let first = self.ends.remove(0);
-            self.bytes.drain(..first);
-            self.ends.iter_mut().for_each(|end| *end -= first);
-        }
-        self
-    }
-
-    /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| self.bytes.get(start..*end).unwrap_or_default())
-    }
-}
-
-/// Code and text of a reply that is an error.
-#[must_use]
-pub fn error_of(reply: &[u8]) -> Option<(&str, &str)> {
-    frames::error(reply)
 }
 
 /// See the module. Cheap to clone.
@@ -198,16 +182,22 @@ impl Passage {
     /// [`Failure`], which says whether they may have been executed. A reply that says that Redis
     /// can't now is one, too.
     pub async fn pass(&self, load: Load<'_>, request: Request) -> Result<Replies, Failure> {
-        self.inner.passed.fetch_add(1, Relaxed);
-        if self.inner.shared.taken() >= self.inner.shared.size() {
-            self.inner.waits.fetch_add(1, Relaxed);
-        }
-        let Ok(_seat) = timeout_at(request.deadline, self.inner.shared.seat()).await else {
-            self.inner.refused.fetch_add(1, Relaxed);
-            let text = "every connection for such commands is in use (redis.pass_links)";
-            return Err(Failure::before(FailureKind::Crowded, text));
-        };
+        let _seat = self.seat(1, request.deadline).await?;
         self.with_retries(load, request, Wait { until: Some(request.deadline), word: None }).await
+    }
+
+    /// Room for so many commands that go together.
+    async fn seat(&self, commands: usize, deadline: Instant) -> Result<Seat, Failure> {
+        let commands = commands as u64;
+        self.inner.passed.fetch_add(commands, Relaxed);
+        if self.inner.shared.taken() >= self.inner.shared.size() {
+            self.inner.waits.fetch_add(commands, Relaxed);
+        }
+        timeout_at(deadline, self.inner.shared.seat()).await.map_err(|_| {
+            self.inner.refused.fetch_add(commands, Relaxed);
+            let text = "every connection for such commands is in use (redis.pass_links)";
+            Failure::before(FailureKind::Crowded, text)
+        })
     }
 
     /// Takes a connection for a command that waits in Redis.
@@ -223,210 +213,6 @@ impl Passage {
             Failure::before(FailureKind::Crowded, text)
         })?;
         Ok(Reserved { passage: self.clone(), _seat: seat })
-    }
-
-    /// On the heap, and of a type that tells nothing: a connection's task is no larger for a
-    /// command that it may never run.
-    fn with_retries<'a>(
-        &'a self,
-        load: Load<'a>,
-        request: Request,
-        wait: Wait,
-    ) -> Pin<Box<dyn Future<Output = Result<Replies, Failure>> + Send + 'a>> {
-        Box::pin(self.try_until_it_goes(load, request, wait))
-    }
-
-    async fn try_until_it_goes(
-        &self,
-        load: Load<'_>,
-        request: Request,
-        mut wait: Wait,
-    ) -> Result<Replies, Failure> {
-        let pool = &self.inner.pool;
-        pool.earn();
-        for attempt in 0.. {
-            let failure = match self.attempt(load, request.deadline, &mut wait).await {
-                Ok(replies) => return Ok(replies),
-                Err(failure) => failure,
-            };
-            let again = request.once == Once::OrMore;
-            match pool.after(&failure, again, attempt, request.deadline) {
-                Next::Now => {}
-                Next::After(wait) => tokio::time::sleep(wait).await,
-                Next::Stop => return Err(failure),
-            }
-        }
-        unreachable!("the loop ends by returning")
-    }
-
-    async fn attempt(
-        &self,
-        load: Load<'_>,
-        deadline: Instant,
-        wait: &mut Wait,
-    ) -> Result<Replies, Failure> {
-        self.inner.pool.ready(deadline).await?;
-        let settings = self.inner.pool.settings();
-        let slot = load.key.filter(|_| settings.cluster).map(slot_of);
-        let mut node = slot.and_then(|slot| self.nodes().of_slot(slot));
-        let mut asking = false;
-        for _ in 0..HOPS {
-            let mut wire = self.connect(load.dialect, node.take(), deadline).await?;
-            let replies = self.answered(&mut wire, load, asking, wait).await?;
-            let home = settings.home().map_or_else(|| "".into(), |home| home.host);
-            let error = replies.iter().find_map(error_of);
-            let redirect = error.and_then(|(code, text)| Redirect::of(code, text, &home));
-            match redirect.filter(|_| settings.cluster) {
-                // ASKING is for one command: a transaction waits until the slot has arrived.
-                Some(redirect) if redirect.asking && load.count > 1 => {
-                    self.put_back(wire);
-                    let text = "a slot of the Cluster is on its way to another node";
-                    return Err(Failure::before(FailureKind::Resharding, text));
-                }
-                Some(Redirect { slot, node: there, asking: once }) => {
-                    self.put_back(wire);
-                    if !once {
-                        self.nodes().learn(slot, there.clone());
-                    }
-                    (node, asking) = (Some(there), once);
-                }
-                None => return self.judge(wire, replies),
-            }
-        }
-        Err(Failure::before(FailureKind::Resharding, "the Cluster's nodes send in circles"))
-    }
-
-    /// Whether the replies are those of a Redis that can.
-    fn judge(&self, wire: Wire, replies: Replies) -> Result<Replies, Failure> {
-        let says_no = |reply| error_of(reply).and_then(|(code, text)| Failure::of_code(code, text));
-        let failure = replies.iter().find_map(says_no);
-        match failure {
-            // Nothing of a transaction is executed if a part of it is refused.
-            Some(failure) if failure.kind.breaks_the_link() => Err(failure),
-            Some(failure) => {
-                self.put_back(wire);
-                Err(failure)
-            }
-            None => {
-                self.put_back(wire);
-                Ok(replies)
-            }
-        }
-    }
-
-    /// A connection to this node, or to another that may know better if it is not there.
-    async fn connect(
-        &self,
-        dialect: Dialect,
-        node: Option<Node>,
-        deadline: Instant,
-    ) -> Result<Wire, Failure> {
-        let Some(gone) = node.clone() else {
-            let failure = match self.reach(dialect, None, deadline).await {
-                Ok(wire) => return Ok(wire),
-                Err(failure) => failure,
-            };
-            let other = self.nodes().any();
-            return match other {
-                Some(other) => self.reach(dialect, Some(other), deadline).await,
-                None => Err(failure),
-            };
-        };
-        match self.reach(dialect, node, deadline).await {
-            Ok(wire) => Ok(wire),
-            Err(_) => {
-                self.nodes().forget(&gone);
-                self.reach(dialect, None, deadline).await
-            }
-        }
-    }
-
-    /// A connection to this node.
-    async fn reach(
-        &self,
-        dialect: Dialect,
-        node: Option<Node>,
-        deadline: Instant,
-    ) -> Result<Wire, Failure> {
-        if let Some(wire) = self.take(dialect, node.as_ref()) {
-            return Ok(wire);
-        }
-        let settings = self.inner.pool.settings();
-        let dialed = timeout_at(deadline, Wire::dial(&settings, dialect, node)).await;
-        dialed.unwrap_or_else(|_| {
-            let text = "no further connection to Redis came up in time";
-            Err(Failure::before(FailureKind::NoLink, text))
-        })
-    }
-
-    /// Sends the requests and waits for their replies.
-    async fn answered(
-        &self,
-        wire: &mut Wire,
-        load: Load<'_>,
-        asking: bool,
-        wait: &mut Wait,
-    ) -> Result<Replies, Failure> {
-        const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
-        let asked = asking.then(|| [ASKING, load.bytes].concat());
-        let bytes = asked.as_deref().unwrap_or(load.bytes);
-        let sent = Instant::now();
-        let (id, pool) = (wire.id, &self.inner.pool);
-        let at = wire.node.clone().or_else(|| wire.settings.home());
-        let mut live = pool.live();
-        let mut exchange = pin!(wire.exchange(bytes, load.count + usize::from(asking), load.most));
-        loop {
-            tokio::select! {
-                biased;
-                answered = &mut exchange => {
-                    return answered.map(|all| if asking { all.rest() } else { all });
-                }
-                () = expired(wait.until) => {
-                    let text = format!("Redis did not answer within {:.0?}", sent.elapsed());
-                    return Err(Failure::after(FailureKind::Deadline, text));
-                }
-                // The links have found out that it hangs, or that it has gone.
-                () = none_left(&mut live) => {
-                    return Err(Failure::after(FailureKind::Broken, "every link to Redis is down"));
-                }
-                word = spoken(&mut wait.word) => {
-                    wait.word = None;
-                    let mut command = redis::cmd("CLIENT");
-                    command.arg("UNBLOCK").arg(id).arg(word.name());
-                    let deadline = Instant::now() + pool.settings().timeout;
-                    let request = Request { deadline, once: Once::OrMore };
-                    // Redis answers the command itself; if it can't be told, that is found out
-                    // by the wait. In a Cluster each node has numbers of its own.
-                    let _ = match at.as_ref().filter(|_| pool.settings().cluster) {
-                        Some(node) => pool.run_at(node, &command, request).await,
-                        None => pool.run(&command, request).await,
-                    };
-                }
-            }
-        }
-    }
-
-    /// A connection that nobody uses.
-    fn take(&self, dialect: Dialect, node: Option<&Node>) -> Option<Wire> {
-        let settings = self.inner.pool.settings();
-        let mut idle = self.idle();
-        let old = |wire: &Wire| settings.max_age.is_some_and(|age| wire.since.elapsed() > age);
-        // Those that were made for somewhere else, or have ended, go.
-        idle.retain_mut(|wire| {
-            Arc::ptr_eq(&wire.settings, &settings) && !old(wire) && wire.is_quiet()
-        });
-        let fits = |wire: &Wire| wire.dialect == dialect && wire.node.as_ref() == node;
-        let at = idle.iter().rposition(fits)?;
-        Some(idle.remove(at))
-    }
-
-    fn put_back(&self, wire: Wire) {
-        let mut idle = self.idle();
-        idle.push(wire);
-        if idle.len() > self.inner.shared.size() {
-            // The one that was not used for longest.
-            idle.remove(0);
-        }
     }
 }
 
@@ -450,59 +236,5 @@ impl Reserved {
         wait: Wait,
     ) -> Result<Replies, Failure> {
         self.passage.with_retries(load, request, wait).await
-    }
-}
-
-/// How long a command may wait in Redis.
-#[derive(Debug)]
-pub struct Wait {
-    /// Until then; `None`: for ever.
-    pub until: Option<Instant>,
-    /// Says that it shall end now.
-    pub word: Option<watch::Receiver<Option<Unblock>>>,
-}
-
-/// How a wait in Redis is ended before its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unblock {
-    /// As if its time were over.
-    Timeout,
-    /// With an error.
-    Error,
-}
-
-impl Unblock {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Timeout => "TIMEOUT",
-            Self::Error => "ERROR",
-        }
-    }
-}
-
-/// Ends when no link is up.
-async fn none_left(live: &mut watch::Receiver<usize>) {
-    if live.wait_for(|live| *live == 0).await.is_err() {
-        std::future::pending().await
-    }
-}
-
-/// The word, once it is spoken.
-async fn spoken(word: &mut Option<watch::Receiver<Option<Unblock>>>) -> Unblock {
-    let spoken = match word {
-        Some(word) => word.wait_for(Option::is_some).await.ok().and_then(|spoken| *spoken),
-        None => None,
-    };
-    match spoken {
-        Some(unblock) => unblock,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends at that time, if there is one.
-async fn expired(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use seawall_actors::cache::store::TIERED;
 use seawall_actors::redis::{
-    Dialect, Executed, Failure, Load, Near as _, Once, Replies, Request, Unblock, Wait, error_of,
+    Dialect, Executed, Failure, Load, Near as _, Once, Outcome, Replies, Request, Train, Unblock,
+    Wait, error_of,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -82,11 +83,45 @@ impl Passing<'_> {
     /// # Errors
     /// Why there is no reply, and whether the command may have been executed.
     pub async fn one(&self, item: Item<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-        let mut ready = self.prepare(&[item], b"", b"").await?;
+        let deadline = self.deadline();
+        self.one_by(item, deadline, reply).await
+    }
+
+    /// The same until then.
+    ///
+    /// # Errors
+    /// As [`Passing::one`].
+    pub async fn one_by(
+        &self,
+        item: Item<'_>,
+        deadline: Instant,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
+        let mut ready = self.prepare(&[item], b"", b"", deadline).await?;
         let load = self.load(&ready, 1);
         let replies = ready.tier.passage.pass(load, ready.request).await;
         reply.raw(self.last(item.0, ready.take(replies)?.iter()));
         Ok(())
+    }
+
+    /// Has Redis run several commands that are sent in one piece; what came of each.
+    ///
+    /// # Errors
+    /// Why nothing was sent.
+    pub async fn together(&self, items: &[Item<'_>]) -> Result<Train, Refusal> {
+        let mut ready = self.prepare(items, b"", b"", self.deadline()).await?;
+        let load = self.load(&ready, items.len());
+        let train = ready.tier.passage.together(load, ready.request.deadline).await;
+        if train.outcomes().take(items.len()).all(Outcome::is_unexecuted) {
+            ready.changes.keys.clear();
+        }
+        Ok(train)
+    }
+
+    /// When the time of a command that begins now is over.
+    fn deadline(&self) -> Instant {
+        let timeout = self.daemon.tier.whole().map(|tier| tier.pool.settings().timeout);
+        Instant::now() + timeout.unwrap_or_default()
     }
 
     /// The same for a command that waits in Redis, for as long as `wait` says.
@@ -94,7 +129,7 @@ impl Passing<'_> {
     /// # Errors
     /// As [`Passing::one`].
     pub async fn waiting(&self, item: Item<'_>, wait: Wait) -> Result<Vec<u8>, Refusal> {
-        let mut ready = self.prepare(&[item], b"", b"").await?;
+        let mut ready = self.prepare(&[item], b"", b"", self.deadline()).await?;
         let room = match ready.tier.passage.reserve() {
             Ok(room) => room,
             Err(failure) => return Err(ready.refuse(&failure)),
@@ -114,7 +149,7 @@ impl Passing<'_> {
     ) -> Result<(), Refusal> {
         const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
         const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
-        let mut ready = self.prepare(items, MULTI, EXEC).await?;
+        let mut ready = self.prepare(items, MULTI, EXEC, self.deadline()).await?;
         let load = self.load(&ready, items.len() + 2);
         let replies = ready.tier.passage.pass(load, ready.request).await;
         let replies = ready.take(replies)?;
@@ -142,7 +177,11 @@ impl Passing<'_> {
 
     /// The last reply; an error is counted.
     fn last<'r>(&self, command: &Command, replies: impl Iterator<Item = &'r [u8]>) -> &'r [u8] {
-        let reply = replies.last().unwrap_or_default();
+        self.noted(command, replies.last().unwrap_or_default())
+    }
+
+    /// A reply; an error is counted.
+    pub fn noted<'r>(&self, command: &Command, reply: &'r [u8]) -> &'r [u8] {
         if let Some((code, _)) = error_of(reply) {
             self.daemon.stats.failed(command, code);
         }
@@ -155,13 +194,13 @@ impl Passing<'_> {
         items: &[Item<'_>],
         head: &[u8],
         tail: &[u8],
+        deadline: Instant,
     ) -> Result<Ready, Refusal> {
         let name = items.first().map_or("", |(command, _)| command.name);
         let tier = self.daemon.tier.whole().filter(|_| self.db == TIERED);
         let Some(tier) = tier else {
             return Err(needs_tier(name, self.daemon.tier.is_whole()));
         };
-        let deadline = Instant::now() + tier.pool.settings().timeout;
         let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
         let (hasher, mut held) = (self.daemon.shards.hasher(), Vec::new());
         for (command, args) in items {
@@ -246,16 +285,21 @@ impl Ready {
     }
 
     fn refuse(&mut self, failure: &Failure) -> Refusal {
-        let outcome = match failure.executed {
-            _ if self.reads_only => "no answer",
-            Executed::No => "not applied",
-            Executed::Unknown => "outcome unknown",
-        };
         if failure.executed == Executed::No {
             self.changes.keys.clear();
         }
-        Refusal::other(format!("TIERDOWN {outcome}: {failure}"))
+        refusal(failure, self.reads_only)
     }
+}
+
+/// What is said in place of a reply.
+pub(super) fn refusal(failure: &Failure, reads_only: bool) -> Refusal {
+    let outcome = match failure.executed {
+        _ if reads_only => "no answer",
+        Executed::No => "not applied",
+        Executed::Unknown => "outcome unknown",
+    };
+    Refusal::other(format!("TIERDOWN {outcome}: {failure}"))
 }
 
 /// As clients send it: an array of bulk strings.

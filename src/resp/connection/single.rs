@@ -29,7 +29,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 enum Route {
     /// One shard has all its keys.
     Shard(usize),
-    /// It has to wait for the stage before it, and runs alone.
+    /// Redis runs it, with others that stand beside it.
+    Together,
+    /// It has to wait for what stands before it, and runs alone.
     Alone,
 }
 
@@ -50,12 +52,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Err(refusal) => Err(refusal),
             };
             match route {
+                Ok((command, Route::Together)) => {
+                    self.run_stage().await?;
+                    self.board(&input, index, (command, args), &view).await?;
+                }
                 Ok((command, Route::Shard(shard))) => {
+                    self.run_train(&input, &view).await?;
                     self.tally.command(command);
                     self.pipeline.send_to(shard, index, &input, &view);
                 }
                 Ok((command, Route::Alone)) => {
                     self.run_stage().await?;
+                    self.run_train(&input, &view).await?;
                     self.run_alone(command, request, args, &view).await?;
                     if count > 1 {
                         laps.alone(begun.elapsed(), index);
@@ -63,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     view = self.view();
                 }
                 Err(refusal) => {
+                    self.run_train(&input, &view).await?;
                     let refusal = self.note_refusal(request, refusal);
                     self.daemon.stats.refused(request.command, refusal.code());
                     if self.session.replies() {
@@ -77,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
         }
         self.run_stage().await?;
+        self.run_train(&input, &view).await?;
         let ended = Instant::now();
         if let Some(command) = last {
             self.session.note_round(command, self.daemon.life.steady_at(ended));
@@ -172,6 +182,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             && self.session.replies()
             && !self.session.caching_given()
             && !self.daemon.clients.pause().holds(command.flags.has(Flags::WRITE));
+        if plain && matches!(command.run, Run::NeedsTier) && blocks(command, args) == Blocks::No {
+            return Ok(Route::Together);
+        }
         if !plain || !matches!(command.run, Run::Data(_)) || command.keys.first != 1 {
             return Ok(Route::Alone);
         }
@@ -207,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     /// Runs a command for which the stage before it was finished.
-    async fn run_alone(
+    pub(super) async fn run_alone(
         &mut self,
         command: &'static Command,
         request: &Request,

@@ -1,6 +1,7 @@
 //! What a proxy is told to do, and what it has seen.
 
 use std::collections::BTreeMap;
+use std::iter::Sum;
 use std::net::SocketAddr;
 
 use super::flow::{Cut, Flow, To};
@@ -30,6 +31,25 @@ pub struct Counts {
     pub in_flight: u64,
     pub peak_in_flight: u64,
     commands: BTreeMap<String, u64>,
+}
+
+/// As if all had been seen by one; peaks are those that are possible.
+impl Sum for Counts {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum.open += one.open;
+            sum.peak_open += one.peak_open;
+            sum.total += one.total;
+            sum.sent += one.sent;
+            sum.received += one.received;
+            sum.in_flight += one.in_flight;
+            sum.peak_in_flight += one.peak_in_flight;
+            for (name, count) in one.commands {
+                *sum.commands.entry(name).or_default() += count;
+            }
+            sum
+        })
+    }
 }
 
 impl Counts {

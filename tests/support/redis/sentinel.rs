@@ -1,6 +1,7 @@
 //! A master and a replica under the watch of Sentinels, each server behind a proxy that stands for it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::port::Port;
@@ -11,7 +12,7 @@ use super::{REDIS, RedisServer, folder};
 /// A server, and the proxy whose address is known as the server's.
 pub struct Node {
     pub server: RedisServer,
-    pub proxy: Proxy,
+    pub proxy: Arc<Proxy>,
 }
 
 /// By then a failover that was ordered is over, one way or the other.
@@ -122,7 +123,7 @@ fn node(settings: &[&str]) -> Option<Node> {
     let settings: Vec<&str> = announce.chain(settings).copied().collect();
     let server = RedisServer::listening(&settings)?;
     server.connect();
-    let proxy = Proxy::at(front, server.address());
+    let proxy = Arc::new(Proxy::at(front, server.address()));
     Some(Node { server, proxy })
 }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::super::redis::RedisServer;
 use super::super::{Raw, Reply, wait_until};
 use super::traffic::Times;
 
@@ -267,9 +266,9 @@ fn watch(mut redis: Raw, stop: &AtomicBool) -> u64 {
 }
 
 impl Writers {
-    /// Begins. With `watched`, Redis is looked at all the while, past any proxy: it must not lose
-    /// anything then.
-    pub fn start(address: SocketAddr, seed: u64, watched: Option<&RedisServer>) -> Self {
+    /// Begins. With `watched`, a connection that passes no proxy, Redis is looked at all the while: it
+    /// must not lose anything then.
+    pub fn start(address: SocketAddr, seed: u64, watched: Option<Raw>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(AtomicU64::new(0));
         let threads = (0..WRITERS).map(|id| {
@@ -292,8 +291,8 @@ impl Writers {
                 times
             })
         };
-        let watch = watched.map(|redis| {
-            let (raw, stop) = (redis.connect(), Arc::clone(&stop));
+        let watch = watched.map(|raw| {
+            let stop = Arc::clone(&stop);
             std::thread::spawn(move || watch(raw, &stop))
         });
         Self { stop, requests, threads, control, watch }
@@ -334,6 +333,13 @@ impl Writers {
 }
 
 impl Done {
+    /// Deletes what they have written, so that others can begin.
+    pub fn clear(&self, client: &mut Raw) {
+        for key in self.keys.keys().chain(self.counters.keys()) {
+            assert!(!client.call(&["DEL", key]).is_error(), "{key}");
+        }
+    }
+
     /// What was acknowledged is there, and nothing else. Whoever asks is asked behind the outbox:
     /// the daemon, or Redis itself.
     #[track_caller]

@@ -1,6 +1,9 @@
 //! What the outbox tells the rest of the daemon: how far it is, and whoever waits for that.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -136,6 +139,7 @@ struct Inner {
     heard: Mutex<Heard>,
     met: AtomicU64,
     marker: OnceLock<Box<[u8]>>,
+    touched: AtomicBool,
     marker_touched: Notify,
     counts: Counts,
 }
@@ -196,14 +200,34 @@ impl Gate {
     }
 
     /// Over this connection ([`Pool::epoch`](crate::redis::Pool::epoch)) Redis was found to have
-    /// everything that it ever acknowledged; 0: over none yet. Over a later one it may have lost some.
+    /// everything that it ever acknowledged; 0: over none yet. Over a later one it may have lost some,
+    /// and so it may if it was emptied meanwhile.
     #[must_use]
     pub fn met(&self) -> u64 {
-        self.inner.met.load(Relaxed)
+        self.inner.met.load(SeqCst)
     }
 
     pub(super) fn meet(&self, epoch: u64) {
-        self.inner.met.store(epoch, Relaxed);
+        self.inner.met.store(epoch, SeqCst);
+        // Either this sees what is heard at the same time, or that comes behind it.
+        if self.is_touched() {
+            self.inner.met.store(0, SeqCst);
+        }
+    }
+
+    /// The marker is asked for: what was heard before counts no more.
+    pub(super) fn ask_anew(&self) {
+        self.inner.touched.store(false, SeqCst);
+    }
+
+    /// Whether somebody else has touched the marker since it was asked for.
+    pub(super) fn is_touched(&self) -> bool {
+        self.inner.touched.load(SeqCst)
+    }
+
+    fn touch(&self) {
+        self.inner.touched.store(true, SeqCst);
+        self.inner.marker_touched.notify_one();
     }
 
     /// Somebody else has changed these keys in Redis at this time, Unix milliseconds.
@@ -213,14 +237,16 @@ impl Gate {
             heard.note(key, wall_ms);
             // Those of a Cluster's masters begin with it.
             if self.inner.marker.get().is_some_and(|marker| key.starts_with(marker)) {
-                self.inner.marker_touched.notify_one();
+                self.touch();
             }
         }
     }
 
-    /// Somebody has emptied Redis: the marker has gone, too.
+    /// Somebody has emptied Redis: the marker has gone, too. Or it was no longer a master, and now has
+    /// what the new one has, which may lack some of our writes.
     pub fn flushed_elsewhere(&self) {
-        self.inner.marker_touched.notify_one();
+        self.touch();
+        self.inner.met.store(0, SeqCst);
     }
 
     /// The key by which Redis tells how far it is.
@@ -332,6 +358,20 @@ mod tests {
         assert_eq!(waits.await.ok(), Some(Through::Degraded));
         assert_eq!(gate.wait(2, LONG).await, Through::Degraded);
         assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[test]
+    fn one_that_was_emptied_has_to_be_met_anew() {
+        let gate = Gate::default();
+        gate.meet(7);
+        assert_eq!(gate.met(), 7);
+        gate.flushed_elsewhere();
+        assert_eq!(gate.met(), 0);
+        gate.meet(7);
+        assert_eq!(gate.met(), 0, "it was not asked since");
+        gate.ask_anew();
+        gate.meet(7);
+        assert_eq!(gate.met(), 7);
     }
 
     #[tokio::test]

@@ -65,6 +65,8 @@ pub(super) struct Pump {
     pub marked: Option<Lsn>,
     /// Somebody has taken it away since it said so.
     pub unmarked: bool,
+    /// What the markers say that are there, if one of a Cluster is missing.
+    pub others_have: Option<Lsn>,
     /// What it was last known to say, by this process.
     pub vouched: Lsn,
     /// Redis has answered a transaction in parts: it may have moved the marker and left out what
@@ -103,6 +105,7 @@ impl Pump {
             attempted: None,
             marked: None,
             unmarked: false,
+            others_have: None,
             vouched: 0,
             believed: None,
             away_until_ms: None,
@@ -223,11 +226,14 @@ impl Pump {
         self.live.borrow_and_update();
         self.connected().await?;
         self.succeed().await?;
+        self.args.gate.ask_anew();
         // One that somebody has written over says nothing, of whatever type it is.
-        let marker = match self.args.pool.settings().cluster {
-            true => least(self.read_markers().await?.iter().map(number)),
-            false => self.watch_and_read().await?.as_ref().and_then(number),
+        let said: Vec<Option<Lsn>> = match self.args.pool.settings().cluster {
+            true => self.read_markers().await?.iter().map(number).collect(),
+            false => vec![self.watch_and_read().await?.as_ref().and_then(number)],
         };
+        let marker = least(said.iter().copied());
+        self.others_have = said.into_iter().flatten().min();
         // One beyond what was sent says something else.
         let marker = match (marker, self.believed) {
             (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {
@@ -268,7 +274,7 @@ impl Pump {
             _ => Follower::new(&self.args.tail.data, from),
         };
         loop {
-            if self.live.has_changed().unwrap_or(true) {
+            if self.live.has_changed().unwrap_or(true) || self.args.gate.is_touched() {
                 self.follower = Some(follower);
                 return Ok(Turn::Meet);
             }
@@ -328,7 +334,7 @@ impl Pump {
                 moved.map_err(|_| Trouble::Away("the log is closed".to_owned()))?;
             }
             _ = wait_changed(&mut self.live) => {}
-            () = gate.marker_touched() => return Err(Trouble::Overtaken),
+            () = gate.marker_touched() => {}
             () = tokio::time::sleep(MARK_AFTER), if self.marked != Some(position) => {
                 self.send(&Batch::default(), position).await?;
             }

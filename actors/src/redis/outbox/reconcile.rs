@@ -120,7 +120,8 @@ fn theirs(value: Option<Value>, expiry: Option<Value>) -> Theirs {
 }
 
 impl Pump {
-    /// Compares everything, and goes on from where the log was when it was begun.
+    /// Compares everything, and goes on from where the log was when it was begun, or behind what the
+    /// other masters of a Cluster have.
     pub(super) async fn compare(&mut self, why: Why) -> Result<Turn, Trouble> {
         let (begun, from) = (Instant::now(), self.settled());
         self.say(OutboxState::Reconciling(because(why)));
@@ -160,7 +161,10 @@ impl Pump {
             // Redis and the shards have others to serve: half of the time at most.
             tokio::time::sleep(piece_begun.elapsed().min(Duration::from_millis(50))).await;
         }
-        self.mark(from).await?;
+        // One master of a Cluster has lost its data: what the others lack, deletions above all, is in
+        // the log behind what they have.
+        let others = self.others_have.filter(|_| why == Why::NoMarker);
+        self.mark(others.map_or(from, |others| others.min(from))).await?;
         let keeping = Arc::clone(&self.args.keeping);
         // A file that stays is passed over: it is older than the marker.
         let _ = tokio::task::spawn_blocking(move || keeping.pay()).await;

@@ -99,27 +99,44 @@ impl Wire {
         count: usize,
         most: usize,
     ) -> Result<Replies, Failure> {
-        let broken =
-            |e: std::io::Error| Failure::after(FailureKind::Broken, format!("it broke: {e}"));
+        self.send(requests).await?;
+        let mut incoming = Incoming::default();
+        for _ in 0..count {
+            self.receive(&mut incoming, most).await?;
+        }
+        incoming.finish()
+    }
+
+    /// Sends requests.
+    ///
+    /// # Errors
+    /// As [`Wire::exchange`].
+    pub async fn send(&mut self, requests: &[u8]) -> Result<(), Failure> {
         self.stream.write_all(requests).await.map_err(broken)?;
-        self.stream.flush().await.map_err(broken)?;
-        let mut replies = Replies { bytes: Vec::new(), ends: Vec::with_capacity(count) };
-        let mut scanner = Scanner::from(0);
-        let garbage = |text: &str| Failure::after(FailureKind::Garbage, text);
-        while replies.ends.len() < count {
-            match scanner.end(&replies.bytes) {
+        self.stream.flush().await.map_err(broken)
+    }
+
+    /// Waits until one more reply is whole. Dropped before, it has lost nothing of what came.
+    ///
+    /// # Errors
+    /// As [`Wire::exchange`]; all replies together are larger than `most` bytes.
+    pub async fn receive(&mut self, incoming: &mut Incoming, most: usize) -> Result<(), Failure> {
+        let bytes = &mut incoming.replies.bytes;
+        loop {
+            match incoming.scanner.end(bytes) {
                 Ok(Some(end)) => {
-                    replies.ends.push(end);
-                    scanner = Scanner::from(end);
+                    incoming.replies.ends.push(end);
+                    incoming.scanner = Scanner::from(end);
+                    return Ok(());
                 }
-                Ok(None) if replies.bytes.len() > most => {
+                Ok(None) if bytes.len() > most => {
                     return Err(garbage(&format!(
                         "the reply is larger than {most} bytes (server.output_buffer)"
                     )));
                 }
                 Ok(None) => {
-                    replies.bytes.reserve(READ);
-                    if self.stream.read_buf(&mut replies.bytes).await.map_err(broken)? == 0 {
+                    bytes.reserve(READ);
+                    if self.stream.read_buf(bytes).await.map_err(broken)? == 0 {
                         return Err(Failure::after(
                             FailureKind::Broken,
                             "it closed the connection",
@@ -129,11 +146,47 @@ impl Wire {
                 Err(_) => return Err(garbage("the answer was no RESP; the connection is dropped")),
             }
         }
-        if replies.ends.last().is_some_and(|end| *end < replies.bytes.len()) {
+    }
+}
+
+/// Replies while they come.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    replies: Replies,
+    scanner: Scanner,
+}
+
+impl Default for Incoming {
+    fn default() -> Self {
+        Self { replies: Replies::default(), scanner: Scanner::from(0) }
+    }
+}
+
+impl Incoming {
+    /// Those that have come, where no more is expected.
+    ///
+    /// # Errors
+    /// There is more.
+    pub fn finish(self) -> Result<Replies, Failure> {
+        if self.replies.ends.last().is_some_and(|end| *end < self.replies.bytes.len()) {
             return Err(garbage("more was answered than asked; the connection is dropped"));
         }
-        Ok(replies)
+        Ok(self.replies)
     }
+
+    /// Those that have come whole.
+    pub fn whole(mut self) -> Replies {
+        self.replies.truncate(self.replies.ends.len());
+        self.replies
+    }
+}
+
+fn broken(error: std::io::Error) -> Failure {
+    Failure::after(FailureKind::Broken, format!("it broke: {error}"))
+}
+
+fn garbage(text: &str) -> Failure {
+    Failure::after(FailureKind::Garbage, text)
 }
 
 async fn connect(

@@ -184,6 +184,11 @@ impl Pool {
         self.budget().earn();
     }
 
+    /// Counts the failure of a request that went another way.
+    pub(in super::super) fn failed(&self, kind: FailureKind) {
+        self.inner.counts.failure(kind);
+    }
+
     /// Counts the failure of try number `attempt`, and says what comes next.
     pub(in super::super) fn after(
         &self,
@@ -192,7 +197,7 @@ impl Pool {
         attempt: u32,
         deadline: Instant,
     ) -> Next {
-        self.inner.counts.failure(failure.kind);
+        self.failed(failure.kind);
         let (now, deadline) = (Instant::now().into_std(), deadline.into_std());
         let mut rng = rand::rng();
         let next =

@@ -69,13 +69,6 @@ impl Store {
         }
     }
 
-    /// Whether the tier may be running any such command.
-    #[inline]
-    #[must_use]
-    pub fn has_passages(&self) -> bool {
-        self.near.as_ref().is_some_and(|near| !near.passages.keys.is_empty())
-    }
-
     /// Whether the tier is running a command that may change the key of this hash.
     #[inline]
     #[must_use]

@@ -1,0 +1,147 @@
+//! A request with its retries, and the ways that a Cluster sends it.
+
+use std::pin::{Pin, pin};
+
+use tokio::time::Instant;
+
+use super::super::failure::{Failure, FailureKind};
+use super::super::nodes::{Redirect, slot_of};
+use super::super::pool::{Once, Request};
+use super::super::retry::Next;
+use super::wait::{lost, spoken};
+use super::wire::Wire;
+use super::{Load, Passage, Replies, Wait, error_of};
+
+/// How often a Cluster may send on a request.
+const HOPS: usize = 5;
+
+impl Passage {
+    /// On the heap, and of a type that tells nothing: a connection's task is no larger for a
+    /// command that it may never run.
+    pub(super) fn with_retries<'a>(
+        &'a self,
+        load: Load<'a>,
+        request: Request,
+        wait: Wait,
+    ) -> Pin<Box<dyn Future<Output = Result<Replies, Failure>> + Send + 'a>> {
+        Box::pin(self.try_until_it_goes(load, request, wait))
+    }
+
+    async fn try_until_it_goes(
+        &self,
+        load: Load<'_>,
+        request: Request,
+        mut wait: Wait,
+    ) -> Result<Replies, Failure> {
+        let pool = &self.inner.pool;
+        pool.earn();
+        for attempt in 0.. {
+            let failure = match self.attempt(load, request.deadline, &mut wait).await {
+                Ok(replies) => return Ok(replies),
+                Err(failure) => failure,
+            };
+            let again = request.once == Once::OrMore;
+            match pool.after(&failure, again, attempt, request.deadline) {
+                Next::Now => {}
+                Next::After(wait) => tokio::time::sleep(wait).await,
+                Next::Stop => return Err(failure),
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    async fn attempt(
+        &self,
+        load: Load<'_>,
+        deadline: Instant,
+        wait: &mut Wait,
+    ) -> Result<Replies, Failure> {
+        self.inner.pool.ready(deadline).await?;
+        let settings = self.inner.pool.settings();
+        let slot = load.key.filter(|_| settings.cluster).map(slot_of);
+        let mut node = slot.and_then(|slot| self.nodes().of_slot(slot));
+        let mut asking = false;
+        for _ in 0..HOPS {
+            let mut wire = self.connect(load.dialect, node.take(), deadline).await?;
+            let replies = self.answered(&mut wire, load, asking, wait).await?;
+            let home = settings.home().map_or_else(|| "".into(), |home| home.host);
+            let error = replies.iter().find_map(error_of);
+            let redirect = error.and_then(|(code, text)| Redirect::of(code, text, &home));
+            match redirect.filter(|_| settings.cluster) {
+                // ASKING is for one command: a transaction waits until the slot has arrived.
+                Some(redirect) if redirect.asking && load.count > 1 => {
+                    self.put_back(wire);
+                    let text = "a slot of the Cluster is on its way to another node";
+                    return Err(Failure::before(FailureKind::Resharding, text));
+                }
+                Some(Redirect { slot, node: there, asking: once }) => {
+                    self.put_back(wire);
+                    if !once {
+                        self.nodes().learn(slot, there.clone());
+                    }
+                    (node, asking) = (Some(there), once);
+                }
+                None => return self.judge(wire, replies),
+            }
+        }
+        Err(Failure::before(FailureKind::Resharding, "the Cluster's nodes send in circles"))
+    }
+
+    /// Whether the replies are those of a Redis that can.
+    fn judge(&self, wire: Wire, replies: Replies) -> Result<Replies, Failure> {
+        let says_no = |reply| error_of(reply).and_then(|(code, text)| Failure::of_code(code, text));
+        let failure = replies.iter().find_map(says_no);
+        match failure {
+            // Nothing of a transaction is executed if a part of it is refused.
+            Some(failure) if failure.kind.breaks_the_link() => Err(failure),
+            Some(failure) => {
+                self.put_back(wire);
+                Err(failure)
+            }
+            None => {
+                self.put_back(wire);
+                Ok(replies)
+            }
+        }
+    }
+
+    /// Sends the requests and waits for their replies.
+    async fn answered(
+        &self,
+        wire: &mut Wire,
+        load: Load<'_>,
+        asking: bool,
+        wait: &mut Wait,
+    ) -> Result<Replies, Failure> {
+        const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+        let asked = asking.then(|| [ASKING, load.bytes].concat());
+        let bytes = asked.as_deref().unwrap_or(load.bytes);
+        let sent = Instant::now();
+        let (id, pool) = (wire.id, &self.inner.pool);
+        let at = wire.node.clone().or_else(|| wire.settings.home());
+        let mut live = pool.live();
+        let mut exchange = pin!(wire.exchange(bytes, load.count + usize::from(asking), load.most));
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut exchange => {
+                    return answered.map(|all| if asking { all.rest() } else { all });
+                }
+                failure = lost(wait.until, &mut live, sent) => return Err(failure),
+                word = spoken(&mut wait.word) => {
+                    wait.word = None;
+                    let mut command = redis::cmd("CLIENT");
+                    command.arg("UNBLOCK").arg(id).arg(word.name());
+                    let deadline = Instant::now() + pool.settings().timeout;
+                    let request = Request { deadline, once: Once::OrMore };
+                    // Redis answers the command itself; if it can't be told, that is found out
+                    // by the wait. In a Cluster each node has numbers of its own.
+                    let _ = match at.as_ref().filter(|_| pool.settings().cluster) {
+                        Some(node) => pool.run_at(node, &command, request).await,
+                        None => pool.run(&command, request).await,
+                    };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Commands that Redis runs, where there are many of them, Redis is slow, or the way there is TLS.
+
+use std::time::{Duration, Instant};
+
+use crate::support::certificates::Authority;
+use crate::support::proxy::Flow;
+use crate::support::redis::RedisServer;
+use crate::support::tier::{TIMEOUT, Tier};
+use crate::support::{Raw, Reply, http, wait_until};
+use crate::tier_passage::waiting;
+
+/// How long an answer may take on a machine that is busy with other tests.
+const BUSY: Duration = Duration::from_secs(3);
+
+fn before(redis: RedisServer, settings: &[(&str, &str)]) -> Tier {
+    Tier::before(redis, |setup, proxy| {
+        let setup = setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()));
+        settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
+    })
+}
+
+/// What a metric says.
+fn metric(tier: &Tier, name: &str) -> u64 {
+    let (_, metrics) = http::get(tier.daemon.admin(), "/metrics");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} in {metrics}")).trim().parse().expect("a number")
+}
+
+#[test]
+fn a_crowd_that_blocks_is_bounded_told_and_leaves_the_rest_alone() {
+    const CROWD: usize = 200;
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    // However busy the machine, none of those that wait is given up.
+    let patient = [
+        ("redis.blocking_links", "4"),
+        ("redis.timeout", r#""20s""#),
+        ("redis.connect_timeout", r#""20s""#),
+    ];
+    let tier = before(redis, &patient);
+    let mut redis = tier.redis.connect();
+    let mut crowd: Vec<Raw> = (0..CROWD).map(|_| tier.daemon.connect()).collect();
+    crowd.iter_mut().for_each(|client| client.send(&["BLPOP", "l", "0"]));
+    wait_until("four of them wait in Redis", || waiting(&mut redis) == 4);
+    // All but four are told at once, and each of the four gets one of what comes.
+    wait_until("the others are refused", || {
+        metric(&tier, "seawall_redis_pass_refused_total") == CROWD as u64 - 4
+    });
+    let mut other = tier.daemon.connect();
+    assert_eq!(other.run("RPUSH m x"), Reply::Int(1), "what does not block goes on");
+    assert_eq!(other.run("RPUSH l a b c d"), Reply::Int(4));
+    let mut popped = 0;
+    for client in &mut crowd {
+        let reply = client.receive();
+        if reply.is_error() {
+            let text = reply.text();
+            assert!(text.starts_with("TIERDOWN not applied"), "{text}");
+            assert!(text.contains("redis.blocking_links"), "{text}");
+        } else {
+            popped += 1;
+        }
+    }
+    assert_eq!(popped, 4);
+    assert_eq!(other.run("LLEN l"), Reply::Int(0));
+    // The room of whoever leaves in the middle is the next one's.
+    crowd.iter_mut().take(4).for_each(|client| client.send(&["BLPOP", "l", "0"]));
+    wait_until("four of them wait in Redis", || waiting(&mut redis) == 4);
+    assert!(other.run("BLPOP l 0").text().contains("redis.blocking_links"));
+    drop(crowd);
+    wait_until("nobody waits", || waiting(&mut redis) == 0);
+    wait_until("there is room", || metric(&tier, "seawall_redis_pass_blocked") == 0);
+    assert_eq!(other.run("BLPOP l 0.01"), Reply::Nil);
+}
+
+#[test]
+fn a_crowd_before_one_connection_waits_no_longer_than_it_may() {
+    const CROWD: usize = 60;
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let tier = before(redis, &[("redis.pass_links", "1")]);
+    let mut other = tier.daemon.connect();
+    assert_eq!(other.run("RPUSH l 0"), Reply::Int(1));
+    // Each takes a third of what all of them have.
+    tier.proxy.replies(Flow::Delay(TIMEOUT / 3));
+    let mut crowd: Vec<Raw> = (0..CROWD).map(|_| tier.daemon.connect()).collect();
+    let begun = Instant::now();
+    crowd.iter_mut().for_each(|client| client.send(&["RPUSH", "l", "x"]));
+    let replies: Vec<Reply> = crowd.iter_mut().map(Raw::receive).collect();
+    let took = begun.elapsed();
+    // All of them in a row would take twenty times redis.timeout.
+    assert!(took < TIMEOUT + BUSY, "{took:?}");
+    tier.proxy.heal();
+    let refused = replies
+        .iter()
+        .filter(|reply| reply.is_error() && reply.text().starts_with("TIERDOWN not applied"));
+    let (refused, done) = (refused.count(), replies.iter().filter(|r| !r.is_error()).count());
+    assert!(refused > CROWD / 2, "{replies:?}");
+    wait_until("the connection is free", || !other.run("LLEN l").is_error());
+    let there = tier.redis.connect().run("LLEN l").int() - 1;
+    let unknown = (CROWD - refused - done) as i64;
+    let done = done as i64;
+    assert!((done..=done + unknown).contains(&there), "{there}: {done} done, {unknown} unknown");
+}
+
+#[test]
+fn a_transaction_with_the_breaker_open_is_refused_whole_and_at_once() {
+    let Some(mut tier) = Tier::start(&[]) else { return };
+    let mut client = tier.daemon.connect();
+    client.run("RPUSH l a");
+    tier.redis.kill();
+    wait_until("the breaker opens", || client.run("LLEN l").text().contains("breaker"));
+    for line in ["MULTI", "RPUSH l b", "SET k v"] {
+        client.run(line);
+    }
+    let begun = Instant::now();
+    let error = client.run("EXEC").text();
+    assert!(error.starts_with("TIERDOWN not applied"), "{error}");
+    assert!(begun.elapsed() < BUSY);
+    assert_eq!(client.run("EXISTS k"), Reply::Int(0), "nothing of it was applied");
+    client.run("MULTI");
+    client.run("SET k v");
+    assert_eq!(client.run("EXEC"), Reply::Array([Reply::ok()].into()), "memory needs no Redis");
+    tier.redis.restart();
+    wait_until("Redis is back", || client.run("LLEN l") == Reply::Int(0));
+    for line in ["MULTI", "RPUSH l b", "APPEND k w"] {
+        client.run(line);
+    }
+    assert_eq!(client.run("EXEC"), Reply::Array([1, 2].map(Reply::Int).into()));
+}
+
+/// In `behind` mode the log is ahead of Redis: a command on the same key waits for it, and never the
+/// other way round.
+#[test]
+fn a_passed_command_comes_behind_what_was_written_before_it() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let patient = [
+        ("redis.write", r#""behind""#),
+        ("redis.timeout", r#""20s""#),
+        ("redis.connect_timeout", r#""20s""#),
+    ];
+    let tier = before(redis, &patient);
+    let mut client = tier.daemon.connect();
+    tier.proxy.requests(Flow::Delay(Duration::from_millis(30)));
+    for n in 0..12 {
+        let key = format!("k{}", n % 3);
+        // Alone, in a pipeline, and in a transaction.
+        let lines = match n % 4 {
+            0 => vec![format!("SET {key} a{n}"), format!("SETBIT {key} 6 1")],
+            1 => vec![
+                format!("SET {key} a{n}"),
+                format!("APPEND {key} x"),
+                format!("BITCOUNT {key}"),
+            ],
+            2 => vec![format!("DEL {key}"), format!("HSET {key} f {n}"), format!("HGET {key} f")],
+            _ => vec![
+                format!("SET {key} a{n}"),
+                "MULTI".to_owned(),
+                format!("SETBIT {key} 6 1"),
+                format!("GET {key}"),
+                "EXEC".to_owned(),
+            ],
+        };
+        lines.iter().for_each(|line| client.send(&line.split(' ').collect::<Vec<_>>()));
+        let replies: Vec<Reply> = lines.iter().map(|_| client.receive()).collect();
+        assert!(!replies.iter().any(Reply::is_error), "{lines:?}: {replies:?}");
+        let wanted = format!("c{n}");
+        match n % 4 {
+            0 => assert_eq!(client.run(&format!("GET {key}")).text(), wanted),
+            1 => assert_eq!(client.run(&format!("GET {key}")).text(), format!("a{n}x")),
+            2 => assert_eq!(replies[2].text(), n.to_string()),
+            _ => assert_eq!(replies[4].items()[1].text(), wanted),
+        }
+        client.run(&format!("DEL {key}"));
+    }
+    // What follows such a command is in memory at once, and gets to Redis behind it.
+    client.run("SETBIT k 6 1");
+    assert_eq!(client.run("SET k last"), Reply::ok());
+    tier.proxy.heal();
+    let mut redis = tier.redis.connect();
+    wait_until("Redis has it", || redis.run("GET k") == Reply::bulk("last"));
+}
+
+/// With Redis too slow for a write to get there in time, a command on its key is refused and not sent.
+#[test]
+fn a_passed_command_is_not_sent_before_what_was_written_before_it() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let tier = before(redis, &[("redis.write", r#""behind""#)]);
+    let mut client = tier.daemon.connect();
+    tier.redis.pause();
+    assert_eq!(client.run("SET k abc"), Reply::ok());
+    let pipeline = ["SETBIT k 6 1", "STRLEN k", "BITCOUNT k"];
+    pipeline.iter().for_each(|line| client.send(&line.split(' ').collect::<Vec<_>>()));
+    assert!(client.receive().text().starts_with("TIERDOWN not applied"));
+    assert_eq!(client.receive(), Reply::Int(3));
+    assert!(client.receive().text().starts_with("TIERDOWN"));
+    tier.redis.resume();
+    let mut redis = tier.redis.connect();
+    wait_until("Redis has it", || redis.run("GET k") == Reply::bulk("abc"));
+    wait_until("it may be changed", || client.run("SETBIT k 6 1") == Reply::Int(0));
+    assert_eq!(client.run("GET k"), Reply::bulk("cbc"));
+}
+
+#[test]
+fn commands_are_passed_over_tls_with_a_certificate_and_not_without() {
+    let authority = Authority::new("the authority");
+    let dir = tempfile::tempdir().expect("a folder");
+    let ca = authority.write(dir.path());
+    let Some(redis) = RedisServer::listening_with_tls(&authority.issue("redis"), Some(&ca), &[])
+    else {
+        return;
+    };
+    let (certificate, key) = authority.issue("seawall").write(dir.path(), "client");
+    let tier = Tier::before(redis, |setup, proxy| {
+        let port = proxy.address().port();
+        setup
+            .with("redis.url", &format!(r#""rediss://localhost:{port}""#))
+            .with("redis.timeout", r#""10s""#)
+            .with("redis.connect_timeout", r#""10s""#)
+            .with("redis.ca_file", &format!("{ca:?}"))
+            .with("redis.cert_file", &format!("{certificate:?}"))
+            .with("redis.key_file", &format!("{key:?}"))
+    });
+    let mut client = tier.daemon.connect();
+    for protocol in ["2", "3"] {
+        client.run(&format!("HELLO {protocol}"));
+        client.run("DEL l h");
+        let large = "x".repeat(300_000);
+        assert_eq!(client.call(&["RPUSH", "l", "a", &large]), Reply::Int(2));
+        assert_eq!(client.run("LINDEX l 1"), Reply::bulk(&large));
+        client.run("HSET h f v");
+        assert_eq!(client.run("HGET h f"), Reply::bulk("v"));
+        client.run("MULTI");
+        client.run("LPOP l");
+        assert_eq!(client.run("EXEC"), Reply::Array([Reply::bulk("a")].into()));
+        let mut other = tier.daemon.connect();
+        client.send(&["BLPOP", "m", "0"]);
+        let mut redis = tier.redis.connect();
+        wait_until("it waits in Redis", || waiting(&mut redis) == 1);
+        other.run("RPUSH m x");
+        assert_eq!(client.receive().items()[1], Reply::bulk("x"));
+    }
+    // Somebody else's certificate: fresh connections are refused, and that is told.
+    let (stranger, strange_key) = Authority::new("another").issue("x").write(dir.path(), "strange");
+    std::fs::copy(&stranger, &certificate).expect("written");
+    std::fs::copy(&strange_key, &key).expect("written");
+    tier.redis.connect().run("CLIENT KILL TYPE normal");
+    wait_until("nothing is passed", || client.run("LLEN l").text().starts_with("TIERDOWN"));
+    let (certificate_again, key_again) = authority.issue("seawall").write(dir.path(), "again");
+    std::fs::copy(&certificate_again, &certificate).expect("written");
+    std::fs::copy(&key_again, &key).expect("written");
+    wait_until("the right one counts", || client.run("LLEN l") == Reply::Int(1));
+}
