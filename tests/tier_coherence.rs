@@ -20,6 +20,7 @@ use crate::support::coherence::truth::{Ticks, Truth};
 use crate::support::port::Port;
 use crate::support::proxy::{Cut, Door, Flow, Proxy};
 use crate::support::redis::RedisServer;
+use crate::support::tier::wait_in_step;
 use crate::support::{Daemon, Raw, Reply, Setup, seed, setting, wait_until};
 
 /// Answers between two events of a round, and how long they are waited for: in trouble there may be
@@ -137,13 +138,8 @@ impl Sea {
 
     /// Waits until Redis has what was written anywhere, and everybody has heard of it.
     fn converge(&mut self) {
-        for (wall, (daemon, _)) in self.walls.iter().enumerate() {
-            let mut client = daemon.connect();
-            wait_until(&format!("wall {wall} has brought Redis everything"), || {
-                let info = client.run("INFO seawall").text();
-                info.contains("redis_outbox:in_step\r\n")
-                    && info.contains("redis_outbox_lag_records:0\r\n")
-            });
+        for (daemon, _) in &self.walls {
+            wait_in_step(&mut daemon.connect());
         }
         for attempt in 0.. {
             self.hear_all();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::support::proxy::{Cut, Door};
 use crate::support::redis::RedisServer;
-use crate::support::tier::Tier;
+use crate::support::tier::{Tier, wait_in_step};
 use crate::support::{Daemon, Raw, Reply, Setup, wait_for, wait_until};
 
 /// Between two requests of a client: daemons under test share few cores.
@@ -49,17 +49,6 @@ fn leave(tier: &mut Tier) {
 fn wait_info(daemon: &Daemon, line: &str) {
     let mut client = daemon.connect();
     wait_until(line, || client.run("INFO redis").text().lines().any(|found| found == line));
-}
-
-/// Waits until Redis has all that was written.
-#[track_caller]
-fn wait_in_step(daemon: &Daemon) {
-    let mut client = daemon.connect();
-    wait_until("Redis has everything", || {
-        let shown = client.run("INFO seawall").text();
-        let has = |line: &str| shown.lines().any(|found| found == line);
-        has("redis_outbox:in_step") && has("redis_outbox_lag_records:0")
-    });
 }
 
 /// Clients that write and read, and one that reads what others wrote.
@@ -197,7 +186,7 @@ fn a_redis_comes_and_goes_and_no_client_notices() {
     clients.enter(THERE);
     let due = clients.finish();
     compare(&mut tier.daemon.connect(), "here", &due);
-    wait_in_step(&tier.daemon);
+    wait_in_step(&mut tier.daemon.connect());
     compare(&mut control, "in Redis", &due);
     for n in 0..THEIRS {
         assert_eq!(control.run(&format!("GET r:{n}")), Reply::bulk(n.to_string()));
@@ -220,12 +209,12 @@ fn a_flush_from_before_a_redis_came_empties_nothing_there() {
         assert_eq!(client.run(line), Reply::ok());
     }
     join(&mut tier);
-    wait_in_step(&tier.daemon);
+    wait_in_step(&mut tier.daemon.connect());
     assert_eq!(control.run("MGET theirs ours gone"), client.run("MGET theirs ours gone"));
     assert_eq!(client.run("GET theirs"), Reply::bulk("1"));
     // One that was said while it was there is the tier's, too.
     assert_eq!(client.run("FLUSHALL"), Reply::ok());
-    wait_in_step(&tier.daemon);
+    wait_in_step(&mut tier.daemon.connect());
     wait_until("it is empty but for the marker", || control.run("DBSIZE") == Reply::Int(1));
 }
 
@@ -296,7 +285,7 @@ fn a_redis_that_is_not_there_is_said_and_its_coming_helps() {
     });
     assert_eq!(client.run("GET k"), Reply::bulk("v"));
     tier.proxy.heal();
-    wait_in_step(&tier.daemon);
+    wait_in_step(&mut tier.daemon.connect());
     assert_eq!(tier.redis.connect().run("GET k"), Reply::bulk("v"));
     // Taken away while it is gone, nothing is lost that it lacks.
     tier.proxy.door(Door::Refused);
@@ -312,7 +301,7 @@ fn a_redis_that_is_not_there_is_said_and_its_coming_helps() {
     assert_eq!(client.run("GET k"), Reply::bulk("w"));
     tier.proxy.heal();
     join(&mut tier);
-    wait_in_step(&tier.daemon);
+    wait_in_step(&mut tier.daemon.connect());
     assert_eq!(tier.redis.connect().run("GET k"), Reply::bulk("w"));
 }
 

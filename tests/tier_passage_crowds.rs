@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::certificates::Authority;
 use crate::support::proxy::Flow;
 use crate::support::redis::RedisServer;
-use crate::support::tier::{TIMEOUT, Tier};
+use crate::support::tier::{TIMEOUT, Tier, wait_in_step};
 use crate::support::{Raw, Reply, http, wait_until};
 use crate::tier_passage::waiting;
 
@@ -120,6 +120,7 @@ fn a_transaction_with_the_breaker_open_is_refused_whole_and_at_once() {
     assert_eq!(client.run("EXEC"), Reply::Array([Reply::ok()].into()), "memory needs no Redis");
     tier.redis.restart();
     wait_until("Redis is back", || client.run("LLEN l") == Reply::Int(0));
+    wait_in_step(&mut client);
     for line in ["MULTI", "RPUSH l b", "APPEND k w"] {
         client.run(line);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::proxy::{Cut, Door};
 use crate::support::redis::RedisServer;
-use crate::support::tier::Tier;
+use crate::support::tier::{Tier, wait_in_step};
 use crate::support::{Raw, Reply, wait_for, wait_until};
 
 /// Where the rights are listed: that list is what is tried.
@@ -46,15 +46,6 @@ fn start() -> Option<(Tier, Raw)> {
     Some((tier, control))
 }
 
-#[track_caller]
-fn in_step(client: &mut Raw) {
-    wait_until("Redis has everything", || {
-        let shown = client.run("INFO seawall").text();
-        let has = |line: &str| shown.lines().any(|found| found == line);
-        has("redis_outbox:in_step") && has("redis_outbox_lag_records:0")
-    });
-}
-
 #[test]
 fn the_rights_that_are_listed_are_enough() {
     let Some((tier, mut control)) = start() else { return };
@@ -64,14 +55,14 @@ fn the_rights_that_are_listed_are_enough() {
     for line in ["SET a 1", "SET b 1 EX 100", "EXPIRE a 100", "PERSIST b", "SET c 1", "DEL c"] {
         assert!(!client.run(line).is_error(), "{line}");
     }
-    in_step(&mut client);
+    wait_in_step(&mut client);
     control.run("SET theirs 1");
     assert_eq!(client.run("GET theirs"), Reply::bulk("1"));
     control.run("SET theirs 2");
     wait_until("it is announced", || client.run("GET theirs") == Reply::bulk("2"));
     assert_eq!(client.run("FLUSHDB"), Reply::ok());
     client.run("SET a 2");
-    in_step(&mut client);
+    wait_in_step(&mut client);
     // What is published.
     let mut listener = tier.daemon.connect();
     listener.run("SUBSCRIBE news");
@@ -99,7 +90,7 @@ fn the_rights_that_are_listed_are_enough() {
     wait_until("memory and Redis were compared", || {
         tier.daemon.events("links/redis-outbox", "reconciling") > 0
     });
-    in_step(&mut client);
+    wait_in_step(&mut client);
     assert_eq!(control.run("GET a"), Reply::bulk("2"));
     assert_eq!(control.run("ACL LOG"), Reply::Array(Vec::new()), "nothing was refused");
 }
@@ -148,7 +139,7 @@ fn a_right_that_is_missing_is_named() {
         ("pexpireat", "EXPIRE b 100"),
         ("persist", "PERSIST b"),
     ] {
-        in_step(&mut client);
+        wait_in_step(&mut client);
         let mut info = tier.daemon.connect();
         without(right, &mut || {
             if right != "persist" && right != "pexpireat" {
@@ -162,7 +153,7 @@ fn a_right_that_is_missing_is_named() {
             reason.unwrap_or_default().to_owned()
         });
     }
-    in_step(&mut client);
+    wait_in_step(&mut client);
     // What goes on behind a client's own command is said to him.
     let mut listener = tier.daemon.connect();
     without("publish", &mut || format!("{:?}", client.run("PUBLISH news 1")));
@@ -179,5 +170,5 @@ fn a_right_that_is_missing_is_named() {
     });
     tier.proxy.cut(Cut::Close);
     tier.wait_linked();
-    in_step(&mut client);
+    wait_in_step(&mut client);
 }

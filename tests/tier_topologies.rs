@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::support::proxy::{Cut, Door};
 use super::support::redis::cluster::Cluster;
 use super::support::redis::sentinel::{NAME, Sentinels};
-use super::support::tier::TRACKER;
+use super::support::tier::{TRACKER, wait_in_step};
 use super::support::{Daemon, Raw, Reply, Setup, wait_until};
 
 /// The Sentinels as a setting.
@@ -366,7 +366,7 @@ fn a_replica_that_becomes_a_master_is_followed_and_the_first_address_may_go() {
         wait_until("it gets there", || cluster.run(&format!("GET k{n}")) == Reply::bulk("ours"));
     }
     // A write whose acknowledgement is lost is sent again, and goes over what others write meanwhile.
-    in_step(&mut client);
+    wait_in_step(&mut client);
     // The node in redis.url is gone for good: the others are known.
     cluster.nodes[0].server.kill();
     for node in &cluster.nodes[1..] {
@@ -397,15 +397,6 @@ fn what_is_named_by_patterns_is_found_on_every_node_of_a_cluster() {
     assert_eq!(daemon.connect().run("DBSIZE"), Reply::Int(300));
 }
 
-/// Waits until the Cluster has every write so far.
-#[track_caller]
-fn in_step(client: &mut Raw) {
-    wait_until("the outbox is in step", || {
-        let info = client.run("INFO seawall").text();
-        info.contains("redis_outbox:in_step\r\n") && info.contains("redis_outbox_lag_records:0\r\n")
-    });
-}
-
 #[test]
 fn a_node_of_a_cluster_that_lost_its_data_is_given_it_again() {
     let Some(mut cluster) = Cluster::start(3) else { return };
@@ -416,14 +407,14 @@ fn a_node_of_a_cluster_that_lost_its_data_is_given_it_again() {
         for n in 0..KEYS {
             assert_eq!(client.run(&format!("SET k{n} {node}")), Reply::ok());
         }
-        in_step(&mut client);
+        wait_in_step(&mut client);
         cluster.nodes[node].server.restart();
         for n in 0..KEYS {
             let get = format!("GET k{n}");
             wait_until("it is there again", || cluster.run(&get) == Reply::bulk(node.to_string()));
             assert_eq!(client.run(&get), Reply::bulk(node.to_string()));
         }
-        in_step(&mut client);
+        wait_in_step(&mut client);
     }
     let info = client.run("INFO seawall").text();
     assert!(!info.contains("redis_reconciles:0\r\n"), "{info}");
@@ -438,7 +429,7 @@ fn what_others_flush_on_a_node_of_a_cluster_stays_gone_when_the_connection_break
     for n in 0..KEYS {
         assert_eq!(client.run(&format!("SET k{n} 1")), Reply::ok());
     }
-    in_step(&mut client);
+    wait_in_step(&mut client);
     let marker = |node: usize| {
         let keys = cluster.control(node).run("KEYS seawall:outbox:*");
         keys.items().first().map(Reply::text)
@@ -454,7 +445,7 @@ fn what_others_flush_on_a_node_of_a_cluster_stays_gone_when_the_connection_break
     cluster.nodes.iter().for_each(|node| node.proxy.cut(Cut::Reset));
     wait_until("there are new connections", || daemon.events(TRACKER, "tracking") > tracked);
     client.run("SET written 2");
-    in_step(&mut client);
+    wait_in_step(&mut client);
     let there = cluster.control(1).run("DBSIZE").int() - i64::from(cluster.place("written").1 == 1);
     assert_eq!(there, 1, "the marker alone");
     let info = client.run("INFO seawall").text();
@@ -470,7 +461,7 @@ fn what_was_deleted_before_a_node_of_a_cluster_lost_its_data_is_gone_from_the_ot
     for n in 0..KEYS {
         assert_eq!(client.run(&format!("SET k{n} old")), Reply::ok());
     }
-    in_step(&mut client);
+    wait_in_step(&mut client);
     for node in &cluster.nodes {
         node.proxy.door(Door::Refused);
         node.proxy.cut(Cut::Reset);
@@ -487,7 +478,7 @@ fn what_was_deleted_before_a_node_of_a_cluster_lost_its_data_is_gone_from_the_ot
     }
     cluster.nodes[0].server.restart();
     cluster.nodes.iter().for_each(|node| node.proxy.heal());
-    in_step(&mut client);
+    wait_in_step(&mut client);
     for n in 0..KEYS {
         let due = if n % 2 == 0 { Reply::Nil } else { Reply::bulk("new") };
         assert_eq!(cluster.run(&format!("GET k{n}")), due, "k{n}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::redis::RedisServer;
 use super::redis::behind::Behind;
-use super::{Daemon, Setup, wait_until};
+use super::{Daemon, Raw, Setup, wait_until};
 
 /// How many links it has.
 pub const LINKS: u64 = 2;
@@ -23,6 +23,15 @@ pub const TRACKER: &str = "links/redis-tracker";
 
 /// The link that tries alone while there is none.
 pub const LEAD: &str = "links/redis-link-0";
+
+/// Waits until Redis has all that was written so far.
+#[track_caller]
+pub fn wait_in_step(client: &mut Raw) {
+    wait_until("Redis has everything", || {
+        let info = client.run("INFO seawall").text();
+        info.contains("redis_outbox:in_step\r\n") && info.contains("redis_outbox_lag_records:0\r\n")
+    });
+}
 
 /// Before one server.
 pub type Tier = Tiered<RedisServer>;
