@@ -120,6 +120,9 @@ fn a_transaction_with_the_breaker_open_is_refused_whole_and_at_once() {
     assert_eq!(client.run("EXEC"), Reply::Array([Reply::ok()].into()), "memory needs no Redis");
     tier.redis.restart();
     wait_until("Redis is back", || client.run("LLEN l") == Reply::Int(0));
+    // Until then the transaction would be refused: it comes behind what was written to its keys.
+    let mut redis = tier.redis.connect();
+    wait_until("Redis has what waited", || redis.run("GET k") == Reply::bulk("v"));
     for line in ["MULTI", "RPUSH l b", "APPEND k w"] {
         client.run(line);
     }
