@@ -120,6 +120,7 @@ fn a_transaction_with_the_breaker_open_is_refused_whole_and_at_once() {
     assert_eq!(client.run("EXEC"), Reply::Array([Reply::ok()].into()), "memory needs no Redis");
     tier.redis.restart();
     wait_until("Redis is back", || client.run("LLEN l") == Reply::Int(0));
+    // Until then the transaction would be refused: it comes behind what was written to its keys.
     wait_in_step(&mut client);
     for line in ["MULTI", "RPUSH l b", "APPEND k w"] {
         client.run(line);
