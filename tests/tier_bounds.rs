@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::proxy::Cut;
+use crate::support::proxy::{Cut, Flow};
 use crate::support::redis::RedisServer;
 use crate::support::tier::{TIMEOUT, Tier};
 use crate::support::{Raw, Reply, wait_until};
@@ -87,4 +87,40 @@ fn what_nobody_announces_is_seen_when_it_is_due_and_nothing_is_served_for_ever_w
     // Asked when it is due, and in vain from then on.
     let most = 2 * REVALIDATE + SWEEP + STALE + TIMEOUT + MARGIN;
     within("Redis does not answer", most, since, || client.run("GET k") == Reply::Nil);
+}
+
+/// `redis.timeout` is for all that a command waits for: for an answer first, and then until Redis has what
+/// was made of it, or has run the command.
+#[test]
+fn a_command_that_asks_first_has_one_time_for_everything() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    // Twice as long is too long, and a busy machine has room.
+    const AWAY: Duration = Duration::from_millis(1400);
+    const MOST: Duration = Duration::from_millis(2650);
+    let settings = [
+        ("redis.write", r#""through""#),
+        ("redis.timeout", r#""2s""#),
+        ("redis.connect_timeout", r#""5s""#),
+        ("redis.ping_every", r#""1m""#),
+    ];
+    let Some(tier) = start(&settings) else { return };
+    let mut redis = tier.redis.connect();
+    redis.run("MSET one 1 two 2 three 3");
+    redis.run("RPUSH list a");
+    let mut client = tier.daemon.connect();
+    tier.proxy.replies(Flow::Delay(AWAY));
+    for lines in [
+        &["INCR one"][..],
+        &["MSETNX two 3 four 4"],
+        &["MULTI", "INCR three", "EXEC"],
+        &["STRLEN list"],
+    ] {
+        let begun = Instant::now();
+        for line in lines {
+            client.run(line);
+        }
+        let took = begun.elapsed();
+        assert!(took < MOST, "{lines:?} took {took:?}, with {TIMEOUT:?} for all of it");
+        assert!(took > AWAY, "{lines:?} asked nothing: {took:?}");
+    }
 }

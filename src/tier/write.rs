@@ -120,10 +120,12 @@ impl Daemon {
     }
 
     /// Keeps the reply to a write of the first database until Redis has it, as `redis.write` says.
-    pub async fn written(&self, lsn: Lsn) {
+    /// `asking` is what the command has waited for Redis already: `redis.timeout` is for both.
+    pub async fn written(&self, lsn: Lsn, asking: Duration) {
         if let Some(tier) = self.tier.asked() {
+            let within = tier.pool.settings().timeout.saturating_sub(asking);
             // Degraded is counted; the reply is the same.
-            let _ = tier.writes.gate.wait(lsn, tier.pool.settings().timeout).await;
+            let _ = tier.writes.gate.wait(lsn, within).await;
         }
     }
 }

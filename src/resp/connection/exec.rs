@@ -277,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         borrowed.keep();
         match borrowed.finish().await {
             Err(error) if writes => return Err(outcome_unknown(&error)),
-            Ok(lsn) if for_redis && lsn > 0 => daemon.written(lsn).await,
+            Ok(lsn) if for_redis && lsn > 0 => daemon.written(lsn, questions.waited).await,
             _ => {}
         }
         reply.array(queue.len());

@@ -1,6 +1,6 @@
 //! Commands over several shards, on a database that has a tier.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::{Key, TIERED};
 use seawall_actors::clock::UnixMs;
@@ -69,8 +69,10 @@ pub(super) async fn borrow<'d>(
             return Ok((borrowed, questions, now));
         }
         drop(borrowed);
+        let asked = Instant::now();
         let answers = tier.fetch(questions.take(), deadline).await;
         questions.answer(answers);
+        questions.waited += asked.elapsed();
     }
 }
 

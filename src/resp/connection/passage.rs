@@ -78,13 +78,18 @@ impl Drop for Changes {
 }
 
 impl Passing<'_> {
-    /// Has Redis run one command, and appends its reply.
+    /// Has Redis run one command, and appends its reply. `asking` is what it has waited for Redis already.
     ///
     /// # Errors
     /// Why there is no reply, and whether the command may have been executed.
-    pub async fn one(&self, item: Item<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
+    pub async fn one(
+        &self,
+        item: Item<'_>,
+        asking: Duration,
+        reply: &mut Reply<'_>,
+    ) -> Result<(), Refusal> {
         let deadline = self.deadline();
-        self.one_by(item, deadline, reply).await
+        self.one_by(item, deadline.checked_sub(asking).unwrap_or(deadline), reply).await
     }
 
     /// The same until then.

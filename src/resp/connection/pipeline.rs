@@ -66,6 +66,8 @@ pub struct Pipeline {
     local: Vec<u8>,
     /// Until when the stage waits for shards that are being rebuilt, once it has met one.
     until: Option<Instant>,
+    /// How long the commands that run now have waited for what the tier holds.
+    asking: Duration,
     failures: Vec<Failure>,
     /// Whose commands they are.
     author: Arc<Author>,
@@ -80,6 +82,7 @@ impl Pipeline {
             slots: Vec::new(),
             local: Vec::new(),
             until: None,
+            asking: Duration::ZERO,
             failures: Vec::new(),
             author,
             reader: None,
@@ -225,7 +228,8 @@ impl Pipeline {
             return false;
         };
         let mut reply = Reply::new(out, passing.proto);
-        if let Err(refusal) = passing.one((command, input.args(request)), &mut reply).await {
+        let (item, asking) = ((command, input.args(request)), std::mem::take(&mut self.asking));
+        if let Err(refusal) = passing.one(item, asking, &mut reply).await {
             let code = answer(&refusal, &mut reply);
             self.failures.push(Failure { request: number, code });
         }
@@ -293,20 +297,23 @@ impl Pipeline {
     async fn through(&mut self, daemon: &Daemon) {
         let jobs = self.lanes.iter_mut().filter_map(|lane| lane.job.as_mut());
         if let Some(lsn) = jobs.filter_map(|job| job.take_written()).max() {
-            daemon.written(lsn).await;
+            daemon.written(lsn, self.asking).await;
         }
     }
 
     /// Asks the tier what jobs have to know before they can run, all at once, and runs them; again
     /// for what others have changed meanwhile.
     async fn ask(&mut self, daemon: &Daemon, recovery_wait: Duration) {
+        self.asking = Duration::ZERO;
         let nothing = |lane: &Lane| lane.job.as_ref().is_none_or(|job| !job.has_questions());
         if self.lanes.iter().all(nothing) {
             return;
         }
         let Some(tier) = daemon.tier.begun_with() else { return };
         let mut deadline = None;
+        let begun = Instant::now();
         while self.ask_once(daemon, &tier, &mut deadline, recovery_wait).await {}
+        self.asking = begun.elapsed();
     }
 
     /// Whether there was anything to ask.

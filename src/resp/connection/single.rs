@@ -1,7 +1,7 @@
 //! One round's commands, in order: what runs where.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::{Garbage, TIERED};
 
@@ -309,7 +309,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             Run::Transaction(step) => self.transact(step, &args, reply).await,
             Run::NeedsTier => {
-                self.passing(&Arc::clone(&self.daemon)).one((command, args), reply).await
+                self.passing(&Arc::clone(&self.daemon))
+                    .one((command, args), Duration::ZERO, reply)
+                    .await
             }
         }
         .inspect(|()| {
@@ -349,14 +351,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             informed::borrow(&self.daemon, self.bounds.recovery_wait, wanted, view, &keys).await?;
         borrowed.sign(&self.session.client().author);
         let writable = self.daemon.shards.journal().writable();
-        let item = (command, args);
+        let item = (command, *args);
         if is_known_to_redis(command, args)
             && informed::meet_passage(&keys, &mut borrowed, view, now)
         {
             drop(borrowed);
-            return self.passing(&Arc::clone(&self.daemon)).one((command, *args), reply).await;
+            return self
+                .passing(&Arc::clone(&self.daemon))
+                .one(item, questions.waited, reply)
+                .await;
         }
-        match informed::judge(&mut questions, item, &keys, &mut borrowed, view, now) {
+        match informed::judge(&mut questions, (command, args), &keys, &mut borrowed, view, now) {
             Err(Refusal::WrongType) if view.db != TIERED => {
                 drop(borrowed);
                 reply.int(0);
@@ -364,7 +369,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             Err(Refusal::Foreign) => {
                 drop(borrowed);
-                return self.passing(&Arc::clone(&self.daemon)).one((command, *args), reply).await;
+                return self
+                    .passing(&Arc::clone(&self.daemon))
+                    .one(item, questions.waited, reply)
+                    .await;
             }
             judged => judged?,
         }
@@ -382,7 +390,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         match borrowed.finish().await {
             Err(error) if command.flags.has(Flags::WRITE) => Err(outcome_unknown(&error)),
             Ok(lsn) if lsn > 0 && self.writes_to_tier(command, args) => {
-                self.daemon.written(lsn).await;
+                self.daemon.written(lsn, questions.waited).await;
                 Ok(())
             }
             _ => Ok(()),

@@ -8,6 +8,8 @@
 //! on its way tells of what was. That is good enough for one read, which began before the change; a
 //! write would build upon it what never was. So commands themselves know nothing of a tier.
 
+use std::time::Duration;
+
 use seawall_actors::cache::store::{Key, Standing, Store, TIERED};
 use seawall_actors::clock::UnixMs;
 
@@ -37,6 +39,8 @@ pub struct Questions {
     anew: u8,
     /// ... and whether something is about to be.
     overtaken: bool,
+    /// How long the answers have been waited for.
+    pub waited: Duration,
 }
 
 /// How much hangs on an answer being true when the command runs.
