@@ -10,7 +10,7 @@ use crate::support::certificates::{Authority, Pair};
 use crate::support::proxy::{Cut, Door, Flow, To};
 use crate::support::redis::RedisServer;
 use crate::support::tier::traffic::{Summary, Traffic};
-use crate::support::tier::{LEAD, TIMEOUT, Tier};
+use crate::support::tier::{CONNECTIONS, LEAD, TIMEOUT, Tier};
 use crate::support::{Raw, Reply, seed, setting, wait_until};
 
 /// By then the breaker is open, where the machine adds nothing.
@@ -239,8 +239,10 @@ fn a_password_that_is_rotated() {
     assert_eq!(restarts(&tier), before);
     // The new one is what the next connections log in with.
     assert_eq!(tier.redis.connect().run(&user("<old")), Reply::ok());
+    // Whether they change over right now, because of the file, or find that they were cut.
+    tier.proxy.forget();
     tier.proxy.cut(Cut::Close);
-    wait_until("the links have noticed", || restarts(&tier) > before);
+    wait_until("all have connected anew", || tier.proxy.counts().total >= CONNECTIONS);
     tier.wait_linked();
     // The other way round it is trouble until the file is right.
     trouble(
