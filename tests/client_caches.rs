@@ -99,12 +99,8 @@ fn the_redis_crate_keeps_no_stale_value() {
 #[test]
 fn the_redis_crate_hears_of_what_others_change_in_the_redis_behind() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.timeout", r#""10s""#)
-            .with("redis.connect_timeout", r#""10s""#)
-    });
+    let tier =
+        Tier::with(redis, &[("redis.timeout", r#""10s""#), ("redis.connect_timeout", r#""10s""#)]);
     let (mut library, mut redis) = (Library::connect(&tier.daemon), tier.redis.connect());
     assert_eq!(redis.run("SET k 7"), Reply::ok());
     let changes = [("SET k {n}", true), ("SET k {n} EX 1000", true), ("DEL k", false)];

@@ -16,11 +16,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 const STALE: Duration = Duration::from_secs(1);
 
 fn start(settings: &[(&str, &str)]) -> Option<Tier> {
-    let redis = RedisServer::listening(&[])?;
-    Some(Tier::before(redis, |setup, proxy| {
-        let setup = setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()));
-        settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
-    }))
+    Some(Tier::with(RedisServer::listening(&[])?, settings))
 }
 
 /// Reads until there is something new. Who asked later than `most` after it was there got it.

@@ -20,14 +20,12 @@ fn start(keys: &[(&str, &str)], settings: &[(&str, &str)]) -> Option<Tier> {
     for (key, value) in keys {
         client.run(&format!("SET {key} {value} PX 600000"));
     }
-    Some(Tier::before(redis, |setup, proxy| {
-        let setup = setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("debug.drills", "true")
-            .with("redis.stale_if_error", r#""1h""#)
-            .with("redis.revalidate_after", r#""0s""#);
-        settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
-    }))
+    let all = [
+        ("debug.drills", "true"),
+        ("redis.stale_if_error", r#""1h""#),
+        ("redis.revalidate_after", r#""0s""#),
+    ];
+    Some(Tier::with(redis, &[&all, settings].concat()))
 }
 
 /// Sets the daemon's clock so many minutes ahead of what it is.

@@ -299,13 +299,14 @@ fn what_only_redis_has_is_not_overwritten_from_another_database() {
 #[test]
 fn what_redis_is_changing_is_not_built_upon() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.timeout", r#""20s""#)
-            .with("redis.connect_timeout", r#""20s""#)
-            .with("cache.shards", "4")
-    });
+    let tier = Tier::with(
+        redis,
+        &[
+            ("redis.timeout", r#""20s""#),
+            ("redis.connect_timeout", r#""20s""#),
+            ("cache.shards", "4"),
+        ],
+    );
     let mut redis = tier.redis.connect();
     let (mut client, mut other) = (tier.daemon.connect(), tier.daemon.connect());
     for (lines, key, want) in [

@@ -12,13 +12,6 @@ use crate::tier_passage::waiting;
 /// How long an answer may take on a machine that is busy with other tests.
 const BUSY: Duration = Duration::from_secs(3);
 
-fn before(redis: RedisServer, settings: &[(&str, &str)]) -> Tier {
-    Tier::before(redis, |setup, proxy| {
-        let setup = setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()));
-        settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
-    })
-}
-
 /// What a metric says.
 fn metric(tier: &Tier, name: &str) -> u64 {
     let (_, metrics) = http::get(tier.daemon.admin(), "/metrics");
@@ -36,7 +29,7 @@ fn a_crowd_that_blocks_is_bounded_told_and_leaves_the_rest_alone() {
         ("redis.timeout", r#""20s""#),
         ("redis.connect_timeout", r#""20s""#),
     ];
-    let tier = before(redis, &patient);
+    let tier = Tier::with(redis, &patient);
     let mut redis = tier.redis.connect();
     let mut crowd: Vec<Raw> = (0..CROWD).map(|_| tier.daemon.connect()).collect();
     crowd.iter_mut().for_each(|client| client.send(&["BLPOP", "l", "0"]));
@@ -75,7 +68,7 @@ fn a_crowd_that_blocks_is_bounded_told_and_leaves_the_rest_alone() {
 fn a_crowd_before_one_connection_waits_no_longer_than_it_may() {
     const CROWD: usize = 60;
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = before(redis, &[("redis.pass_links", "1")]);
+    let tier = Tier::with(redis, &[("redis.pass_links", "1")]);
     let mut other = tier.daemon.connect();
     assert_eq!(other.run("RPUSH l 0"), Reply::Int(1));
     // Each takes a third of what all of them have.
@@ -138,7 +131,7 @@ fn a_passed_command_comes_behind_what_was_written_before_it() {
         ("redis.timeout", r#""20s""#),
         ("redis.connect_timeout", r#""20s""#),
     ];
-    let tier = before(redis, &patient);
+    let tier = Tier::with(redis, &patient);
     let mut client = tier.daemon.connect();
     tier.proxy.requests(Flow::Delay(Duration::from_millis(30)));
     for n in 0..12 {
@@ -184,7 +177,7 @@ fn a_passed_command_comes_behind_what_was_written_before_it() {
 #[test]
 fn a_passed_command_is_not_sent_before_what_was_written_before_it() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = before(redis, &[("redis.write", r#""behind""#)]);
+    let tier = Tier::with(redis, &[("redis.write", r#""behind""#)]);
     let mut client = tier.daemon.connect();
     tier.redis.pause();
     assert_eq!(client.run("SET k abc"), Reply::ok());

@@ -68,13 +68,14 @@ fn a_pipeline_costs_few_round_trips() {
 #[test]
 fn replies_larger_than_what_goes_together_are_all_there() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.timeout", r#""10s""#)
-            .with("validation.max_value", r#""64KB""#)
-            .with("server.output_buffer", r#""1100KB""#)
-    });
+    let tier = Tier::with(
+        redis,
+        &[
+            ("redis.timeout", r#""10s""#),
+            ("validation.max_value", r#""64KB""#),
+            ("server.output_buffer", r#""1100KB""#),
+        ],
+    );
     let mut client = tier.daemon.connect();
     let value = "x".repeat(600_000);
     client.call(&["RPUSH", "l", &value]);

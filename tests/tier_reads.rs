@@ -83,7 +83,7 @@ fn many_who_miss_one_key_together_cost_redis_one_question() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
     // As long as the slowest client of a busy machine takes to send its command, and nobody finds
     // out meanwhile that Redis says nothing.
-    let tier = set(redis, &[("redis.timeout", r#""30s""#), ("redis.ping_every", r#""1h""#)]);
+    let tier = Tier::with(redis, &[("redis.timeout", r#""30s""#), ("redis.ping_every", r#""1h""#)]);
     tier.redis.connect().run("SET hot v");
     let mut clients: Vec<Raw> = (0..200).map(|_| tier.daemon.connect()).collect();
     for client in &mut clients {
@@ -192,15 +192,7 @@ fn holding(lines: &[&str]) -> Option<Tier> {
     for line in lines {
         client.run(line);
     }
-    Some(set(redis, &[]))
-}
-
-/// A daemon before `redis`, with settings of its own.
-fn set(redis: RedisServer, settings: &[(&str, &str)]) -> Tier {
-    Tier::before(redis, |setup, proxy| {
-        let setup = setup.with("redis.url", &format!(r#""redis://{}""#, proxy.address()));
-        settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
-    })
+    Some(Tier::with(redis, &[]))
 }
 
 fn filled() -> Option<RedisServer> {
@@ -217,7 +209,7 @@ fn filled() -> Option<RedisServer> {
 #[test]
 fn what_is_named_by_patterns_is_in_memory_before_anybody_asks() {
     let Some(redis) = filled() else { return };
-    let mut tier = set(redis, &[("redis.warm", r#"["user:*"]"#)]);
+    let mut tier = Tier::with(redis, &[("redis.warm", r#"["user:*"]"#)]);
     let done = tier.daemon.wait_log("the warm-up is over", |line| {
         line["message"] == "warm-up: everything named is in memory"
     });
@@ -241,7 +233,7 @@ fn a_warm_up_ends_at_its_limits_and_a_file_of_keys_works_too() {
     std::fs::write(&file, keys.join("\n")).expect("written");
     let file = format!("{:?}", file.to_str().expect("UTF-8"));
     let settings = [("redis.warm_file", &*file), ("redis.warm_keys", "150")];
-    let mut tier = set(redis, &settings);
+    let mut tier = Tier::with(redis, &settings);
     let done = tier.daemon.wait_log("the warm-up is over", |line| {
         line["message"] == "warm-up: redis.warm_keys is reached"
     });
@@ -254,7 +246,7 @@ fn a_warm_up_ends_at_its_limits_and_a_file_of_keys_works_too() {
 fn a_client_s_write_is_not_undone_by_the_warm_up() {
     let Some(redis) = filled() else { return };
     let slowly = [("redis.warm", r#"["user:*"]"#), ("redis.warm_rate", "1000")];
-    let mut tier = set(redis, &slowly);
+    let mut tier = Tier::with(redis, &slowly);
     let mut client = tier.daemon.connect();
     for n in 0..300 {
         client.run(&format!("SET user:{n} mine"));
@@ -271,12 +263,8 @@ fn a_client_s_write_is_not_undone_by_the_warm_up() {
 #[test]
 fn what_others_change_while_a_batch_waits_is_asked_for_and_not_absent() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.timeout", r#""10s""#)
-            .with("redis.soft_timeout", r#""5s""#)
-    });
+    let tier =
+        Tier::with(redis, &[("redis.timeout", r#""10s""#), ("redis.soft_timeout", r#""5s""#)]);
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     for round in 0..3 {
         redis.run("SET n 5");
@@ -305,13 +293,10 @@ fn what_others_change_while_a_batch_waits_is_asked_for_and_not_absent() {
 #[test]
 fn what_makes_room_for_others_of_its_batch_is_not_absent() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.timeout", r#""10s""#)
-            .with("cache.shards", "1")
-            .with("cache.max_entries", "8")
-    });
+    let tier = Tier::with(
+        redis,
+        &[("redis.timeout", r#""10s""#), ("cache.shards", "1"), ("cache.max_entries", "8")],
+    );
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     for n in 0..40 {
         redis.run(&format!("SET n{n} {n}"));
@@ -345,13 +330,10 @@ fn nothing_lives_longer_here_than_in_redis_however_late_it_came() {
 #[test]
 fn a_transaction_in_a_tiny_memory_takes_nothing_for_absent_that_redis_holds() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.timeout", r#""10s""#)
-            .with("cache.shards", "1")
-            .with("cache.max_entries", "3")
-    });
+    let tier = Tier::with(
+        redis,
+        &[("redis.timeout", r#""10s""#), ("cache.shards", "1"), ("cache.max_entries", "3")],
+    );
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     for key in ["a", "b", "c", "d"] {
         redis.run(&format!("SET {key} 1"));

@@ -80,13 +80,14 @@ fn whatever_command_others_change_a_key_by_is_seen() {
 fn a_transaction_that_watches_a_key_fails_if_others_change_it() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
     // One shard hears of everything in the order in which Redis tells it.
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.timeout", r#""10s""#)
-            .with("redis.connect_timeout", r#""10s""#)
-            .with("cache.shards", "1")
-    });
+    let tier = Tier::with(
+        redis,
+        &[
+            ("redis.timeout", r#""10s""#),
+            ("redis.connect_timeout", r#""10s""#),
+            ("cache.shards", "1"),
+        ],
+    );
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     let (mut other, mut told) = (tier.daemon.connect(), 0);
     for (before, change, runs) in [
@@ -140,11 +141,7 @@ fn a_time_to_live_that_others_change_is_taken_over() {
 #[test]
 fn only_prefixes_that_are_asked_for_are_announced() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let mut tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.track_prefixes", r#"["u:", "s:"]"#)
-    });
+    let mut tier = Tier::with(redis, &[("redis.track_prefixes", r#"["u:", "s:"]"#)]);
     let (mut redis, mut client) = (tier.redis.connect(), tier.daemon.connect());
     for key in ["u:1", "s:1", "x:1"] {
         redis.run(&format!("SET {key} old"));

@@ -46,11 +46,7 @@ fn told<'a>(name: &'static str, begin: Act<'a>, end: Act<'a>) -> Fault<'a> {
 
 /// A daemon that answers writes when Redis has them.
 fn through(redis: RedisServer) -> Tier {
-    Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
-            .with("redis.write", r#""through""#)
-    })
+    Tier::with(redis, &[("redis.write", r#""through""#)])
 }
 
 /// Writers while a fault lasts, first with one and then with the other `redis.write`.

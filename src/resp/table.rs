@@ -253,6 +253,17 @@ pub struct Subcommand {
     pub summary: &'static str,
 }
 
+/// A subcommand; see its fields.
+#[must_use]
+pub const fn sub(
+    name: &'static str,
+    arity: i8,
+    syntax: &'static str,
+    summary: &'static str,
+) -> Subcommand {
+    Subcommand { name, arity, syntax, summary }
+}
+
 impl Command {
     /// A command with what its execution needs; [`Command::doc`] adds the rest.
     #[must_use]

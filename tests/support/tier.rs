@@ -46,22 +46,22 @@ pub struct Tiered<B: Behind> {
 impl<B: Behind> Tiered<B> {
     /// A daemon before a server with these settings; `None` without a redis-server.
     pub fn start(redis: &[&str]) -> Option<Self> {
-        let redis = B::listening(redis)?;
-        Some(Self::before(redis, |setup, way| {
-            setup.with("redis.url", &format!(r#""redis://{}""#, B::address(way)))
-        }))
+        Some(Self::with(B::listening(redis)?, &[]))
     }
 
     /// The same, with all the time of the world: for tests in which Redis answers all the time, on
     /// however busy a machine.
     pub fn patient(redis: &[&str]) -> Option<Self> {
-        let redis = B::listening(redis)?;
-        Some(Self::before(redis, |setup, way| {
-            setup
-                .with("redis.url", &format!(r#""redis://{}""#, B::address(way)))
-                .with("redis.timeout", r#""10s""#)
-                .with("redis.connect_timeout", r#""10s""#)
-        }))
+        let patience = [("redis.timeout", r#""10s""#), ("redis.connect_timeout", r#""10s""#)];
+        Some(Self::with(B::listening(redis)?, &patience))
+    }
+
+    /// A daemon before this server, which it knows by the proxy's address, with these settings.
+    pub fn with(redis: B, settings: &[(&str, &str)]) -> Self {
+        Self::before(redis, |setup, way| {
+            let setup = setup.with("redis.url", &format!(r#""redis://{}""#, B::address(way)));
+            settings.iter().fold(setup, |setup, (key, value)| setup.with(key, value))
+        })
     }
 
     /// A daemon before this server, with settings that may depend on where the proxy is. It waits

@@ -8,7 +8,7 @@ use crate::resp::args::Args;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{AsyncFn, BoxFuture, Command, Family, Flags, Keys, Run, Subcommand};
+use crate::resp::table::{AsyncFn, BoxFuture, Command, Family, Flags, Keys, Run, Subcommand, sub};
 
 const FLAGS: Flags = Flags::PUBSUB.and(Flags::LOADING);
 const FAST: Flags = FLAGS.and(Flags::FAST);
@@ -86,15 +86,6 @@ const SUBCOMMANDS: &[Subcommand] = &[
     sub("shardchannels", -2, "[pattern]", "The same as CHANNELS, of shard channels."),
     sub("shardnumsub", -2, "[shardchannel …]", "The same as NUMSUB, of shard channels."),
 ];
-
-const fn sub(
-    name: &'static str,
-    arity: i8,
-    syntax: &'static str,
-    summary: &'static str,
-) -> Subcommand {
-    Subcommand { name, arity, syntax, summary }
-}
 
 // === PUBLISH ===
 

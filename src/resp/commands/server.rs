@@ -18,7 +18,7 @@ mod sw;
 mod tests;
 mod waitaof;
 
-use crate::resp::table::{Command, Family, Flags, Keys, Run, Subcommand};
+use crate::resp::table::{Command, Family, Flags, Keys, Run};
 
 const ADMIN: Flags = Flags::ADMIN.and(Flags::LOADING);
 const FREE: Flags = Flags::FAST.and(Flags::LOADING);
@@ -287,13 +287,4 @@ pub const COMMANDS: &[Command] = &[
 
 const fn command(name: &'static str, arity: i8, flags: Flags, run: Run) -> Command {
     Command::new(name, arity, flags, Keys::NONE, Family::Server, run)
-}
-
-const fn sub(
-    name: &'static str,
-    arity: i8,
-    syntax: &'static str,
-    summary: &'static str,
-) -> Subcommand {
-    Subcommand { name, arity, syntax, summary }
 }

@@ -12,7 +12,7 @@ use crate::resp::integer;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::{ReplyMode, Session};
-use crate::resp::table::Subcommand;
+use crate::resp::table::{Subcommand, sub};
 
 /// CLIENT's subcommands.
 pub(super) const SUBCOMMANDS: &[Subcommand] = &[
@@ -61,15 +61,6 @@ pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     sub("unblock", -3, "client-id [TIMEOUT|ERROR]", "Ends the wait of a command that blocks."),
     sub("unpause", 2, "", "Ends CLIENT PAUSE."),
 ];
-
-const fn sub(
-    name: &'static str,
-    arity: i8,
-    syntax: &'static str,
-    summary: &'static str,
-) -> Subcommand {
-    Subcommand { name, arity, syntax, summary }
-}
 
 pub(super) fn client(
     session: &mut Session,

@@ -1,7 +1,6 @@
 //! ACL: tells of the users. They are configured in the file, so nothing here changes them.
 
 use super::command::members;
-use super::sub;
 use crate::acl::User;
 use crate::acl::categories::Category;
 use crate::acl::gate::MAX_ENTRIES;
@@ -11,7 +10,7 @@ use crate::resp::integer;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{Subcommand, find};
+use crate::resp::table::{Subcommand, find, sub};
 
 pub(super) const ACL: &[Subcommand] = &[
     sub("cat", -2, "[category]", "Lists the categories of commands, or the commands of one."),

@@ -1,6 +1,6 @@
 //! COMMAND: what the table says, in the shapes of Redis 7.
 
-use super::{docs, sub};
+use super::docs;
 use crate::acl::access::{self, Need};
 use crate::acl::categories::Category;
 use crate::acl::commands::Unit;
@@ -12,7 +12,7 @@ use crate::resp::movable::keys_of;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{Command, Family, Flags, Keys, Subcommand, find};
+use crate::resp::table::{Command, Family, Flags, Keys, Subcommand, find, sub};
 
 pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     sub("count", 2, "", "Answers the number of commands."),

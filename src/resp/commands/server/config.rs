@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::sub;
 use crate::config::ConfigControl;
 use crate::resp::args::Args;
 use crate::resp::backend::Backend;
@@ -13,7 +12,7 @@ use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{BoxFuture, Subcommand};
+use crate::resp::table::{BoxFuture, Subcommand, sub};
 
 pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     sub("get", -3, "pattern [pattern …]", "Answers the settings that match, with their values."),

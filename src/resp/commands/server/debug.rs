@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::sub;
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::{BoxFuture, Subcommand};
+use crate::resp::table::{BoxFuture, Subcommand, sub};
 
 const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-command option is \
     set to \"local\", you can run it from a local connection, otherwise you need to set this \

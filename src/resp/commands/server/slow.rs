@@ -1,13 +1,12 @@
 //! SLOWLOG and LATENCY: what was slow.
 
-use super::sub;
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::integer;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::Subcommand;
+use crate::resp::table::{Subcommand, sub};
 use crate::slow::{Event, Latency};
 use crate::stats::StatsSnapshot;
 

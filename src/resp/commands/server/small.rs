@@ -1,12 +1,11 @@
 //! Small commands: TIME, MODULE LIST, LOLWUT.
 
-use super::sub;
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::Reply;
 use crate::resp::session::Session;
-use crate::resp::table::Subcommand;
+use crate::resp::table::{Subcommand, sub};
 use crate::resp::version::{REDIS_VERSION, SEAWALL_VERSION};
 
 pub(super) const MODULE: &[Subcommand] =

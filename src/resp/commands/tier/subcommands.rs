@@ -1,16 +1,7 @@
 //! What the families among the commands of a Redis tier lead to, so that users can be given one and
 //! not the other. Redis dispatches them, and may know more of them.
 
-use crate::resp::table::Subcommand;
-
-const fn sub(
-    name: &'static str,
-    arity: i8,
-    syntax: &'static str,
-    summary: &'static str,
-) -> Subcommand {
-    Subcommand { name, arity, syntax, summary }
-}
+use crate::resp::table::{Subcommand, sub};
 
 const HELP: Subcommand = sub("help", 2, "", "Prints a help.");
 
