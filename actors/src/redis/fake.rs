@@ -154,7 +154,8 @@ async fn serve(mut socket: TcpStream, mut desk: Desk) {
 
 impl Desk {
     fn answer(&mut self, mode: Mode, words: &[String]) -> String {
-        let setup = ["HELLO", "CLIENT"].contains(&words[0].to_ascii_uppercase().as_str());
+        // A link asks for the time as soon as it is up.
+        let setup = ["HELLO", "CLIENT", "TIME"].contains(&words[0].to_ascii_uppercase().as_str());
         match (mode, words[0].as_str()) {
             (Mode::Garbage, _) if !setup => "what?\r\n".to_owned(),
             (Mode::Loading, _) if !setup => "-LOADING not yet\r\n".to_owned(),

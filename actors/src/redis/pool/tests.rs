@@ -12,6 +12,9 @@ use crate::redis::fake::{MS, Mode, Server, settings, tree};
 use crate::redis::{Executed, FailureKind};
 use crate::supervise::Tree;
 
+/// Longer than any test.
+const HOUR: Duration = Duration::from_secs(3600);
+
 async fn start(settings: LinkSettings, links: usize) -> (Pool, Tree) {
     let pool = Pool::new(settings);
     let tree = tree(&[(&pool, links)], &Conditions::new()).await;
@@ -148,10 +151,14 @@ async fn garbage_and_loading_never_become_an_answer() {
     {
         let server = Server::start().await;
         let (pool, _tree) =
-            start(LinkSettings { retry_share: 0, ..settings(&server.url) }, 1).await;
+            start(LinkSettings { retry_share: 0, ping_every: HOUR, ..settings(&server.url) }, 1)
+                .await;
         up(&pool, 1).await;
         server.set(mode);
-        let failure = pool.run(&get("a"), request(Once::OrMore)).await.expect_err("no answer");
+        // The first to get one: to whoever comes after that, the connection is broken.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let request = Request { deadline, once: Once::OrMore };
+        let failure = pool.run(&get("a"), request).await.expect_err("no answer");
         assert_eq!(failure.kind, kind, "{failure}");
         server.set(Mode::Answer);
         up(&pool, 1).await;
