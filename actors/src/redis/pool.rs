@@ -130,6 +130,12 @@ impl Pool {
         }
     }
 
+    /// The actors of its links have been removed for good: that they have no connection is no trouble
+    /// any more, whoever still holds the pool.
+    pub fn ends(&self) {
+        self.inner.duty.ends();
+    }
+
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> Arc<LinkSettings> {
