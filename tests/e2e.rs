@@ -46,6 +46,7 @@ mod tier_faults_cluster;
 mod tier_freshness;
 mod tier_links;
 mod tier_live;
+mod tier_moves;
 mod tier_passage;
 mod tier_passage_crowds;
 mod tier_passage_pipelines;

@@ -69,15 +69,17 @@ pub(super) struct Patience {
 /// in its place, may know less than memory does, until the outbox has found out and made it good.
 #[derive(Debug)]
 pub(super) struct Loss {
+    pub links: Pool,
     pub tracker: Pool,
     pub gate: Gate,
 }
 
 impl Loss {
-    /// The connection over which it is known to have everything.
+    /// The connection over which it is known to have everything. Whoever is asked is the same Redis.
     fn ruled_out(&self) -> Option<u64> {
         let epoch = self.tracker.epoch();
-        (epoch != 0 && epoch == self.gate.met()).then_some(epoch)
+        let met = epoch != 0 && epoch == self.gate.met();
+        (met && self.links.is_where(&self.tracker)).then_some(epoch)
     }
 }
 

@@ -44,7 +44,8 @@ fn set() -> Cmd {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_share_links_and_each_gets_its_own_answer() {
     let server = Server::start().await;
-    let (pool, _tree) = start(settings(&server.url), 2).await;
+    let patient = LinkSettings { timeout: 10_000 * MS, ..settings(&server.url) };
+    let (pool, _tree) = start(patient, 2).await;
     up(&pool, 2).await;
     let calls: Vec<_> = (0..500)
         .map(|i| {
