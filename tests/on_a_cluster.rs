@@ -11,6 +11,7 @@
 //! | `tier_passage` | its script has keys of several slots in one command, which a Cluster refuses |
 //! | `tier_faults`, `tier_writes_faults` | what befalls a server; `tier_faults_cluster` has it for nodes |
 //! | `tier_changes`, `tier_links`, `tier_shown` | settings, which are the same, and links one by one |
+//! | `tier_moves` | it moves from one to the other |
 //! | `tier_coherence` | it reads the order of all writes in one server's append-only file |
 //! | `tier_pubsub` | has tests before a Cluster of its own |
 

@@ -69,15 +69,18 @@ pub(super) struct Patience {
 /// in its place, may know less than memory does, until the outbox has found out and made it good.
 #[derive(Debug)]
 pub(super) struct Loss {
+    pub links: Pool,
     pub tracker: Pool,
     pub gate: Gate,
 }
 
 impl Loss {
-    /// What says that it has everything, over the connection that there is.
+    /// What says that it has everything, over the connection that there is. Whoever is asked is the
+    /// same Redis.
     fn ruled_out(&self) -> Option<Met> {
         let (epoch, met) = (self.tracker.epoch(), self.gate.met());
-        (epoch != 0 && epoch == met.epoch).then_some(met)
+        let over_it = epoch != 0 && epoch == met.epoch;
+        (over_it && self.links.is_where(&self.tracker)).then_some(met)
     }
 }
 

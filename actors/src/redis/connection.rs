@@ -33,6 +33,11 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Connection {
+    /// Whether it is one to a Cluster.
+    pub const fn is_to_a_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
     /// One command. An error reply is [`Value::ServerError`].
     pub async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {

@@ -81,6 +81,8 @@ pub(super) struct Pump {
     pub overtaken: bool,
     /// The connection over which Redis was asked what it has.
     pub epoch: u64,
+    /// It is one to a Cluster.
+    pub cluster: bool,
     /// The connection that has outlived all others to the nodes of a Cluster.
     pub heir: u64,
     /// The connection over which it was found to have everything up to the marker.
@@ -114,6 +116,7 @@ impl Pump {
             failures: 0,
             overtaken: false,
             epoch: 0,
+            cluster: false,
             heir: 0,
             followed: None,
             room: None,
@@ -228,7 +231,7 @@ impl Pump {
         self.succeed().await?;
         self.args.gate.ask_anew();
         // One that somebody has written over says nothing, of whatever type it is.
-        let said: Vec<Option<Lsn>> = match self.args.pool.settings().cluster {
+        let said: Vec<Option<Lsn>> = match self.cluster {
             true => self.read_markers().await?,
             false => vec![self.watch_and_read().await?.as_ref().and_then(number)],
         };
