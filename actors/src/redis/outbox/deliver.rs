@@ -11,6 +11,7 @@ use super::deletions::Deletions;
 use super::fence::{self, Fenced, refusal};
 use super::gate::add;
 use super::heard::Heard;
+use super::markers::Now;
 use super::pump::{Pump, Trouble};
 use super::send::{Outcome, Rules, Transaction};
 use crate::clock::UnixMs;
@@ -68,7 +69,7 @@ impl Pump {
 
     /// Has every master of a Cluster say that it has everything up to here.
     async fn mark_masters(&mut self, reached: Lsn) -> Result<(), Trouble> {
-        let (keys, gone) = self.markers()?;
+        let Now { keys, gone, .. } = self.markers()?;
         let mut marks = Pipeline::new();
         for key in keys {
             marks.cmd("SET").arg(key).arg(reached);

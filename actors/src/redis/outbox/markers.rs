@@ -27,29 +27,34 @@ impl Markers {
     }
 }
 
+/// What is to be read and written.
+#[derive(Debug)]
+pub(super) struct Now {
+    /// What the masters have.
+    pub shares: Vec<Share>,
+    /// Their markers, in the same order.
+    pub keys: Vec<String>,
+    /// Keys that were markers before.
+    pub gone: Vec<String>,
+}
+
 /// What all of them say together: the least, and nothing if one is missing.
 pub(super) fn least(said: impl Iterator<Item = Option<Lsn>>) -> Option<Lsn> {
     said.reduce(|least, next| Some(least?.min(next?))).flatten()
 }
 
 impl Pump {
-    /// The markers of the masters that there are now, and keys that were some before.
+    /// The markers of the masters that there are now.
     ///
     /// # Errors
     /// There is no connection to tell of them.
-    pub(super) fn markers(&mut self) -> Result<(Vec<String>, Vec<String>), Trouble> {
-        let (_, keys, gone) = self.shares()?;
-        Ok((keys, gone))
-    }
-
-    /// The same, and what the masters have, in the same order.
-    fn shares(&mut self) -> Result<(Vec<Share>, Vec<String>, Vec<String>), Trouble> {
+    pub(super) fn markers(&mut self) -> Result<Now, Trouble> {
         let shares = self.args.pool.shares();
         if shares.is_empty() {
             return Err(Trouble::Away("no node of the Cluster is connected".to_owned()));
         }
         let gone = self.markers.turn(shares.iter().map(Share::first).collect(), &self.marker);
-        Ok((shares, self.markers.keys.clone(), gone))
+        Ok(Now { shares, keys: self.markers.keys.clone(), gone })
     }
 
     /// What the masters say that they have.
@@ -57,7 +62,7 @@ impl Pump {
     /// # Errors
     /// One of them does not. What the others have counts for reads of their keys all the same.
     pub(super) async fn read_markers(&mut self) -> Result<Vec<Option<Lsn>>, Trouble> {
-        let (shares, keys, _) = self.shares()?;
+        let Now { shares, keys, .. } = self.markers()?;
         if shares.iter().all(|share| share.connected) {
             return self.ask(keys.iter()).await;
         }
