@@ -40,6 +40,7 @@ mod statistics;
 mod supervision;
 mod tier_bounds;
 mod tier_changes;
+mod tier_clocks;
 mod tier_coherence;
 mod tier_faults;
 mod tier_faults_cluster;

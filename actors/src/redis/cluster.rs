@@ -154,6 +154,11 @@ impl Cluster {
         self.read(|state| state.table.masters())
     }
 
+    /// Those that it has a connection to.
+    pub fn connected(&self) -> impl Iterator<Item = (Node, MultiplexedConnection)> + '_ {
+        self.inner.masters.iter().map(|(node, server)| (node.clone(), server.clone()))
+    }
+
     /// The first slot of each of them.
     pub fn first_slots(&self) -> Vec<u16> {
         self.read(|state| state.table.first_slots())
