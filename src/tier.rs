@@ -34,8 +34,8 @@ use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{
-    Once, Passage, PassageStats, Pool, PoolState, PoolStats, Request, ServerClock, SubscriptionStats,
-    Subscriptions, TrackerStats, Trouble,
+    Once, Passage, PassageStats, Pool, PoolState, PoolStats, Request, ServerClock,
+    SubscriptionStats, Subscriptions, TrackerStats, Trouble,
 };
 use seawall_actors::supervise::{ChildSpec, Conditions, Restart};
 use tokio::sync::watch;

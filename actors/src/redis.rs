@@ -52,8 +52,8 @@ pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
 pub use nodes::Node;
 pub use passage::{
-    Dialect, Load, Outcome, Passage, PassageLimits, PassageStats, Replies, Reserved, Train,
-    Unblock, Wait, error_of,
+    Dialect, Enough, Load, Outcome, Passage, PassageLimits, PassageStats, Replies, Reserved,
+    Target, Train, Unblock, Wait, error_of,
 };
 pub use pool::{
     Comparisons, LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request, Trouble,

@@ -76,7 +76,10 @@ mod tests {
         assert_eq!(reason(900, 1), None);
         assert_eq!(reason(-5_000, 4_500), None, "it may be less");
         let ahead = reason(3_200, 2).unwrap_or_default();
-        assert!(ahead.contains("Redis' clock is 3.2s ahead of") && ahead.contains("earlier there"), "{ahead}");
+        assert!(
+            ahead.contains("Redis' clock is 3.2s ahead of") && ahead.contains("earlier there"),
+            "{ahead}"
+        );
         let behind = reason(-3_200, 2).unwrap_or_default();
         assert!(behind.contains("3.2s behind") && behind.contains("later there"), "{behind}");
     }

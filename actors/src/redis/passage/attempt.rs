@@ -5,12 +5,12 @@ use std::pin::{Pin, pin};
 use tokio::time::Instant;
 
 use super::super::failure::{Failure, FailureKind};
-use super::super::nodes::{Redirect, slot_of};
+use super::super::nodes::Redirect;
 use super::super::pool::{Once, Request};
 use super::super::retry::Next;
 use super::wait::{lost, spoken};
 use super::wire::Wire;
-use super::{Load, Passage, Replies, Wait, error_of};
+use super::{Load, Passage, Replies, Target, Wait, error_of};
 
 /// How often a Cluster may send on a request.
 const HOPS: usize = 5;
@@ -58,11 +58,16 @@ impl Passage {
     ) -> Result<Replies, Failure> {
         self.inner.pool.ready(deadline).await?;
         let settings = self.inner.pool.settings();
-        let slot = load.key.filter(|_| settings.cluster).map(slot_of);
+        let slot = load.to.slot().filter(|_| settings.cluster);
         let mut node = slot.and_then(|slot| self.nodes().of_slot(slot));
         let mut asking = false;
         for _ in 0..HOPS {
-            let mut wire = self.connect(load.dialect, node.take(), deadline).await?;
+            let mut wire = match load.to {
+                Target::Node(only) => {
+                    self.reach(load.dialect, Some(only.clone()), deadline).await?
+                }
+                _ => self.connect(load.dialect, node.take(), deadline).await?,
+            };
             let replies = self.answered(&mut wire, load, asking, wait).await?;
             let home = settings.home().map_or_else(|| "".into(), |home| home.host);
             let error = replies.iter().find_map(error_of);

@@ -37,8 +37,8 @@ impl Passage {
         }
     }
 
-    /// A connection to this node.
-    async fn reach(
+    /// A connection to this node; `None`: to the one in redis.url.
+    pub(super) async fn reach(
         &self,
         dialect: Dialect,
         node: Option<Node>,

@@ -97,7 +97,7 @@ impl Passage {
         let pool = &self.inner.pool;
         (0..load.count).for_each(|_| pool.earn());
         pool.ready(deadline).await?;
-        let slot = load.key.filter(|_| pool.settings().cluster).map(slot_of);
+        let slot = load.to.slot().filter(|_| pool.settings().cluster);
         let node = slot.and_then(|slot| self.nodes().of_slot(slot));
         self.connect(load.dialect, node, deadline).await
     }
