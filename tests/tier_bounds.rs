@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::proxy::{Cut, Flow};
-use crate::support::redis::RedisServer;
-use crate::support::tier::{TIMEOUT, Tier};
-use crate::support::{Raw, Reply, wait_until};
+use super::support::proxy::{Cut, Flow};
+use super::support::redis::RedisServer;
+use super::support::tier::{TIMEOUT, Tier};
+use super::support::{Raw, Reply, wait_until};
 
 /// What a busy machine may add, and less than what any of it takes by itself that does not work.
 const MARGIN: Duration = Duration::from_secs(3);

@@ -250,7 +250,10 @@ fn subscribers_hear_each_other_before_during_and_after() {
         std::thread::spawn(move || {
             let mut client = Raw::tcp(address);
             for n in 0..MESSAGES {
-                assert_eq!(client.run(&format!("PUBLISH news {n}")), Reply::Int(1), "message {n}");
+                // A node of a Cluster counts those who listen at it, and we may listen at another.
+                let least = i64::from(RedisServer::SERVERS == 1);
+                let heard = client.run(&format!("PUBLISH news {n}")).int();
+                assert!((least..=1).contains(&heard), "message {n}: {heard}");
                 done.fetch_add(1, SeqCst);
                 // Until both changes are through there is always more to say.
                 std::thread::sleep(PACE * 2);
