@@ -104,6 +104,8 @@ impl Sea {
             })
             .into_iter()
             .unzip();
+        // Until the first word from Redis nobody waits for it.
+        walls.iter().for_each(|(daemon, _)| wait_in_step(&mut daemon.connect()));
         let addresses: Vec<_> = ports.iter().map(Port::address).collect();
         let servers = redis.servers();
         let field = Field::new(&addresses, &servers, |key| redis.owner(key));
