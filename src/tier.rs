@@ -153,11 +153,11 @@ impl Tier {
         let hearing = Hearing { news: Arc::clone(&news), gate: gate.clone(), clock: clock.clone() };
         let tracker = pool.tracker(Arc::new(hearing), conditions);
         let subscriber = pool.subscriber(subscriptions.clone());
-        let loss = Loss { tracker: tracker.clone(), gate };
+        let loss = Loss { links: pool.clone(), tracker: tracker.clone(), gate };
         let freshness = freshness(settings, news.shards());
         let flights = Flights::new(pool.clone(), clock, Arc::clone(&news), loss);
         Ok(Self {
-            passage: Passage::new(pool.clone(), settings.passage),
+            passage: Passage::new(pool.clone(), tracker.clone(), settings.passage),
             tracker,
             subscriptions,
             subscriber,

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `tier_faults`, `tier_writes_server` | what befalls a server; `tier_faults_cluster` has it for nodes |
 //! | `tier_changes`, `tier_links`, `tier_shown`, `tier_passage_tls`, `tier_clocks` | settings, which are the same, and links one by one |
+//! | `tier_moves` | it moves from one to the other |
 //! | `tier_passage_keys` | what is behind does not matter |
 //! | `tier_passage_cluster`, `tier_pubsub`, `tier_topologies` | are about Clusters of their own |
 

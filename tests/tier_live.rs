@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::support::http::get;
 use super::support::proxy::{Cut, Door};
 use super::support::redis::RedisServer;
 use super::support::redis::behind::Behind;
@@ -308,6 +309,24 @@ fn a_redis_that_is_not_there_is_said_and_its_coming_helps() {
     join(&mut tier);
     wait_in_step(&mut tier.daemon.connect());
     assert_eq!(tier.redis.connect().run("GET k"), Reply::bulk("w"));
+}
+
+#[test]
+fn a_redis_that_is_taken_away_while_it_is_gone_leaves_no_trouble_behind() {
+    let Some(mut tier) = apart() else { return };
+    tier.daemon.configure("redis.connect_timeout", r#""200ms""#);
+    tier.daemon.configure("redis.timeout", r#""200ms""#);
+    join(&mut tier);
+    wait_in_step(&mut tier.daemon.connect());
+    tier.proxy.door(Door::Refused);
+    tier.proxy.cut(Cut::Close);
+    let admin = tier.daemon.admin();
+    wait_until("nobody tells what others change, which is said", || {
+        get(admin, "/readyz").1.contains("not_tracking")
+    });
+    leave(&mut tier);
+    let (_, ready) = get(admin, "/readyz");
+    assert!(!ready.contains("links"), "there are no links to be in trouble: {ready}");
 }
 
 #[test]

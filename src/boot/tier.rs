@@ -319,6 +319,7 @@ impl Keeper {
         while let Some(child) = self.last_child() {
             self.remove(&child).await;
         }
+        tier.tracker.ends();
         subscriptions.set_on(false);
         place.enter(Use::Absent);
         info!(%at, "Redis is gone from behind the cache; memory holds what was written here");

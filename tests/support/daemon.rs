@@ -210,7 +210,13 @@ impl Daemon {
 
     /// Changes one key in the configuration file of the running daemon.
     pub fn configure(&mut self, key: &str, value: &str) {
-        self.settings.insert(key.to_owned(), value.to_owned());
+        self.configure_together(&[(key, value)]);
+    }
+
+    /// Changes several at once.
+    pub fn configure_together(&mut self, changes: &[(&str, &str)]) {
+        let changes = changes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        self.settings.extend(changes);
         self.write_settings();
     }
 

@@ -63,6 +63,15 @@ impl Duty {
             Self::Listen(subscriptions) => subscriptions.lost(why),
         }
     }
+
+    /// The links have ended for good.
+    pub fn ends(&self) {
+        match self {
+            // Subscriptions outlive the links: they are told themselves that there are none.
+            Self::Commands | Self::Listen(_) => {}
+            Self::Track(tracking) => tracking.ends(),
+        }
+    }
 }
 
 /// Where a connection puts what it hears.

@@ -23,11 +23,12 @@ pub enum Mode {
     Hang,
     /// Closes what connects, and what is connected at the next command.
     Close,
-    /// `-LOADING` to everything but the setup.
+    /// `-LOADING` to GET; not to what a link asks on its own account, which would be its end before
+    /// anybody asked for something.
     Loading,
     /// `-READONLY` to SET on so many connections, the first ones: they are to a replica by now.
     Deposed(usize),
-    /// No RESP.
+    /// No RESP, as an answer to GET.
     Garbage,
     /// An error to CLIENT TRACKING, and to SUBSCRIBE and its like.
     Mute,
@@ -154,10 +155,9 @@ async fn serve(mut socket: TcpStream, mut desk: Desk) {
 
 impl Desk {
     fn answer(&mut self, mode: Mode, words: &[String]) -> String {
-        let setup = ["HELLO", "CLIENT"].contains(&words[0].to_ascii_uppercase().as_str());
         match (mode, words[0].as_str()) {
-            (Mode::Garbage, _) if !setup => "what?\r\n".to_owned(),
-            (Mode::Loading, _) if !setup => "-LOADING not yet\r\n".to_owned(),
+            (Mode::Garbage, "GET") => "what?\r\n".to_owned(),
+            (Mode::Loading, "GET") => "-LOADING not yet\r\n".to_owned(),
             (Mode::Deposed(upto), "SET") if self.number <= upto => "-READONLY no\r\n".to_owned(),
             (_, "HELLO") => "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned(),
             (_, "PING") => "+PONG\r\n".to_owned(),

@@ -92,7 +92,8 @@ pub struct LinkState {
     heard: u64,
     /// When the connection is due for replacement.
     until: Option<Instant>,
-    made_with: Option<Arc<LinkSettings>>,
+    /// The connection is to be replaced, whatever it was made with.
+    spent: bool,
     /// When Redis' clock was last compared with ours; by the lead alone.
     compared: Option<Instant>,
 }
@@ -113,8 +114,8 @@ impl Worker for Link {
 
     async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
         let LinkArgs { slot, duty } = args;
-        let (waits, heard, until, made_with, compared) = (None, 0, None, None, None);
-        Ok(LinkState { slot, duty, waits, heard, until, made_with, compared })
+        let (waits, heard, until, spent, compared) = (None, 0, None, false, None);
+        Ok(LinkState { slot, duty, waits, heard, until, spent, compared })
     }
 
     async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
@@ -204,7 +205,7 @@ impl LinkState {
     fn take(&mut self, me: &Me<LinkMsg>, connection: Connection, settings: &Arc<LinkSettings>) {
         self.duty.begins(self.slot.next_epoch());
         self.slot.publish(connection, settings);
-        self.made_with = Some(Arc::clone(settings));
+        self.spent = false;
         if self.listens() {
             self.until = None;
             me.send(LinkMsg::Subscribe);
@@ -221,20 +222,22 @@ impl LinkState {
         me.send_after(settings.ping_every, LinkMsg::Tick);
         if self.until.is_some_and(|until| Instant::now() >= until) {
             self.until = None;
-            self.made_with = None;
+            self.spent = true;
             self.renew(me).await;
             return Ok(());
         }
         let Some((mut connection, heard)) = self.slot.connection() else { return Ok(()) };
+        let asks_many = connection.is_to_a_cluster();
         // Announcements may be missing although answers come, and one node of a Cluster may be silent
         // although others are not.
-        if heard == self.heard || !matches!(self.duty, Duty::Commands) || settings.cluster {
+        if heard == self.heard || !matches!(self.duty, Duty::Commands) || asks_many {
             let look = connection.look(settings.timeout).await;
             if look.map_err(|f| self.failed(f.text))? {
-                self.made_with = None;
+                self.spent = true;
                 self.renew(me).await;
-            } else {
-                self.slot.learn(&settings, connection.nodes());
+            } else if let Some(made_with) = self.slot.made_with() {
+                // The settings in force may lead elsewhere by now.
+                self.slot.learn(&made_with, connection.nodes());
             }
         }
         self.heard = heard;
@@ -272,11 +275,12 @@ impl LinkState {
     /// A fresh connection beside the one that serves; then the switch.
     async fn renew(&mut self, me: &Me<LinkMsg>) {
         let settings = self.slot.settings();
-        let serves = self.made_with.as_ref().is_some_and(|with| match self.duty {
+        let Some(with) = self.slot.made_with() else { return };
+        let serves = match self.duty {
             Duty::Listen(_) => with.leads_to_the_same(&settings),
-            Duty::Commands | Duty::Track(_) => **with == *settings,
-        });
-        if self.slot.connection().is_none() || serves {
+            Duty::Commands | Duty::Track(_) => *with == *settings,
+        };
+        if serves && !self.spent {
             return;
         }
         match self.dial(&settings).await {

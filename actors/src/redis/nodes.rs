@@ -3,6 +3,7 @@
 //! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Host and port of a node.
@@ -29,6 +30,23 @@ pub struct Redirect {
     pub node: Node,
     /// This once only, and with ASKING before.
     pub asking: bool,
+}
+
+/// What one master of a Cluster has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Its slots; at least one.
+    pub slots: Vec<RangeInclusive<u16>>,
+    /// There is a connection to it.
+    pub connected: bool,
+}
+
+impl Share {
+    /// The first of its slots.
+    #[must_use]
+    pub fn first(&self) -> u16 {
+        self.slots.first().map_or(0, |range| *range.start())
+    }
 }
 
 const SLOTS: u16 = 16_384;
@@ -77,10 +95,19 @@ impl Redirect {
 /// Bounded by the number of slots.
 #[derive(Debug, Default)]
 pub struct Nodes {
+    /// How the Cluster was found.
+    url: String,
     by_slot: HashMap<u16, Node>,
 }
 
 impl Nodes {
+    /// Only what was told of the Cluster at this address counts.
+    pub fn are_of(&mut self, url: &str) {
+        if self.url != url {
+            *self = Self { url: url.to_owned(), ..Self::default() };
+        }
+    }
+
     /// Who has a slot, if that was told.
     #[must_use]
     pub fn of_slot(&self, slot: u16) -> Option<Node> {
@@ -139,6 +166,17 @@ mod tests {
         nodes.learn(1, node.clone());
         assert_eq!(nodes.of_slot(1), Some(node.clone()));
         nodes.forget(&node);
+        assert_eq!((nodes.of_slot(1), nodes.any()), (None, None));
+    }
+
+    #[test]
+    fn the_nodes_of_one_cluster_say_nothing_of_another() {
+        let mut nodes = Nodes::default();
+        nodes.are_of("redis://a");
+        nodes.learn(1, Node { host: "a".into(), port: 1 });
+        nodes.are_of("redis://a");
+        assert!(nodes.of_slot(1).is_some());
+        nodes.are_of("redis://b");
         assert_eq!((nodes.of_slot(1), nodes.any()), (None, None));
     }
 }

@@ -47,6 +47,7 @@ use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
 use super::nodes::{Node, Nodes, slot_of};
 use super::pool::{Pool, Request};
+use super::settings::LinkSettings;
 
 /// Between two looks whether something is still under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
@@ -76,8 +77,8 @@ pub enum Target<'a> {
     Any,
     /// The one that has this key.
     Key(&'a [u8]),
-    /// This one, and no other in its place.
-    Node(&'a Node),
+    /// This one, and no other in its place; none, once connections are made elsewhere than this.
+    Node(&'a Node, &'a LinkSettings),
 }
 
 impl Target<'_> {
@@ -85,7 +86,7 @@ impl Target<'_> {
     fn slot(&self) -> Option<u16> {
         match self {
             Self::Key(key) => Some(slot_of(key)),
-            Self::Any | Self::Node(_) => None,
+            Self::Any | Self::Node(..) => None,
         }
     }
 }
@@ -129,6 +130,8 @@ pub struct Passage {
 #[derive(Debug)]
 struct Inner {
     pool: Pool,
+    /// What is written here goes over its connection.
+    writes: Pool,
     /// Connections that nobody uses; the newest last.
     idle: Mutex<Vec<Wire>>,
     nodes: Mutex<Nodes>,
@@ -140,12 +143,13 @@ struct Inner {
 }
 
 impl Passage {
-    /// A way beside the links of this pool.
+    /// A way beside the links of this pool, to where `writes` brings what is written here.
     #[must_use]
-    pub fn new(pool: Pool, limits: PassageLimits) -> Self {
+    pub fn new(pool: Pool, writes: Pool, limits: PassageLimits) -> Self {
         let (shared, blocking) = (Room::new(limits.shared), Room::new(limits.blocking));
         let inner = Inner {
             pool,
+            writes,
             idle: Mutex::default(),
             nodes: Mutex::default(),
             shared,
@@ -161,8 +165,30 @@ impl Passage {
         self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn nodes(&self) -> MutexGuard<'_, Nodes> {
-        self.inner.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is known of the nodes of the Cluster that these settings lead to.
+    fn nodes(&self, settings: &LinkSettings) -> MutexGuard<'_, Nodes> {
+        let mut nodes = self.inner.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.are_of(&settings.url);
+        nodes
+    }
+
+    /// What connections are made with: what the one for writes was made with. Other settings may be
+    /// in force already, but as long as the links do not lead there, nothing goes there.
+    fn settings(&self) -> Arc<LinkSettings> {
+        let Inner { pool, writes, .. } = &*self.inner;
+        writes.made_with().or_else(|| pool.made_with()).unwrap_or_else(|| pool.settings())
+    }
+
+    /// Resolves once connections are made to another place than this. Safe to cancel.
+    async fn moved_from(&self, place: &LinkSettings) {
+        let (mut writes, mut links) = (self.inner.writes.live(), self.inner.pool.live());
+        while self.settings().is_at_the_same(place) {
+            // Both pools outlive whoever waits here.
+            tokio::select! {
+                _ = writes.changed() => {}
+                _ = links.changed() => {}
+            }
+        }
     }
 
     /// How many commands wait in Redis now.

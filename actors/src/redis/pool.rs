@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::duty::Duty;
 use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
-use super::nodes::Node;
+use super::nodes::{Node, Share};
 use super::retry::Budget;
 use super::settings::LinkSettings;
 use super::skew::{Measures, ServerClock};
@@ -130,6 +130,12 @@ impl Pool {
         }
     }
 
+    /// The actors of its links have been removed for good: that they have no connection is no trouble
+    /// any more, whoever still holds the pool.
+    pub fn ends(&self) {
+        self.inner.duty.ends();
+    }
+
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> Arc<LinkSettings> {
@@ -168,10 +174,10 @@ impl Pool {
         connection.map(|(connection, _)| connection.masters()).unwrap_or_default()
     }
 
-    /// The first slot of each of them.
-    pub(super) fn first_slots(&self) -> Vec<u16> {
+    /// What each of them has.
+    pub(super) fn shares(&self) -> Vec<Share> {
         let connection = self.pick().and_then(|slot| slot.connection());
-        connection.map(|(connection, _)| connection.first_slots()).unwrap_or_default()
+        connection.map(|(connection, _)| connection.shares()).unwrap_or_default()
     }
 
     /// Follows how many links are up. Changes, too, when one connection takes another's place.
@@ -231,8 +237,29 @@ impl Pool {
     /// The number of the first link's connection, which grows with each; 0 while it has none.
     #[must_use]
     pub fn epoch(&self) -> u64 {
+        self.stands().0
+    }
+
+    /// The number of the first link's connection, and whether it is one to a Cluster: it is what it
+    /// was made as, whatever the settings say by now.
+    pub(super) fn stands(&self) -> (u64, bool) {
         let slots = self.inner.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.first().map_or(0, |slot| slot.live_epoch())
+        slots.first().map_or((0, false), |slot| slot.stands())
+    }
+
+    /// What the first connection was made with that is up.
+    pub(super) fn made_with(&self) -> Option<Arc<LinkSettings>> {
+        self.slots().iter().find_map(|slot| slot.made_with())
+    }
+
+    /// Whether every connection of both leads to the same Redis. After a change of address they move
+    /// one by one, and one that cannot stays where it is.
+    #[must_use]
+    pub fn is_where(&self, other: &Self) -> bool {
+        let all = [self.slots(), other.slots()].concat();
+        let mut made_with = all.iter().filter_map(|slot| slot.made_with());
+        let Some(first) = made_with.next() else { return true };
+        made_with.all(|settings| settings.is_at_the_same(&first))
     }
 
     /// What the link that tracks has heard; `None` for links that do not.

@@ -124,6 +124,12 @@ impl LinkSettings {
         place(self) == place(other) && user(self) == user(other)
     }
 
+    /// Whether these lead to the same place as `other`, as whoever.
+    pub(super) fn is_at_the_same(&self, other: &Self) -> bool {
+        let place = |s: &Self| (s.shown(), s.sentinels.clone(), s.cluster);
+        std::ptr::eq(self, other) || place(self) == place(other)
+    }
+
     /// Host and port in `url`; `None` for a Unix socket.
     pub(super) fn home(&self) -> Option<Node> {
         use redis::ConnectionAddr::{Tcp, TcpTls};
@@ -259,6 +265,17 @@ mod tests {
             let info = settings(url).info().expect("fine");
             assert!(info.tcp_settings().nodelay(), "{url}");
         }
+    }
+
+    #[test]
+    fn a_place_is_the_same_for_whoever_goes_there() {
+        let here = settings("redis://bob:hunter2@h:7000/3");
+        let other = LinkSettings { username: Some("eve".to_owned()), ..settings("redis://h:7000") };
+        assert!(here.is_at_the_same(&other) && !here.leads_to_the_same(&other));
+        assert!(!here.is_at_the_same(&settings("redis://h:7001")));
+        assert!(!here.is_at_the_same(&LinkSettings { cluster: true, ..here.clone() }));
+        let sentinels = vec![("s".to_owned(), 26379)];
+        assert!(!here.is_at_the_same(&LinkSettings { sentinels, ..here.clone() }));
     }
 
     #[test]

@@ -89,6 +89,11 @@ impl Tracking {
         ));
     }
 
+    /// There is to be no connection any more, and so none is lacking.
+    pub fn ends(&self) {
+        self.blind.clear();
+    }
+
     /// Connection number `epoch` announces changes from now on; those before may have been missed.
     pub fn begins(&self, epoch: u64) {
         self.epoch.store(epoch, Relaxed);

@@ -11,6 +11,7 @@ use super::deletions::Deletions;
 use super::fence::{self, Fenced, refusal};
 use super::gate::add;
 use super::heard::Heard;
+use super::markers::Now;
 use super::pump::{Pump, Trouble};
 use super::send::{Outcome, Rules, Transaction};
 use crate::clock::UnixMs;
@@ -42,15 +43,11 @@ impl Pump {
         Trouble::Away(format!("{}: {text}", kind.name()))
     }
 
-    fn cluster(&self) -> bool {
-        self.args.pool.settings().cluster
-    }
-
     /// Waits for a connection, which everything goes over until there is another one.
     pub async fn connected(&mut self) -> Result<(), Trouble> {
         let deadline = self.request(0).deadline;
         let ready = self.args.pool.ready(deadline).await;
-        self.epoch = self.args.pool.epoch();
+        (self.epoch, self.cluster) = self.args.pool.stands();
         ready.map_err(|failure| self.trouble(failure))
     }
 
@@ -70,24 +67,9 @@ impl Pump {
         }
     }
 
-    /// What the markers of a Cluster hold.
-    pub async fn read_markers(&mut self) -> Result<Vec<Value>, Trouble> {
-        let mut read = Pipeline::new();
-        for key in self.markers()?.0 {
-            // One that somebody has put another type into says nothing.
-            read.cmd("MGET").arg(key);
-        }
-        let answers = self.pipe(&read, 0).await?.into_iter();
-        let said = answers.map(|answer| match answer {
-            Value::Array(values) => values.into_iter().next().unwrap_or(Value::Nil),
-            other => other,
-        });
-        Ok(said.collect())
-    }
-
     /// Has every master of a Cluster say that it has everything up to here.
     async fn mark_masters(&mut self, reached: Lsn) -> Result<(), Trouble> {
-        let (keys, gone) = self.markers()?;
+        let Now { keys, gone, .. } = self.markers()?;
         let mut marks = Pipeline::new();
         for key in keys {
             marks.cmd("SET").arg(key).arg(reached);
@@ -119,7 +101,7 @@ impl Pump {
     /// What was sent before over any other connection to a Cluster comes too late from now on. Its
     /// nodes are told, since no transaction over several slots could watch a marker.
     pub async fn succeed(&mut self) -> Result<(), Trouble> {
-        if !self.cluster() || self.heir == self.epoch {
+        if !self.cluster || self.heir == self.epoch {
             return Ok(());
         }
         let ended = self.args.pool.succeed(&self.marker, self.request(0)).await;
@@ -135,7 +117,7 @@ impl Pump {
     /// What was sent before over any other connection comes too late from now on, whether it
     /// moved the marker or not.
     pub async fn fence_off(&self) -> Result<(), Trouble> {
-        if self.cluster() {
+        if self.cluster {
             // It was done when the connection came to be.
             return Ok(());
         }
@@ -153,13 +135,12 @@ impl Pump {
 
     /// The beginning of commands that are executed as a whole, where there is such a thing.
     pub fn begin(&self) -> Pipeline {
-        if self.cluster() { Pipeline::new() } else { fence::open() }
+        if self.cluster { Pipeline::new() } else { fence::open() }
     }
 
     /// Sends commands that were begun so.
     pub async fn execute(&self, mut commands: Pipeline, bytes: usize) -> Result<(), Trouble> {
-        let cluster = self.cluster();
-        if !cluster {
+        if !self.cluster {
             fence::close(&mut commands, &self.marker);
         }
         let sent = self.args.pool.pipe(&commands, self.request(bytes)).await;
@@ -170,8 +151,8 @@ impl Pump {
             self.trouble(failure)
         })?;
         let fenced = match answers.iter().find_map(refusal) {
-            Some(why) if cluster => Fenced::Refused(why),
-            None if cluster => Fenced::Done(answers),
+            Some(why) if self.cluster => Fenced::Refused(why),
+            None if self.cluster => Fenced::Done(answers),
             _ => fence::judge(answers),
         };
         match fenced {
@@ -187,7 +168,7 @@ impl Pump {
             away_until_ms: self.away_until_ms.unwrap_or(now),
             heard,
             now,
-            cluster: self.cluster(),
+            cluster: self.cluster,
         }
     }
 
@@ -254,7 +235,7 @@ impl Pump {
                 return Err(Trouble::Refused(why));
             }
         };
-        if self.cluster() {
+        if self.cluster {
             self.mark_masters(reached).await?;
         }
         add(&counts.sent, changes);

@@ -58,7 +58,7 @@ pub(super) struct Pump {
     live: watch::Receiver<usize>,
     follower: Option<Follower>,
     /// Where the log ended when this process began, or when Redis was put behind it.
-    begun: Lsn,
+    pub begun: Lsn,
     /// Up to where this process has sent, whatever became of it.
     pub attempted: Option<Lsn>,
     /// What Redis' marker says.
@@ -81,6 +81,8 @@ pub(super) struct Pump {
     pub overtaken: bool,
     /// The connection over which Redis was asked what it has.
     pub epoch: u64,
+    /// It is one to a Cluster.
+    pub cluster: bool,
     /// The connection that has outlived all others to the nodes of a Cluster.
     pub heir: u64,
     /// The connection over which it was found to have everything up to the marker.
@@ -114,6 +116,7 @@ impl Pump {
             failures: 0,
             overtaken: false,
             epoch: 0,
+            cluster: false,
             heir: 0,
             followed: None,
             room: None,
@@ -228,19 +231,13 @@ impl Pump {
         self.succeed().await?;
         self.args.gate.ask_anew();
         // One that somebody has written over says nothing, of whatever type it is.
-        let said: Vec<Option<Lsn>> = match self.args.pool.settings().cluster {
-            true => self.read_markers().await?.iter().map(number).collect(),
+        let said: Vec<Option<Lsn>> = match self.cluster {
+            true => self.read_markers().await?,
             false => vec![self.watch_and_read().await?.as_ref().and_then(number)],
         };
         let marker = least(said.iter().copied());
         self.others_have = said.into_iter().flatten().min();
-        // One beyond what was sent says something else.
-        let marker = match (marker, self.believed) {
-            (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {
-                Some(marker.min(believed))
-            }
-            (marker, _) => marker,
-        };
+        let marker = marker.map(|marker| self.as_believed(marker));
         self.away_until_ms.get_or_insert_with(|| self.args.clock.unix_ms());
         if let (None, Some(marked), Some(epoch)) = (marker, self.marked, self.followed)
             && epoch == self.epoch
@@ -252,6 +249,15 @@ impl Pump {
         }
         (self.marked, self.unmarked) = (marker, false);
         Ok(decide(marker, self.begun, self.attempted))
+    }
+
+    /// How much of what a marker says is so.
+    pub fn as_believed(&self, marker: Lsn) -> Lsn {
+        match self.believed {
+            Some(believed) if self.attempted >= Some(marker) => marker.min(believed),
+            // One beyond what was sent says something else.
+            _ => marker,
+        }
     }
 
     /// Sends what is behind `from`, and what comes.
@@ -403,7 +409,7 @@ pub(super) async fn read<T: Send + 'static>(
 }
 
 /// A number in a string of Redis.
-fn number(value: &Value) -> Option<Lsn> {
+pub(super) fn number(value: &Value) -> Option<Lsn> {
     match value {
         Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
         _ => None,

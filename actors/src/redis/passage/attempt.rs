@@ -1,16 +1,34 @@
 //! A request with its retries, and the ways that a Cluster sends it.
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::super::failure::{Failure, FailureKind};
-use super::super::nodes::Redirect;
+use super::super::nodes::{Node, Redirect};
 use super::super::pool::{Once, Request};
 use super::super::retry::Next;
+use super::super::settings::LinkSettings;
 use super::wait::{lost, spoken};
 use super::wire::Wire;
-use super::{Load, Passage, Replies, Target, Wait, error_of};
+use super::{Dialect, Load, Passage, Replies, Target, Unblock, Wait, error_of};
+
+/// Where a command waits, and as whom: each server, and each node of a Cluster, has numbers of its
+/// own.
+struct Waiting {
+    settings: Arc<LinkSettings>,
+    dialect: Dialect,
+    node: Option<Node>,
+    id: i64,
+}
+
+impl Waiting {
+    fn on(wire: &Wire) -> Self {
+        let Wire { settings, dialect, node, id, .. } = wire;
+        Self { settings: Arc::clone(settings), dialect: *dialect, node: node.clone(), id: *id }
+    }
+}
 
 /// How often a Cluster may send on a request.
 const HOPS: usize = 5;
@@ -57,16 +75,20 @@ impl Passage {
         wait: &mut Wait,
     ) -> Result<Replies, Failure> {
         self.inner.pool.ready(deadline).await?;
-        let settings = self.inner.pool.settings();
+        let settings = self.settings();
         let slot = load.to.slot().filter(|_| settings.cluster);
-        let mut node = slot.and_then(|slot| self.nodes().of_slot(slot));
+        let mut node = slot.and_then(|slot| self.nodes(&settings).of_slot(slot));
         let mut asking = false;
         for _ in 0..HOPS {
             let mut wire = match load.to {
-                Target::Node(only) => {
-                    self.reach(load.dialect, Some(only.clone()), deadline).await?
+                Target::Node(only, of) if settings.is_at_the_same(of) => {
+                    self.reach(&settings, load.dialect, Some(only.clone()), deadline).await?
                 }
-                _ => self.connect(load.dialect, node.take(), deadline).await?,
+                Target::Node(..) => {
+                    let text = "links lead to another Redis by now";
+                    return Err(Failure::before(FailureKind::NoLink, text));
+                }
+                _ => self.connect(&settings, load.dialect, node.take(), deadline).await?,
             };
             let replies = self.answered(&mut wire, load, asking, wait).await?;
             let home = settings.home().map_or_else(|| "".into(), |home| home.host);
@@ -82,7 +104,7 @@ impl Passage {
                 Some(Redirect { slot, node: there, asking: once }) => {
                     self.put_back(wire);
                     if !once {
-                        self.nodes().learn(slot, there.clone());
+                        self.nodes(&settings).learn(slot, there.clone());
                     }
                     (node, asking) = (Some(there), once);
                 }
@@ -122,9 +144,8 @@ impl Passage {
         let asked = asking.then(|| [ASKING, load.bytes].concat());
         let bytes = asked.as_deref().unwrap_or(load.bytes);
         let sent = Instant::now();
-        let (id, pool) = (wire.id, &self.inner.pool);
-        let at = wire.node.clone().or_else(|| wire.settings.home());
-        let mut live = pool.live();
+        let waiting = Waiting::on(wire);
+        let mut live = self.inner.pool.live();
         let mut exchange = pin!(wire.exchange(bytes, load.count + usize::from(asking), load.most));
         loop {
             tokio::select! {
@@ -135,18 +156,34 @@ impl Passage {
                 failure = lost(wait.until, &mut live, sent) => return Err(failure),
                 word = spoken(&mut wait.word) => {
                     wait.word = None;
-                    let mut command = redis::cmd("CLIENT");
-                    command.arg("UNBLOCK").arg(id).arg(word.name());
-                    let deadline = Instant::now() + pool.settings().timeout;
-                    let request = Request { deadline, once: Once::OrMore };
-                    // Redis answers the command itself; if it can't be told, that is found out
-                    // by the wait. In a Cluster each node has numbers of its own.
-                    let _ = match at.as_ref().filter(|_| pool.settings().cluster) {
-                        Some(node) => pool.run_at(node, &command, request).await,
-                        None => pool.run(&command, request).await,
-                    };
+                    self.unblock(&waiting, word).await;
+                }
+                // Nobody pushes there any more.
+                () = self.moved_from(&waiting.settings), if wait.word.is_some() => {
+                    wait.word = None;
+                    self.unblock(&waiting, Unblock::Timeout).await;
                 }
             }
         }
+    }
+
+    /// Has Redis end a wait. It answers the command itself then; if it can't be told, that is found
+    /// out by the wait.
+    async fn unblock(&self, waiting: &Waiting, word: Unblock) {
+        let Waiting { settings, dialect, node, id } = waiting;
+        // To log in there the password of now is right, if that is still the place.
+        let now = self.settings();
+        let settings = if now.is_at_the_same(settings) { &now } else { settings };
+        let deadline = Instant::now() + settings.timeout;
+        let told = async {
+            let mut wire = self.reach(settings, *dialect, node.clone(), deadline).await?;
+            let mut command = redis::cmd("CLIENT");
+            command.arg("UNBLOCK").arg(*id).arg(word.name());
+            const MOST: usize = 64 << 10;
+            wire.exchange(&command.get_packed_command(), 1, MOST).await?;
+            self.put_back(wire);
+            Ok::<_, Failure>(())
+        };
+        let _ = timeout_at(deadline, told).await;
     }
 }

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 
 use super::super::failure::{Executed, Failure};
 use super::super::pool::Request;
-use super::{Load, Passage, Replies, Target, Wait, error_of};
+use super::{Inner, Load, Passage, Replies, Target, Wait, error_of};
 
 /// Whose success is one of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Passage {
     /// Whether several masters are behind.
     #[must_use]
     pub fn is_to_many(&self) -> bool {
-        self.inner.pool.settings().cluster
+        self.settings().cluster
     }
 
     /// [`Passage::pass`], to every master of a Cluster side by side. They have room for one together.
@@ -35,14 +35,18 @@ impl Passage {
         request: Request,
         enough: Enough,
     ) -> Answer {
-        let masters = self.inner.pool.masters();
+        let (settings, Inner { pool, writes, .. }) = (self.settings(), &*self.inner);
+        let masters = match writes.made_with() {
+            Some(_) => writes.masters(),
+            None => pool.masters(),
+        };
         if masters.is_empty() {
             return self.pass(load, request).await;
         }
         let _seat = self.seat(1, request.deadline).await?;
         let answers = masters.iter().map(|node| {
             let wait = Wait { until: Some(request.deadline), word: None };
-            self.with_retries(Load { to: Target::Node(node), ..load }, request, wait)
+            self.with_retries(Load { to: Target::Node(node, &settings), ..load }, request, wait)
         });
         as_one(join_all(answers).await, enough)
     }

@@ -73,7 +73,7 @@ impl Passage {
     #[must_use]
     pub fn fits_together(&self, one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
         let same = || one.map(slot_of) == other.map(slot_of);
-        !self.inner.pool.settings().cluster || same()
+        !self.settings().cluster || same()
     }
 
     /// Sends requests in one piece over one connection. Each has the links' timeout for itself:
@@ -97,9 +97,10 @@ impl Passage {
         let pool = &self.inner.pool;
         (0..load.count).for_each(|_| pool.earn());
         pool.ready(deadline).await?;
-        let slot = load.to.slot().filter(|_| pool.settings().cluster);
-        let node = slot.and_then(|slot| self.nodes().of_slot(slot));
-        self.connect(load.dialect, node, deadline).await
+        let settings = self.settings();
+        let slot = load.to.slot().filter(|_| settings.cluster);
+        let node = slot.and_then(|slot| self.nodes(&settings).of_slot(slot));
+        self.connect(&settings, load.dialect, node, deadline).await
     }
 
     async fn travel(&self, mut wire: Wire, load: Load<'_>, mut deadline: Instant) -> Train {
@@ -115,7 +116,7 @@ impl Passage {
         };
         let numbered = replies.iter().enumerate();
         let refused: Vec<(usize, Failure)> =
-            numbered.filter_map(|(at, reply)| Some((at, self.refusal(reply)?))).collect();
+            numbered.filter_map(|(at, reply)| Some((at, self.refusal(&wire, reply)?))).collect();
         if rest.is_none() && !refused.iter().any(|(_, failure)| failure.kind.breaks_the_link()) {
             self.put_back(wire);
         }
@@ -150,14 +151,14 @@ impl Passage {
     }
 
     /// What a reply means that says that this Redis can't now.
-    fn refusal(&self, reply: &[u8]) -> Option<Failure> {
+    fn refusal(&self, wire: &Wire, reply: &[u8]) -> Option<Failure> {
         let (code, text) = error_of(reply)?;
-        let settings = self.inner.pool.settings();
+        let settings = &wire.settings;
         let home = settings.home().map_or_else(|| "".into(), |home| home.host);
         match Redirect::of(code, text, &home).filter(|_| settings.cluster) {
             Some(Redirect { slot, node, asking }) => {
                 if !asking {
-                    self.nodes().learn(slot, node);
+                    self.nodes(settings).learn(slot, node);
                 }
                 Some(Failure::before(FailureKind::Resharding, format!("{code} {text}")))
             }

@@ -57,7 +57,8 @@ struct Live {
     connection: Connection,
     epoch: u64,
     since: Instant,
-    timeout: Duration,
+    /// What it was made with.
+    settings: Arc<LinkSettings>,
     room: Arc<Semaphore>,
     /// Counts answers.
     heard: AtomicU64,
@@ -132,9 +133,14 @@ impl Slot {
         self.epoch.load(Relaxed) == epoch
     }
 
-    /// The connection's number; 0 without one.
-    pub fn live_epoch(&self) -> u64 {
-        self.current().map_or(0, |live| live.epoch)
+    /// The connection's number, 0 without one; and whether it is one to a Cluster.
+    pub fn stands(&self) -> (u64, bool) {
+        self.current().map_or((0, false), |live| (live.epoch, live.connection.is_to_a_cluster()))
+    }
+
+    /// What the connection was made with, which may be other settings than those in force.
+    pub fn made_with(&self) -> Option<Arc<LinkSettings>> {
+        self.current().map(|live| Arc::clone(&live.settings))
     }
 
     /// The number that the next connection will have.
@@ -149,13 +155,13 @@ impl Slot {
 
     /// Puts a connection into service, in the place of the one before, which ends when the last
     /// of its callers is done.
-    pub fn publish(&self, connection: Connection, settings: &LinkSettings) {
+    pub fn publish(&self, connection: Connection, settings: &Arc<LinkSettings>) {
         let epoch = self.epoch.fetch_add(1, Relaxed) + 1;
         let live = Live {
             connection,
             epoch,
             since: Instant::now(),
-            timeout: settings.timeout,
+            settings: Arc::clone(settings),
             room: Arc::new(Semaphore::new(settings.in_flight)),
             heard: AtomicU64::new(0),
             heard_at: AtomicU64::new(0),
@@ -314,7 +320,7 @@ impl Lease {
         let heard = self.live.since + Duration::from_nanos(self.live.heard_at.load(Relaxed));
         // Retries and waits for room have used some of the time.
         let silent = self.sent.max(heard).elapsed();
-        silent >= self.live.timeout.mul_f64(0.5)
+        silent >= self.live.settings.timeout.mul_f64(0.5)
     }
 
     /// Takes in that the connection is of no more use.
