@@ -65,19 +65,22 @@ fn a_long_outage_is_told_when_it_begins_and_when_it_ends() {
     tier.proxy.door(Door::Refused);
     tier.proxy.cut(Cut::Close);
     let trials = |tier: &Tier| tier.daemon.events(LEAD, "trial");
-    wait_until("the breaker is open for a while", || trials(&tier) >= 8);
+    wait_until("the breaker is open for a while", || trials(&tier) >= 6);
     assert!(said(&tier.daemon.log_text()) > 0);
     let (before, tried) = (said(&tier.daemon.log_text()), trials(&tier));
-    wait_until("trials go on", || trials(&tier) >= tried + 10);
+    wait_until("trials go on", || trials(&tier) >= tried + 6);
     let more = said(&tier.daemon.log_text()) - before;
-    assert!(more <= 2, "{more} lines for 10 trials:\n{}", tier.daemon.log_text());
-    let held = tier.daemon.log_text();
-    let held = held.lines().filter(|line| line.contains(r#""event":"held""#));
-    let aloud = held.filter(|line| line.contains(r#""level":"WARN""#));
-    assert_eq!(aloud.count(), 1);
+    assert!(more <= 2, "{more} lines for 6 trials:\n{}", tier.daemon.log_text());
+    // Other links may have been held down before they waited for the lead.
+    let words = [&format!(r#""path":"{LEAD}""#), r#""event":"held""#, r#""level":"WARN""#];
+    let log = tier.daemon.log_text();
+    let told = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+    assert_eq!(told.count(), 1);
     tier.proxy.heal();
-    let over = tier.daemon.wait_log("it is over", |line| line["event"] == "recovered");
-    assert!(over["trials"].as_u64() >= Some(17) && over["held_for"].is_string(), "{over}");
+    let over = tier
+        .daemon
+        .wait_log("it is over", |line| line["event"] == "recovered" && line["path"] == LEAD);
+    assert!(over["trials"].as_u64() >= Some(11) && over["held_for"].is_string(), "{over}");
     tier.daemon.wait_log("the tree is shown", |line| line["event"] == "tree");
 }
 
