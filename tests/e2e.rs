@@ -52,6 +52,7 @@ mod tier_passage_crowds;
 mod tier_passage_pipelines;
 mod tier_passage_users;
 mod tier_pubsub;
+mod tier_races;
 mod tier_reads;
 mod tier_restarts;
 mod tier_rights;

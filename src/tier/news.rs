@@ -110,15 +110,26 @@ impl News {
         }));
     }
 
-    /// Commands that Redis ran on keys of these hashes are over. Behind what they changed.
-    pub fn passed(&self, hashes: &[u64]) {
-        for index in 0..self.shards.len() {
-            let of_it = |hash: &u64| KeyHasher::shard_of(*hash, self.shards.len()) == index;
-            let share: Vec<u64> = hashes.iter().copied().filter(of_it).collect();
+    /// Commands of Redis' on these keys are over, whether `executed` or surely not. Behind what they
+    /// changed.
+    pub fn passed(&self, keys: Vec<Box<[u8]>>, executed: bool) {
+        for (index, share) in self.shares(keys).into_iter().enumerate() {
             if !share.is_empty() {
-                self.tell(index, TierNews::Passed(share));
+                self.tell(index, TierNews::Passed { keys: share, executed });
             }
         }
+    }
+
+    /// Keys with their hashes, shard by shard.
+    fn shares(&self, keys: Vec<Box<[u8]>>) -> Vec<Vec<(Box<[u8]>, u64)>> {
+        let mut shares: Vec<Vec<(Box<[u8]>, u64)>> = vec![Vec::new(); self.shards.len()];
+        for key in keys {
+            let hash = self.hasher.hash(&key);
+            if let Some(share) = shares.get_mut(KeyHasher::shard_of(hash, self.shards.len())) {
+                share.push((key, hash));
+            }
+        }
+        shares
     }
 
     fn tell(&self, shard: usize, news: TierNews) {
@@ -134,14 +145,7 @@ impl Near for News {
     }
 
     fn changed(&self, keys: Vec<Box<[u8]>>) {
-        let mut shares: Vec<Vec<(Box<[u8]>, u64)>> = vec![Vec::new(); self.shards.len()];
-        for key in keys {
-            let hash = self.hasher.hash(&key);
-            if let Some(share) = shares.get_mut(KeyHasher::shard_of(hash, self.shards.len())) {
-                share.push((key, hash));
-            }
-        }
-        let shards = self.shards.iter().zip(&self.backlogs).zip(shares);
+        let shards = self.shards.iter().zip(&self.backlogs).zip(self.shares(keys));
         for ((shard, backlog), share) in shards.filter(|(_, share)| !share.is_empty()) {
             let news = match backlog.admit(share.len()) {
                 Admitted::Room(toll) => TierNews::Changed(share, toll),

@@ -277,8 +277,10 @@ impl<J: Job> ShardState<J> {
                 store.gap_behind();
                 self.args.audience.missed(self.args.index);
             }
-            TierNews::Passed(hashes) => {
-                hashes.into_iter().for_each(|hash| store.end_passage(hash));
+            TierNews::Passed { keys, executed } => {
+                for (key, hash) in &keys {
+                    store.end_passage(Key { bytes: key, hash: *hash }, executed);
+                }
             }
             // Whoever asked may have given up.
             TierNews::Asks(reply) => drop(reply.send(store.any_ticket())),

@@ -35,6 +35,15 @@ const LEFT_OUT: &str = "ERR executed; the reply is left out, see server.output_b
 /// Most keys that one connection may watch.
 const MAX_WATCHED: usize = 10_000;
 
+/// What a transaction asks the tier about.
+struct Asked<'a> {
+    /// The view in which it does.
+    view: View,
+    keys: Vec<Needed<'a>>,
+    /// Those of commands that Redis would run, if it held the key's type.
+    passable: Vec<Key<'a>>,
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn transact(
         &mut self,
@@ -214,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             wanted.add(daemon.shards.of(watched.hash));
         }
         let commands: Vec<_> = queue.iter().map(|q| (q.command, q.args())).collect();
-        let (view, keys) = self.asking(&commands);
+        let Asked { view, keys, passable } = self.asking(&commands);
         let (mut borrowed, mut questions, now) =
             informed::borrow(&daemon, self.bounds.recovery_wait, &wanted, &view, &keys).await?;
         let theirs = queue.iter().all(|q| is_known_to_redis(q.command, &q.args()));
@@ -231,6 +240,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             drop(borrowed.finish().await);
             reply.null_array();
             return Ok(());
+        }
+        if !rolls_back && passable.iter().any(|key| questions.is_foreign(*key)) {
+            drop(borrowed);
+            return Err(self.foreign(queue));
+        }
+        if informed::meet_passage(&keys, &mut borrowed, &view, now) {
+            drop(borrowed);
+            return Err(Refusal::other(
+                "TIERDOWN not applied: Redis is running a command on a key of this transaction, which \
+                 it can not run as well; try again",
+            ));
         }
         let writable = daemon.shards.journal().writable();
         let writes = queue.iter().any(|q| q.command.flags.has(Flags::WRITE));
@@ -290,10 +310,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ok(())
     }
 
-    /// The keys of a transaction that the tier has to tell about first, and the view in which it is
-    /// asked: a SELECT among the commands leads to the tiered database, or away from it.
-    fn asking<'a>(&self, commands: &[Item<'a>]) -> (View, Vec<Needed<'a>>) {
-        let (mut view, mut keys) = (self.aware(), Vec::new());
+    /// What the tier has to tell about first: a SELECT among the commands leads to the tiered database, or away from it.
+    fn asking<'a>(&self, commands: &[Item<'a>]) -> Asked<'a> {
+        let (mut view, mut keys, mut passable) = (self.aware(), Vec::new(), Vec::new());
         for (command, args) in commands {
             if command.name == "select" {
                 // One that names no database changes nothing.
@@ -301,11 +320,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 let db = db.and_then(|db| u8::try_from(db).ok()).filter(|db| *db < view.databases);
                 view.db = db.unwrap_or(view.db);
             }
+            let known = keys.len();
             let needed = informed::keys(&view, command, args);
             keys.extend(needed.map(|(key, need)| (key, need.among_others())));
+            if is_known_to_redis(command, args) {
+                passable.extend(keys.iter().skip(known).map(|(key, _)| *key));
+            }
         }
         view.near = view.near.filter(|_| !keys.is_empty());
-        (view, keys)
+        Asked { view, keys, passable }
+    }
+
+    /// Why a transaction is discarded that only Redis could run, and can't.
+    fn foreign(&self, queue: &[Queued]) -> Refusal {
+        let ours = queue.iter().find(|q| !is_known_to_redis(q.command, &q.args()));
+        Refusal::other(match ours {
+            _ if !self.transaction.watched().is_empty() => {
+                "EXECABORT Transaction discarded because of: a key holds a type that only Redis has, \
+                 where nothing is watched; use EVAL, which Redis runs"
+                    .to_owned()
+            }
+            Some(ours) => format!(
+                "EXECABORT Transaction discarded because of: a key holds a type that only Redis has, \
+                 and '{}' is not run by Redis: no transaction can hold both",
+                ours.command.name
+            ),
+            None => Refusal::Foreign.to_string(),
+        })
     }
 
     /// The view of a command that may lead to the tiered database from another one.
@@ -334,12 +375,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         self.passing(&std::sync::Arc::clone(&self.daemon)).transaction(&items, reply).await
     }
 
-    /// Whether a watched key has changed. Looking each up finds those that expired unnoticed.
+    /// Whether a watched key has changed, or Redis is changing it. Looking each up finds those that
+    /// expired unnoticed.
     fn is_stale(&self, borrowed: &mut Borrowed<'_>, now: u64) -> bool {
         for w in self.transaction.watched() {
             let shard = self.daemon.shards.of(w.hash);
             if let Some(Some(store)) = borrowed.stores().get_mut(shard) {
                 store.exists(w.db, Key { bytes: &w.key, hash: w.hash }, now);
+                if w.db == TIERED && store.is_in_passage(w.hash, now) {
+                    return true;
+                }
             }
         }
         self.transaction.is_stale()

@@ -62,17 +62,18 @@ struct Changes {
     news: Arc<News>,
     /// Keys that may have changed.
     keys: Vec<Box<[u8]>>,
-    /// By their hashes, keys that nobody was to build upon meanwhile.
-    held: Vec<u64>,
+    /// Those that nobody was to build upon meanwhile.
+    held: Vec<Box<[u8]>>,
 }
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        if !self.keys.is_empty() {
+        let executed = !self.keys.is_empty();
+        if executed {
             self.news.changed(std::mem::take(&mut self.keys));
         }
         if !self.held.is_empty() {
-            self.news.passed(&self.held);
+            self.news.passed(std::mem::take(&mut self.held), executed);
         }
     }
 }
@@ -207,7 +208,7 @@ impl Passing<'_> {
             return Err(needs_tier(name, self.daemon.tier.is_whole()));
         };
         let (mut bytes, mut keys, mut changed) = (head.to_vec(), Vec::new(), Vec::new());
-        let (hasher, mut held) = (self.daemon.shards.hasher(), Vec::new());
+        let mut held: Vec<Box<[u8]>> = Vec::new();
         for (command, args) in items {
             encode(args, &mut bytes);
             let known = keys.len();
@@ -217,7 +218,7 @@ impl Passing<'_> {
                 changed.extend(fresh.clone().map(Box::from));
                 // Nobody is held up by what may wait for ever.
                 if blocks(command, args) == Blocks::No {
-                    held.extend(fresh.map(|key| hasher.hash(key)));
+                    held.extend(fresh.map(Box::from));
                 }
             }
         }
@@ -238,12 +239,12 @@ impl Passing<'_> {
     }
 
     /// Waits until Redis has what was written to these keys. From now on nothing is built upon what
-    /// memory has of those whose hashes are in `held`, until `changes` ends.
+    /// memory has of those in `held`, until `changes` ends.
     async fn in_step(
         &self,
         tier: &Tier,
         keys: &[&[u8]],
-        held: Vec<u64>,
+        held: Vec<Box<[u8]>>,
         changes: &mut Changes,
         deadline: Instant,
     ) -> Result<(), Refusal> {
@@ -265,9 +266,10 @@ impl Passing<'_> {
             let now = self.daemon.clock.unix_ms();
             let left = deadline.saturating_duration_since(Instant::now()) + OVER_BY;
             let until = now.saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-            for hash in &held {
-                if let Some(store) = borrowed.store_of(*hash) {
-                    store.begin_passage(*hash, until, now);
+            for key in &held {
+                let hash = shards.hasher().hash(key);
+                if let Some(store) = borrowed.store_of(hash) {
+                    store.begin_passage(hash, until, now);
                 }
             }
             changes.held = held;

@@ -257,6 +257,12 @@ impl Questions {
         }
     }
 
+    /// Whether the answer that was put in place is that only Redis holds the key's type.
+    #[must_use]
+    pub fn is_foreign(&self, key: Key<'_>) -> bool {
+        self.told(key).is_some_and(|told| matches!(told.trouble, Some(Trouble::Foreign)))
+    }
+
     /// Whether one of the answers that were put in place is that only Redis holds the key's type.
     #[must_use]
     pub fn met_foreign(&self) -> bool {

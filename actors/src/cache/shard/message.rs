@@ -60,8 +60,13 @@ pub enum TierNews {
     Gap(Option<GapToll>),
     /// Answers that no command waits for.
     Heard(Vec<Heard>),
-    /// Commands that the tier ran on keys of these hashes are over, and what they changed was told.
-    Passed(Vec<u64>),
+    /// Commands of the tier's on these keys are over, and what they changed was told.
+    Passed {
+        /// With their hashes.
+        keys: Vec<(Box<[u8]>, u64)>,
+        /// Whether they may have been executed.
+        executed: bool,
+    },
     /// Somebody is about to ask about keys, whichever.
     Asks(oneshot::Sender<Ticket>),
 }

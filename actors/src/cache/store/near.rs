@@ -11,7 +11,8 @@
 //!   asked for again before they are believed.
 //! - *Is what the tier answered still true when it arrives?* Not if the key changed meanwhile,
 //!   here or there: whoever asked uses the answer, and nobody else.
-//! - *May a write build upon what is in memory?* Not while the tier runs a command that changes it.
+//! - *May a write build upon what is in memory?* Not while the tier runs a command that changes it. And
+//!   what was written meanwhile, which the tier has got before that command or after it, is asked for.
 //! - *What if the tier does not answer?* What was there last may be better than nothing, for a
 //!   while, even if its time is over: values from the tier are *kept* beyond that.
 //!
@@ -44,7 +45,7 @@ pub(super) use kept::{Expired, Kept};
 pub(super) use origin::Origin;
 use passages::Passages;
 pub use pending::MAX_PENDING;
-use pending::Pending;
+use pending::{Outcome, Pending};
 
 /// The database that has a tier.
 pub const TIERED: u8 = 0;
@@ -156,6 +157,7 @@ impl Store {
         let hash = near.hash(key.bytes);
         let pending = near.pending.of(hash);
         match live {
+            _ if pending == Some(Outcome::Crossed) => Standing::Missing,
             Some(_) if pending.is_some() => Standing::Fresh,
             Some(place) => match near.epochs.belief(hash, place.tag) {
                 Belief::Fresh if near.ends_soon(place, now) => Standing::Due,
@@ -164,7 +166,7 @@ impl Store {
                 Belief::Suspect => Standing::Suspect,
                 Belief::Overtaken => Standing::Missing,
             },
-            None if pending == Some(true) => Standing::Gone,
+            None if pending == Some(Outcome::Deleted) => Standing::Gone,
             // All of it was swept away a moment ago, and this has not come since.
             None if pending.is_none() && near.pending.is_sweeping() => Standing::Gone,
             None if near.negative.get(&hash).is_some_and(|until| *until > now) => Standing::Gone,

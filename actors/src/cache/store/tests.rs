@@ -5,6 +5,7 @@ mod kept;
 mod known;
 mod model;
 mod near;
+mod passages;
 mod script;
 mod undo;
 mod unlogged;

@@ -86,6 +86,9 @@ impl Store {
         if let Some(near) = &mut self.near {
             near.stats.fills += 1;
             near.negative.remove(&hash);
+            if !overtaken {
+                near.pending.uncross(hash);
+            }
         }
         Ok(())
     }

@@ -36,7 +36,7 @@ pub(super) enum Belief {
     Due,
     Suspect,
     /// Whoever asked began before it changed, and may use it. To everybody else it is as if nothing
-    /// were there.
+    /// were there. So it is with what a command of the tier's has crossed.
     Overtaken,
 }
 

@@ -2,10 +2,12 @@
 //!
 //! Such a command takes a round trip, and what it makes of a key is known when it is over. A write
 //! that builds upon what memory has of the key meanwhile would undo it: it has to be run by the tier
-//! as well, which does one after the other.
+//! as well, which does one after the other. A write that does not (SET) goes its own way, and the tier
+//! may get it first, or last: what it left in memory is asked for, once the tier has it.
 
-use super::Map;
-use crate::cache::store::Store;
+use super::epochs::OVERTAKEN;
+use super::{Map, TIERED};
+use crate::cache::store::{Key, Store};
 use crate::clock::UnixMs;
 
 /// Above so many keys those are looked for whose end was never told.
@@ -62,10 +64,18 @@ impl Store {
         }
     }
 
-    /// It is over, and what it may have changed has been told.
-    pub fn end_passage(&mut self, hash: u64) {
-        if let Some(near) = &mut self.near {
-            near.passages.end(hash);
+    /// It is over, and what it may have changed has been told. If it was `executed`, or may have been,
+    /// nobody knows whether the tier had a write of ours before that is still on its way: what that has
+    /// left here is nothing that counts.
+    pub fn end_passage(&mut self, key: Key<'_>, executed: bool) {
+        let Some(near) = &mut self.near else { return };
+        near.passages.end(key.hash);
+        let hash = near.hash(key.bytes);
+        if executed
+            && near.pending.cross(hash)
+            && let Some(slot) = self.locate(TIERED, key)
+        {
+            self.slab.at_mut(slot).tag = OVERTAKEN;
         }
     }
 

@@ -13,7 +13,18 @@ pub const MAX_PENDING: usize = if cfg!(test) { 1 << 10 } else { 1 << 18 };
 struct Write {
     /// [`Lsn::MAX`] until it has one.
     lsn: Lsn,
-    deleted: bool,
+    outcome: Outcome,
+}
+
+/// What a write that the tier lacks says about its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// There is a value.
+    Written,
+    /// There is none.
+    Deleted,
+    /// Nothing: the tier has run a command on the key at the same time, before or after it.
+    Crossed,
 }
 
 /// All of them, by the hash of the key.
@@ -47,9 +58,22 @@ impl Pending {
         self.writes.len() as u64
     }
 
-    /// Whether a write of the key is pending, and if so, whether it deleted it.
-    pub fn of(&self, hash: u64) -> Option<bool> {
-        self.writes.get(&hash).map(|write| write.deleted)
+    /// What a write of the key says that is pending.
+    pub fn of(&self, hash: u64) -> Option<Outcome> {
+        self.writes.get(&hash).map(|write| write.outcome)
+    }
+
+    /// The tier has run a command on the key while a write of it was pending; `false` if none is.
+    pub fn cross(&mut self, hash: u64) -> bool {
+        let write = self.writes.get_mut(&hash);
+        write.map(|write| write.outcome = Outcome::Crossed).is_some()
+    }
+
+    /// The tier has both, and has said what the key holds now.
+    pub fn uncross(&mut self, hash: u64) {
+        if let Some(write) = self.writes.get_mut(&hash).filter(|w| w.outcome == Outcome::Crossed) {
+            write.outcome = Outcome::Written;
+        }
     }
 
     /// Whether the tier lacks something that may concern any key.
@@ -57,8 +81,8 @@ impl Pending {
         self.acknowledged < self.floor
     }
 
-    pub fn add(&mut self, hash: u64, deleted: bool) {
-        self.writes.insert(hash, Write { lsn: Lsn::MAX, deleted });
+    pub fn add(&mut self, hash: u64, outcome: Outcome) {
+        self.writes.insert(hash, Write { lsn: Lsn::MAX, outcome });
         self.fresh.push(hash);
     }
 

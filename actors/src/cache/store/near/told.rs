@@ -1,16 +1,18 @@
 //! What a store is told of the tier, and of its own writes' way there.
 
+use super::epochs::OVERTAKEN;
 use super::kept::Kept;
+use super::pending::Outcome;
 use super::{Near, Origin, TIERED};
 use crate::cache::store::{Event, Key, Store};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
 
 impl Near {
-    fn pend(&mut self, key: &[u8], deleted: bool) {
+    fn pend(&mut self, key: &[u8], outcome: Outcome) {
         let hash = self.hash(key);
         self.note_change(hash);
-        self.pending.add(hash, deleted);
+        self.pending.add(hash, outcome);
     }
 }
 
@@ -61,9 +63,9 @@ impl Store {
         for record in Records::new(self.effects.as_bytes()).flatten() {
             match record {
                 Record::Set { db: TIERED, key, .. } | Record::Expire { db: TIERED, key, .. } => {
-                    near.pend(key, false);
+                    near.pend(key, Outcome::Written);
                 }
-                Record::Delete { db: TIERED, key } => near.pend(key, true),
+                Record::Delete { db: TIERED, key } => near.pend(key, Outcome::Deleted),
                 // The tier still has what was evicted; whole databases say so themselves.
                 _ => {}
             }
@@ -130,7 +132,10 @@ impl Store {
             return false;
         };
         if ours {
-            self.slab.at_mut(slot).tag = doubted;
+            let place = self.slab.at_mut(slot);
+            if place.tag != OVERTAKEN {
+                place.tag = doubted;
+            }
             return false;
         }
         self.drop_slot(slot);
