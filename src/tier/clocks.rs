@@ -63,7 +63,7 @@ mod tests {
         let [far, near, well] =
             [clock(Some(7), -9_000, 2), clock(Some(8), 2_000, 2), clock(Some(9), 1, 1)];
         assert_eq!(reason(&[]), None);
-        assert_eq!(reason(&[well.clone()]), None);
+        assert_eq!(reason(std::slice::from_ref(&well)), None);
         let one = reason(&[far.clone(), well.clone()]).unwrap_or_default();
         assert!(one.starts_with("h:7's clock is 9.0s behind") && !one.contains("masters"), "{one}");
         let two = reason(&[far, near, well]).unwrap_or_default();
