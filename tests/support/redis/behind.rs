@@ -215,6 +215,10 @@ impl Ways {
         self.0.iter().for_each(|way| way.door(door));
     }
 
+    pub fn deafen(&self) {
+        self.0.iter().for_each(|way| way.deafen());
+    }
+
     pub fn cut(&self, how: Cut) {
         self.0.iter().for_each(|way| way.cut(how));
     }
