@@ -88,6 +88,8 @@ impl<B: Behind> Tiered<B> {
             .with("redis.breaker_cool_down", r#""100ms""#)
             .with("redis.breaker_max_cool_down", r#""200ms""#)
             .with("redis.links", &LINKS.to_string())
+            // Tests count trials, which are no news.
+            .with("log.level", r#""info,seawall_actors::supervise=debug""#)
     }
 
     /// Waits until every link has a connection and nobody doubts it, and what others change is heard.
