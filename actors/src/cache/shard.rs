@@ -268,8 +268,9 @@ impl<J: Job> ShardState<J> {
         store.notices_mut().want(self.args.audience.wants());
         match news {
             TierNews::Changed(keys, _toll) => {
+                let now = self.args.clock.unix_ms();
                 for (key, hash) in &keys {
-                    store.changed_behind(Key { bytes: key, hash: *hash });
+                    store.changed_behind(Key { bytes: key, hash: *hash }, now);
                 }
             }
             TierNews::Gap(toll) => {

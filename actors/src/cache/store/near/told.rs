@@ -8,6 +8,10 @@ use crate::cache::store::{Event, Key, Store};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
 
+/// Milliseconds that clocks may differ by: the tier expires a key by its own, and announces that as it
+/// does any change.
+const AS_GOOD_AS_OVER: UnixMs = 100;
+
 impl Near {
     fn pend(&mut self, key: &[u8], outcome: Outcome) {
         let hash = self.hash(key);
@@ -113,9 +117,9 @@ impl Store {
         }
     }
 
-    /// Somebody else changed a key in the tier. An entry that the tier lacks stays: it is newer.
-    /// Whether an entry was removed.
-    pub fn changed_behind(&mut self, key: Key<'_>) -> bool {
+    /// Somebody else changed a key in the tier. An entry that the tier lacks stays: it is newer. One
+    /// whose time is over by `now`, or as good as over, has expired there. Whether an entry was removed.
+    pub fn changed_behind(&mut self, key: Key<'_>, now: UnixMs) -> bool {
         let Some(near) = &mut self.near else { return false };
         let hash = near.hash(key.bytes);
         near.note_change(hash);
@@ -138,10 +142,16 @@ impl Store {
             }
             return false;
         }
-        self.drop_slot(slot);
-        if let Some(near) = &mut self.near {
+        let expires_at = self.slab.at(slot).expires_at;
+        if expires_at != 0 && expires_at <= now.saturating_add(AS_GOOD_AS_OVER) {
+            self.committing = true;
+            self.stats.expired += 1;
+            self.tell(Event::EXPIRED, slot);
+            self.committing = false;
+        } else if let Some(near) = &mut self.near {
             near.stats.invalidated += 1;
         }
+        self.drop_slot(slot);
         true
     }
 

@@ -94,7 +94,7 @@ impl World {
                 let ticket = store.ticket(key(&name(k)));
                 store.absent_behind(key(&name(k)), ticket, None);
             }
-            Step::Changed(k) => drop(store.changed_behind(key(&name(k)))),
+            Step::Changed(k) => drop(store.changed_behind(key(&name(k)), now)),
             Step::Gap => store.gap_behind(),
             Step::Sweep(ms) => {
                 self.now += ms;
