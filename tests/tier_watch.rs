@@ -91,6 +91,7 @@ fn a_key_that_has_to_make_room_has_not_changed() {
         let writer = if theirs { &mut redis } else { &mut client };
         assert_eq!(writer.run("SET k 1"), Reply::ok());
         wait_in_step(&mut client);
+        wait_until("it is heard of", || other.run("GET k") == Reply::bulk("1"));
         for changes in [false, true] {
             assert_eq!(client.run("WATCH k"), Reply::ok());
             let before = client.run("GET k");
