@@ -1,11 +1,13 @@
 //! How old what one reads may be, at most, as docs/redis-tier.md promises it: with short times, and room
 //! for what a busy machine adds.
 
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::proxy::{Cut, Flow};
 use crate::support::redis::RedisServer;
-use crate::support::tier::{TIMEOUT, Tier};
+use crate::support::tier::{TIMEOUT, TRACKER, Tier};
 use crate::support::{Raw, Reply, wait_until};
 
 /// What a busy machine may add, and less than what any of it takes by itself that does not work.
@@ -83,6 +85,67 @@ fn what_nobody_announces_is_seen_when_it_is_due_and_nothing_is_served_for_ever_w
     // Asked when it is due, and in vain from then on.
     let most = 2 * REVALIDATE + SWEEP + STALE + TIMEOUT + MARGIN;
     within("Redis does not answer", most, since, || client.run("GET k") == Reply::Nil);
+}
+
+/// The connection stands, as far as anybody can see, and nothing comes over it: only a sign of life that
+/// is missed tells.
+#[test]
+fn what_a_tracker_that_died_silently_does_not_hear_is_seen_once_it_has_missed_a_sign_of_life() {
+    const PING_EVERY: Duration = Duration::from_millis(300);
+    const CONNECT: Duration = Duration::from_millis(500);
+    const MOST: Duration = PING_EVERY.saturating_add(TIMEOUT).saturating_add(CONNECT);
+    let Some(tier) = start(&[
+        ("redis.ping_every", &format!("{:?}", format!("{PING_EVERY:?}"))),
+        ("redis.connect_timeout", &format!("{:?}", format!("{CONNECT:?}"))),
+        ("redis.revalidate_after", r#""1h""#),
+    ]) else {
+        return;
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    // When Redis had which value: their number is where they stand.
+    let had = Arc::new(Mutex::new(Vec::new()));
+    let writer = {
+        let (stop, had, mut redis) = (Arc::clone(&stop), Arc::clone(&had), tier.redis.connect());
+        std::thread::spawn(move || {
+            for n in 0.. {
+                assert_eq!(redis.run(&format!("SET k {n}")), Reply::ok());
+                had.lock().expect("nobody panics with it").push(Instant::now());
+                if stop.load(SeqCst) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        })
+    };
+    let mut client = tier.daemon.connect();
+    let mut oldest = Duration::ZERO;
+    let mut read = || {
+        let begun = Instant::now();
+        let Reply::Bulk(value) = client.run("GET k") else { return Duration::ZERO };
+        let value: usize = String::from_utf8_lossy(&value).parse().expect("a number");
+        let next = had.lock().expect("nobody panics with it").get(value + 1).copied();
+        // It is as old as what has taken its place, if that was there when it was asked for.
+        let age = next.map_or(Duration::ZERO, |next| begun.saturating_duration_since(next));
+        assert!(age <= MOST + MARGIN, "what is {age:?} old was served");
+        std::thread::sleep(Duration::from_millis(1));
+        age
+    };
+    for _ in 0..2 {
+        let tracking = tier.daemon.events(TRACKER, "tracking");
+        wait_until("what others write is seen", || {
+            (0..10).all(|_| read() < Duration::from_millis(50))
+        });
+        tier.proxy.deafen();
+        wait_until("the next one tracks", || {
+            oldest = oldest.max(read());
+            tier.daemon.events(TRACKER, "tracking") > tracking
+        });
+    }
+    stop.store(true, SeqCst);
+    writer.join().expect("Redis took all");
+    assert!(oldest >= TIMEOUT, "{oldest:?}: nobody was deaf");
+    let last = had.lock().expect("nobody panics with it").len() - 1;
+    within("it is over", MARGIN, Instant::now(), || reads(&mut client, "k", &last.to_string()));
 }
 
 /// `redis.timeout` is for all that a command waits for: for an answer first, and then until Redis has what

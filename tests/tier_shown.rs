@@ -3,7 +3,7 @@
 use crate::support::http::get;
 use crate::support::proxy::{Cut, Door};
 use crate::support::redis::RedisServer;
-use crate::support::tier::{LINKS, Tier};
+use crate::support::tier::{LEAD, LINKS, Tier};
 use crate::support::{Reply, Setup, wait_until};
 
 #[test]
@@ -48,6 +48,40 @@ fn an_outage_is_a_state_with_a_reason_and_is_logged_once() {
     let (_, ready) = get(tier.daemon.admin(), "/readyz");
     assert!(!ready.contains("unreachable"), "{ready}");
     assert_eq!(tier.daemon.events("links", "impaired"), 1, "once per change");
+}
+
+/// What is said of lives, and of the tree, to whoever has not asked for more.
+fn said(log: &str) -> usize {
+    let lives = ["tree", "up", "restarting", "held", "trial", "flight"];
+    let lives = lives.map(|event| format!(r#""event":"{event}""#));
+    let told = log.lines().filter(|line| !line.contains(r#""level":"DEBUG""#));
+    told.filter(|line| lives.iter().any(|event| line.contains(event))).count()
+}
+
+/// What is tried again and fails again is no news; that it is over is some.
+#[test]
+fn a_long_outage_is_told_when_it_begins_and_when_it_ends() {
+    let Some(mut tier) = Tier::start(&[]) else { return };
+    tier.proxy.door(Door::Refused);
+    tier.proxy.cut(Cut::Close);
+    let trials = |tier: &Tier| tier.daemon.events(LEAD, "trial");
+    wait_until("the breaker is open for a while", || trials(&tier) >= 6);
+    assert!(said(&tier.daemon.log_text()) > 0);
+    let (before, tried) = (said(&tier.daemon.log_text()), trials(&tier));
+    wait_until("trials go on", || trials(&tier) >= tried + 6);
+    let more = said(&tier.daemon.log_text()) - before;
+    assert!(more <= 2, "{more} lines for 6 trials:\n{}", tier.daemon.log_text());
+    // Other links may have been held down before they waited for the lead.
+    let words = [&format!(r#""path":"{LEAD}""#), r#""event":"held""#, r#""level":"WARN""#];
+    let log = tier.daemon.log_text();
+    let told = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+    assert_eq!(told.count(), 1);
+    tier.proxy.heal();
+    let over = tier
+        .daemon
+        .wait_log("it is over", |line| line["event"] == "recovered" && line["path"] == LEAD);
+    assert!(over["trials"].as_u64() >= Some(11) && over["held_for"].is_string(), "{over}");
+    tier.daemon.wait_log("the tree is shown", |line| line["event"] == "tree");
 }
 
 #[test]

@@ -350,6 +350,35 @@ fn a_master_that_is_away_takes_only_its_own_keys_along() {
     seen(&mut client, lost.into_iter(), "newer");
 }
 
+/// Nobody told of it, and one master cannot be asked what it has: the others can.
+#[test]
+fn what_changed_unheard_is_seen_although_a_master_is_away() {
+    let Some(mut cluster) = Cluster::start(3) else { return };
+    let daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    for n in 0..KEYS {
+        assert_eq!(client.run(&format!("SET k{n} ours")), Reply::ok());
+    }
+    wait_in_step(&mut client);
+    for node in &cluster.nodes {
+        node.proxy.door(Door::Refused);
+        node.proxy.cut(Cut::Reset);
+    }
+    wait_until("nothing is heard", || blind(&daemon).is_some());
+    for n in 0..KEYS {
+        assert_eq!(cluster.run(&format!("SET k{n} theirs")), Reply::ok());
+    }
+    let away: Vec<bool> = (0..KEYS).map(|n| cluster.place(&format!("k{n}")).1 == 0).collect();
+    cluster.nodes[0].server.kill();
+    for node in &cluster.nodes {
+        node.proxy.door(Door::Open);
+    }
+    seen(&mut client, (0..KEYS).filter(|n| !away[*n]), "theirs");
+    for n in (0..KEYS).filter(|n| away[*n]) {
+        assert_eq!(client.run(&format!("GET k{n}")), Reply::bulk("ours"), "memory has it");
+    }
+}
+
 #[test]
 fn a_replica_that_becomes_a_master_is_followed_and_the_first_address_may_go() {
     let Some(mut cluster) = Cluster::start(3) else { return };

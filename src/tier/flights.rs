@@ -17,7 +17,7 @@ use hashbrown::HashTable;
 use redis::{Cmd, Pipeline};
 use seawall_actors::clock::Clock;
 use seawall_actors::journal::Lsn;
-use seawall_actors::redis::outbox::Gate;
+use seawall_actors::redis::outbox::{Gate, Met};
 use seawall_actors::redis::{Once, Pool, Request};
 use tokio::time::{Instant, timeout_at};
 
@@ -75,11 +75,12 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// The connection over which it is known to have everything. Whoever is asked is the same Redis.
-    fn ruled_out(&self) -> Option<u64> {
-        let epoch = self.tracker.epoch();
-        let met = epoch != 0 && epoch == self.gate.met();
-        (met && self.links.is_where(&self.tracker)).then_some(epoch)
+    /// What says that it has everything, over the connection that there is. Whoever is asked is the
+    /// same Redis.
+    fn ruled_out(&self) -> Option<Met> {
+        let (epoch, met) = (self.tracker.epoch(), self.gate.met());
+        let over_it = epoch != 0 && epoch == met.epoch;
+        (over_it && self.links.is_where(&self.tracker)).then_some(met)
     }
 }
 
@@ -203,7 +204,7 @@ impl Flights {
             let before = self.loss.ruled_out();
             let keys = batch.iter().map(|passenger| &*passenger.flight.key);
             let found = self.look_up(keys, deadline).await;
-            let whole = before.is_some() && before == self.loss.ruled_out();
+            let whole = before.filter(|before| Some(before) == self.loss.ruled_out().as_ref());
             found.map(|found| (found, whole))
         } else {
             Err("it lacks writes that wait in the log".into())
@@ -221,11 +222,15 @@ impl Flights {
         matches!(timeout_at(deadline, reached).await, Ok(Ok(_)))
     }
 
-    /// Hands the answers out: what was found, and whether Redis surely had what it was given.
-    fn land(self: &Arc<Self>, batch: Vec<Passenger>, found: Result<(Vec<Found>, bool), Arc<str>>) {
-        let (mut found, whole) = match found {
-            Ok((found, whole)) => (Ok(found.into_iter()), whole),
-            Err(why) => (Err(why), false),
+    /// Hands the answers out: what was found, and what says that Redis had what it was given.
+    fn land(
+        self: &Arc<Self>,
+        batch: Vec<Passenger>,
+        found: Result<(Vec<Found>, Option<Met>), Arc<str>>,
+    ) {
+        let (mut found, met) = match found {
+            Ok((found, met)) => (Ok(found.into_iter()), met),
+            Err(why) => (Err(why), None),
         };
         let mut landing = Vec::with_capacity(batch.len());
         for passenger in batch {
@@ -236,7 +241,8 @@ impl Flights {
                 Err(why) => Found::Unknown(Arc::clone(why)),
             };
             // Against what is in memory only one counts that has what it was given.
-            let found = match passenger.stale && !whole {
+            let whole = || met.as_ref().is_some_and(|met| met.tells_of(&passenger.flight.key));
+            let found = match passenger.stale && !whole() {
                 true => Found::Unknown("it may lack what it had".into()),
                 false => found,
             };

@@ -107,6 +107,15 @@ impl Proxy {
         });
     }
 
+    /// From now on everything disappears that is on its way to those who track, a close, too: half
+    /// open. New connections are none of these.
+    pub fn deafen(&self) {
+        self.tell(|control| {
+            control.deafenings += 1;
+            control.deaf_before = control.deafenings;
+        });
+    }
+
     /// Answers the next `times` such requests instead of the server: `-LOADING …`, `$-1`. A script
     /// that was there before comes first.
     pub fn answer(&self, to: To, reply: &str, times: u64) {
@@ -149,7 +158,7 @@ impl Proxy {
     /// Everything passes again, and the server answers.
     pub fn heal(&self) {
         self.tell(Control::unscript);
-        self.tell(|control| control.stranded_before = 0);
+        self.tell(|control| (control.stranded_before, control.deaf_before) = (0, 0));
         self.requests(Flow::Pass);
         self.replies(Flow::Pass);
         self.door(Door::Open);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::redis::RedisServer;
 use super::redis::behind::Behind;
-use super::{Daemon, Raw, Setup, wait_until};
+use super::{Daemon, Raw, Setup, http, wait_until};
 
 /// How many links it has.
 pub const LINKS: u64 = 2;
@@ -88,6 +88,8 @@ impl<B: Behind> Tiered<B> {
             .with("redis.breaker_cool_down", r#""100ms""#)
             .with("redis.breaker_max_cool_down", r#""200ms""#)
             .with("redis.links", &LINKS.to_string())
+            // Tests count trials, which are no news.
+            .with("log.level", r#""info,seawall_actors::supervise=debug""#)
     }
 
     /// Waits until every link has a connection and nobody doubts it, and what others change is heard.
@@ -100,7 +102,19 @@ impl<B: Behind> Tiered<B> {
             });
             let counts = B::passed(&self.proxy);
             let closed = self.daemon.node(LEAD).is_some_and(|lead| lead["breaker"] == "closed");
-            closed && tracker && counts.open == CONNECTIONS * B::SERVERS && counts.in_flight == 0
+            // A connection that is there has not said hello yet.
+            let up = || {
+                let (_, metrics) = http::get(self.daemon.admin(), "/metrics");
+                let is_up = |line: &&str| {
+                    line.starts_with("seawall_redis_link_up{") && line.ends_with(" 1")
+                };
+                metrics.lines().filter(is_up).count() as u64 == LINKS
+            };
+            closed
+                && tracker
+                && counts.open == CONNECTIONS * B::SERVERS
+                && counts.in_flight == 0
+                && up()
         });
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use self::table::Table;
 use super::dial::{Dialer, Greeted};
 use super::failure::{Failure, FailureKind};
-use super::nodes::{Node, Redirect, slot_of};
+use super::nodes::{Node, Redirect, Share, slot_of};
 
 /// How often one command is sent on by nodes that do not have its slot.
 const HOPS: usize = 8;
@@ -154,9 +154,17 @@ impl Cluster {
         self.read(|state| state.table.masters())
     }
 
-    /// The first slot of each of them.
-    pub fn first_slots(&self) -> Vec<u16> {
-        self.read(|state| state.table.first_slots())
+    /// What each of them has, and whether it can be reached.
+    pub fn shares(&self) -> Vec<Share> {
+        self.read(|state| {
+            let shares = state.table.shares().into_iter();
+            shares
+                .map(|(node, slots)| Share {
+                    slots,
+                    connected: self.inner.masters.contains_key(node),
+                })
+                .collect()
+        })
     }
 
     /// One command to this node, whatever its key.

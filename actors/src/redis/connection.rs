@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::cluster::Cluster;
 use super::failure::{Failure, FailureKind};
-use super::nodes::Node;
+use super::nodes::{Node, Share};
 use super::skew::Skew;
 use crate::clock::Clock;
 
@@ -71,11 +71,11 @@ impl Connection {
         }
     }
 
-    /// A slot of each of them.
-    pub fn first_slots(&self) -> Vec<u16> {
+    /// What each of them has.
+    pub fn shares(&self) -> Vec<Share> {
         match self {
             Self::Server(_) => Vec::new(),
-            Self::Cluster(cluster) => cluster.first_slots(),
+            Self::Cluster(cluster) => cluster.shares(),
         }
     }
 

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::connection::Connection;
 use super::dial::dial;
@@ -30,6 +30,7 @@ use super::duty::{Duty, Ear};
 use super::failure::{Failure as Trouble, FailureKind};
 use super::pool::Slot;
 use super::settings::LinkSettings;
+use crate::policy::Reminder;
 use crate::supervise::{Failure, Label, Me, Worker};
 
 /// How long to wait before new settings are tried again.
@@ -94,6 +95,8 @@ pub struct LinkState {
     until: Option<Instant>,
     /// The connection is to be replaced, whatever it was made with.
     spent: bool,
+    /// None can be made to replace it, with these settings, for this kind of reason.
+    stuck: Option<(Arc<LinkSettings>, FailureKind, Reminder)>,
     /// When Redis' clock was last compared with ours; by the lead alone.
     compared: Option<Instant>,
 }
@@ -114,8 +117,9 @@ impl Worker for Link {
 
     async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
         let LinkArgs { slot, duty } = args;
-        let (waits, heard, until, spent, compared) = (None, 0, None, false, None);
-        Ok(LinkState { slot, duty, waits, heard, until, spent, compared })
+        let (waits, heard, until, compared) = (None, 0, None, None);
+        let (spent, stuck) = (false, None);
+        Ok(LinkState { slot, duty, waits, heard, until, spent, stuck, compared })
     }
 
     async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
@@ -206,7 +210,7 @@ impl LinkState {
     fn take(&mut self, me: &Me<LinkMsg>, connection: Connection, settings: &Arc<LinkSettings>) {
         self.duty.begins(self.slot.next_epoch());
         self.slot.publish(connection, settings);
-        self.spent = false;
+        (self.spent, self.stuck) = (false, None);
         if self.listens() {
             self.until = None;
             me.send(LinkMsg::Subscribe);
@@ -287,16 +291,35 @@ impl LinkState {
         match self.dial(&settings).await {
             Ok(connection) => {
                 self.take(me, connection, &settings);
-                info!(link = self.slot.id, at = %settings.shown(), "a fresh connection to Redis");
+                let link = self.duty.name(self.slot.id);
+                info!(link, at = %settings.shown(), "a fresh connection to Redis");
             }
             Err(failure) => {
-                warn!(
-                    link = self.slot.id,
-                    error = %failure,
-                    "no fresh connection to Redis; the old one stays"
-                );
+                self.stays(&settings, &failure);
                 me.send_after(TRY_AGAIN, LinkMsg::Renew);
             }
+        }
+    }
+
+    /// Says why the old connection stays: once, and then now and then.
+    fn stays(&mut self, settings: &Arc<LinkSettings>, failure: &Trouble) {
+        let now = Instant::now();
+        let (news, lasts) = match &mut self.stuck {
+            Some((with, kind, reminder))
+                if Arc::ptr_eq(with, settings) && *kind == failure.kind =>
+            {
+                (reminder.is_due(now), reminder.lasts(now))
+            }
+            stuck => {
+                *stuck = Some((Arc::clone(settings), failure.kind, Reminder::new(now)));
+                (true, Duration::ZERO)
+            }
+        };
+        let (link, error) = (self.duty.name(self.slot.id), failure);
+        if news {
+            warn!(link, %error, ?lasts, "no fresh connection to Redis; the old one stays");
+        } else {
+            debug!(link, %error, ?lasts, "no fresh connection to Redis; the old one stays");
         }
     }
 }

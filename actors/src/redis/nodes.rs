@@ -3,6 +3,7 @@
 //! <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Host and port of a node.
@@ -29,6 +30,23 @@ pub struct Redirect {
     pub node: Node,
     /// This once only, and with ASKING before.
     pub asking: bool,
+}
+
+/// What one master of a Cluster has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Its slots; at least one.
+    pub slots: Vec<RangeInclusive<u16>>,
+    /// There is a connection to it.
+    pub connected: bool,
+}
+
+impl Share {
+    /// The first of its slots.
+    #[must_use]
+    pub fn first(&self) -> u16 {
+        self.slots.first().map_or(0, |range| *range.start())
+    }
 }
 
 const SLOTS: u16 = 16_384;

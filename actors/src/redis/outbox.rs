@@ -57,7 +57,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use self::cursor::Cursor;
-pub use self::gate::{Gate, OutboxState, OutboxStats, Through};
+pub use self::gate::{Gate, Met, OutboxState, OutboxStats, Through};
 pub use self::keeping::{Keeping, WHO};
 pub use self::lag::{Lag, Mark};
 pub use self::plight::WAITING;

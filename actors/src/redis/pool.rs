@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::duty::Duty;
 use super::link::{LinkArgs, LinkMsg};
 use super::near::Near;
-use super::nodes::Node;
+use super::nodes::{Node, Share};
 use super::retry::Budget;
 use super::settings::LinkSettings;
 use super::skew::{Measure, Skew};
@@ -174,10 +174,10 @@ impl Pool {
         connection.map(|(connection, _)| connection.masters()).unwrap_or_default()
     }
 
-    /// The first slot of each of them.
-    pub(super) fn first_slots(&self) -> Vec<u16> {
+    /// What each of them has.
+    pub(super) fn shares(&self) -> Vec<Share> {
         let connection = self.pick().and_then(|slot| slot.connection());
-        connection.map(|(connection, _)| connection.first_slots()).unwrap_or_default()
+        connection.map(|(connection, _)| connection.shares()).unwrap_or_default()
     }
 
     /// Follows how many links are up. Changes, too, when one connection takes another's place.

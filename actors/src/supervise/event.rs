@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::node::Node;
 use super::snapshot::TreeSnapshot;
 use super::strategy::Lifecycle;
+use super::supervisor::Telling;
 
 /// One lifecycle event of one node, as observers get it.
 #[derive(Debug, Clone)]
@@ -110,21 +111,45 @@ impl Shared {
     }
 
     /// Logs an event and passes it to whoever observes.
-    pub fn tell(self: &Arc<Self>, event: TreeEvent) {
+    pub fn tell(self: &Arc<Self>, event: TreeEvent, telling: Telling) {
+        let Telling { routine, lasting } = telling;
         let path = &*event.path;
         let name = event.lifecycle.name();
         let reason = event.reason.as_ref().map(tracing::field::display);
         let restarts = event.restarts;
         let next_in = event.next_in.map(tracing::field::debug);
+        let down_for = event.down_for.map(tracing::field::debug);
+        let held_for = lasting.map(|(held_for, _)| tracing::field::debug(held_for));
+        let trials = lasting.map(|(_, trials)| trials);
         match event.lifecycle {
+            _ if routine => {
+                tracing::debug!(
+                    path,
+                    event = name,
+                    reason,
+                    restarts,
+                    next_in,
+                    held_for,
+                    trials,
+                    "{path} {name}"
+                );
+            }
             Lifecycle::Degraded | Lifecycle::Escalated => {
                 tracing::error!(path, event = name, reason, restarts, next_in, "{path} {name}");
             }
             Lifecycle::Restarting | Lifecycle::Held => {
-                tracing::warn!(path, event = name, reason, restarts, next_in, "{path} {name}");
+                tracing::warn!(
+                    path,
+                    event = name,
+                    reason,
+                    restarts,
+                    next_in,
+                    held_for,
+                    trials,
+                    "{path} {name}"
+                );
             }
             _ => {
-                let down_for = event.down_for.map(tracing::field::debug);
                 tracing::info!(
                     path,
                     event = name,
@@ -132,13 +157,17 @@ impl Shared {
                     restarts,
                     next_in,
                     down_for,
+                    held_for,
+                    trials,
                     "{path} {name}"
                 );
             }
         }
         let changed_shape = match event.lifecycle {
+            _ if routine => false,
             Lifecycle::Up => restarts > 0,
             Lifecycle::Held
+            | Lifecycle::Recovered
             | Lifecycle::Degraded
             | Lifecycle::Escalated
             | Lifecycle::Added

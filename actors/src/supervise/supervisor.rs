@@ -2,6 +2,7 @@
 //!
 //! When it restarts, its whole subtree starts anew; counts of restarts are kept by the nodes.
 
+mod outage;
 mod roster;
 mod slot;
 
@@ -24,6 +25,7 @@ use super::shell::Drill;
 use super::strategy::{Effect, Event, Finish, Lifecycle, Machine};
 use super::worker::Failure;
 use crate::failpoint::{self, Point};
+pub(super) use outage::Telling;
 use slot::{Slot, Waiting};
 
 /// What a supervisor is told.
@@ -285,14 +287,16 @@ impl SupervisorState {
         }
         let up = matches!(lifecycle, Lifecycle::Up | Lifecycle::Recovered);
         let ended = if up { slot.ended.take() } else { None };
-        self.shared.tell(TreeEvent {
+        let telling = slot.outage.tells(lifecycle, super::now());
+        let event = TreeEvent {
             path: Arc::clone(&node.path),
             lifecycle,
             reason: exit,
             restarts: node.restarts(),
             next_in,
             down_for: ended.map(|at| super::now().saturating_duration_since(at)),
-        });
+        };
+        self.shared.tell(event, telling);
     }
 
     /// A crash leaves its flight record in the log: the kinds of the last messages.
@@ -302,7 +306,11 @@ impl SupervisorState {
             let words = pulse.last_words();
             let flight = words.flight.join(" ");
             let (path, failure) = (&*slot.node.path, words.failure.as_deref());
-            tracing::warn!(path, event = "flight", reason = %exit, flight, failure, "{path} crashed");
+            if slot.outage.lasts() {
+                tracing::debug!(path, event = "flight", reason = %exit, flight, failure, "{path} crashed");
+            } else {
+                tracing::warn!(path, event = "flight", reason = %exit, flight, failure, "{path} crashed");
+            }
         }
     }
 

@@ -96,6 +96,9 @@ pub struct Control {
     /// How often connections were stranded; those from before this time are.
     pub strandings: u64,
     pub stranded_before: u64,
+    /// How often those who track were made deaf; those from before this time are.
+    pub deafenings: u64,
+    pub deaf_before: u64,
     pub counts: Counts,
     scripts: Vec<Script>,
 }
@@ -111,6 +114,8 @@ impl Control {
             cuts: (0, Cut::Close),
             strandings: 0,
             stranded_before: 0,
+            deafenings: 0,
+            deaf_before: 0,
             counts: Counts::default(),
             scripts: Vec::new(),
         }

@@ -75,6 +75,8 @@ struct Link {
     request: Vec<u8>,
     slots: VecDeque<Slot>,
     transaction: Transaction,
+    /// The client has asked to hear of what others change.
+    tracks: bool,
     /// Not RESP, or no longer: bytes are handed on as they come.
     opaque: bool,
 }
@@ -89,6 +91,7 @@ impl Link {
             request: Vec::new(),
             slots: VecDeque::new(),
             transaction: Transaction::None,
+            tracks: false,
             opaque: false,
         }
     }
@@ -123,6 +126,7 @@ impl Link {
         let (name, second) = words(&request);
         self.opaque = OWN_PROTOCOL.contains(&&*name);
         control.see((&name, &second));
+        self.tracks |= (&*name, &*second) == ("CLIENT", "TRACKING");
         let ends = matches!(&*name, "EXEC" | "DISCARD");
         let script = match &self.transaction {
             Transaction::Refused(reply) => Some(reply.clone()),
@@ -219,16 +223,16 @@ fn drive(lane: &mut Lane, flow: &Flow, since: u64, to: &TcpStream, written: &mut
 
 /// Serves a client until one side or the proxy ends it.
 pub async fn serve(client: TcpStream, control: Arc<Mutex<Control>>, changed: watch::Receiver<()>) {
-    let (target, cuts, strandings) = {
+    let (target, born) = {
         let mut control = locked(&control);
         control.counts.opened();
-        (control.target, control.cuts.0, control.strandings)
+        (control.target, Born::under(&control))
     };
     let mut open = Open { control: &control, asked: 0, counted: true };
     let how = match TcpStream::connect(target).await {
         Ok(server) => {
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            let how = run(&client, &server, changed, (cuts, strandings), &mut open).await;
+            let how = run(&client, &server, changed, born, &mut open).await;
             if how == Cut::Reset {
                 reset(server);
             }
@@ -238,6 +242,20 @@ pub async fn serve(client: TcpStream, control: Arc<Mutex<Control>>, changed: wat
     };
     if how == Cut::Reset {
         reset(client);
+    }
+}
+
+/// What had befallen others before a connection was there.
+struct Born {
+    cuts: u64,
+    strandings: u64,
+    deafenings: u64,
+}
+
+impl Born {
+    fn under(control: &Control) -> Self {
+        let Control { cuts, strandings, deafenings, .. } = *control;
+        Self { cuts: cuts.0, strandings, deafenings }
     }
 }
 
@@ -267,7 +285,7 @@ async fn run(
     client: &TcpStream,
     server: &TcpStream,
     mut changed: watch::Receiver<()>,
-    (cuts, strandings): (u64, u64),
+    born: Born,
     open: &mut Open<'_>,
 ) -> Cut {
     let mut link = Link::new(Instant::now());
@@ -278,12 +296,14 @@ async fn run(
         let (up, down) = {
             // Held while bytes are written: once it is told something, none goes the old way.
             let mut control = locked(open.control);
-            if control.cuts.0 != cuts {
+            if control.cuts.0 != born.cuts {
                 return control.cuts.1;
             }
-            let stranded = strandings < control.stranded_before;
+            let stranded = born.strandings < control.stranded_before;
+            let deaf = link.tracks && born.deafenings < control.deaf_before;
             let Control { requests, replies, since, counts, .. } = &mut *control;
             let requests = if stranded { &Flow::Hold } else { &*requests };
+            let replies = if deaf { &Flow::Lose } else { &*replies };
             let up = drive(&mut link.up, requests, *since, server, &mut counts.sent);
             let down = drive(&mut link.down, replies, *since, client, &mut counts.received);
             match down {

@@ -1,6 +1,7 @@
 //! Who has which slots, as one node of a Cluster tells it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use redis::Value;
@@ -49,13 +50,13 @@ impl Table {
         self.ranges.iter().map(|(.., node)| node.clone()).collect()
     }
 
-    /// The first slot of each master.
-    pub fn first_slots(&self) -> Vec<u16> {
-        let mut first = BTreeMap::new();
-        for (slot, _, node) in &self.ranges {
-            first.entry(node).or_insert(*slot);
+    /// What each master has.
+    pub fn shares(&self) -> BTreeMap<&Node, Vec<RangeInclusive<u16>>> {
+        let mut shares = BTreeMap::<_, Vec<_>>::new();
+        for (first, last, node) in &self.ranges {
+            shares.entry(node).or_default().push(*first..=*last);
         }
-        first.into_values().collect()
+        shares
     }
 
     /// Everybody who can tell about the Cluster.
@@ -114,7 +115,8 @@ mod tests {
         }
         assert_eq!((table.owner(29).is_some(), table.owner(30)), (true, None));
         assert_eq!(Vec::from_iter(table.masters()), [at("a", 1), at("home", 7)]);
-        assert_eq!(table.first_slots(), [0, 20]);
+        let shares: Vec<_> = table.shares().into_values().collect();
+        assert_eq!(shares, [vec![0..=9], vec![20..=29]]);
         assert_eq!(Vec::from_iter(table.everybody()), [at("a", 1), at("b", 2), at("home", 7)]);
     }
 

@@ -11,6 +11,7 @@ use super::deletions::Deletions;
 use super::fence::{self, Fenced, refusal};
 use super::gate::add;
 use super::heard::Heard;
+use super::markers::Now;
 use super::pump::{Pump, Trouble};
 use super::send::{Outcome, Rules, Transaction};
 use crate::clock::UnixMs;
@@ -66,24 +67,9 @@ impl Pump {
         }
     }
 
-    /// What the markers of a Cluster hold.
-    pub async fn read_markers(&mut self) -> Result<Vec<Value>, Trouble> {
-        let mut read = Pipeline::new();
-        for key in self.markers()?.0 {
-            // One that somebody has put another type into says nothing.
-            read.cmd("MGET").arg(key);
-        }
-        let answers = self.pipe(&read, 0).await?.into_iter();
-        let said = answers.map(|answer| match answer {
-            Value::Array(values) => values.into_iter().next().unwrap_or(Value::Nil),
-            other => other,
-        });
-        Ok(said.collect())
-    }
-
     /// Has every master of a Cluster say that it has everything up to here.
     async fn mark_masters(&mut self, reached: Lsn) -> Result<(), Trouble> {
-        let (keys, gone) = self.markers()?;
+        let Now { keys, gone, .. } = self.markers()?;
         let mut marks = Pipeline::new();
         for key in keys {
             marks.cmd("SET").arg(key).arg(reached);

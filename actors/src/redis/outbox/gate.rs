@@ -1,5 +1,6 @@
 //! What the outbox tells the rest of the daemon: how far it is, and whoever waits for that.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -14,6 +15,7 @@ use super::heard::Heard;
 use super::lag::{Lag, Mark, Notes};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
+use crate::redis::nodes::slot_of;
 
 /// How far Redis is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -124,6 +126,28 @@ pub enum Through {
     Degraded,
 }
 
+/// Over which connection ([`Pool::epoch`](crate::redis::Pool::epoch)) Redis was found to have
+/// everything that it ever acknowledged; 0: over none yet. Over a later one it may have lost some, and
+/// so it may if it was emptied meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Met {
+    /// The connection.
+    pub epoch: u64,
+    /// Slots of a Cluster that this says nothing of: their masters are away, or behind.
+    lacking: Option<Arc<[RangeInclusive<u16>]>>,
+}
+
+impl Met {
+    /// Whether it says something of this key.
+    #[must_use]
+    pub fn tells_of(&self, key: &[u8]) -> bool {
+        self.lacking.as_ref().is_none_or(|lacking| {
+            let slot = slot_of(key);
+            !lacking.iter().any(|range| range.contains(&slot))
+        })
+    }
+}
+
 /// The outbox as seen from outside. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Gate {
@@ -137,7 +161,7 @@ struct Inner {
     state: Mutex<OutboxState>,
     notes: Mutex<Notes>,
     heard: Mutex<Heard>,
-    met: AtomicU64,
+    met: Mutex<Met>,
     marker: OnceLock<Box<[u8]>>,
     touched: AtomicBool,
     marker_touched: Notify,
@@ -199,19 +223,28 @@ impl Gate {
         news
     }
 
-    /// Over this connection ([`Pool::epoch`](crate::redis::Pool::epoch)) Redis was found to have
-    /// everything that it ever acknowledged; 0: over none yet. Over a later one it may have lost some,
-    /// and so it may if it was emptied meanwhile.
+    /// When Redis was found to have everything.
     #[must_use]
-    pub fn met(&self) -> u64 {
-        self.inner.met.load(SeqCst)
+    pub fn met(&self) -> Met {
+        self.lock_met().clone()
+    }
+
+    fn lock_met(&self) -> MutexGuard<'_, Met> {
+        // It is replaced whole.
+        self.inner.met.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn meet(&self, epoch: u64) {
-        self.inner.met.store(epoch, SeqCst);
+        self.meet_but(epoch, Vec::new());
+    }
+
+    /// Redis has everything, but for what lives in these slots.
+    pub(super) fn meet_but(&self, epoch: u64, lacking: Vec<RangeInclusive<u16>>) {
+        let lacking = (!lacking.is_empty()).then(|| lacking.into());
+        *self.lock_met() = Met { epoch, lacking };
         // Either this sees what is heard at the same time, or that comes behind it.
         if self.is_touched() {
-            self.inner.met.store(0, SeqCst);
+            *self.lock_met() = Met::default();
         }
     }
 
@@ -246,7 +279,7 @@ impl Gate {
     /// what the new one has, which may lack some of our writes.
     pub fn flushed_elsewhere(&self) {
         self.touch();
-        self.inner.met.store(0, SeqCst);
+        *self.lock_met() = Met::default();
     }
 
     /// The key by which Redis tells how far it is.
@@ -364,14 +397,26 @@ mod tests {
     fn one_that_was_emptied_has_to_be_met_anew() {
         let gate = Gate::default();
         gate.meet(7);
-        assert_eq!(gate.met(), 7);
+        assert_eq!(gate.met().epoch, 7);
         gate.flushed_elsewhere();
-        assert_eq!(gate.met(), 0);
+        assert_eq!(gate.met().epoch, 0);
         gate.meet(7);
-        assert_eq!(gate.met(), 0, "it was not asked since");
+        assert_eq!(gate.met().epoch, 0, "it was not asked since");
         gate.ask_anew();
         gate.meet(7);
-        assert_eq!(gate.met(), 7);
+        assert_eq!(gate.met().epoch, 7);
+    }
+
+    #[test]
+    fn a_part_of_a_cluster_tells_of_its_own_keys() {
+        let (gate, slot) = (Gate::default(), slot_of(b"a"));
+        gate.meet(7);
+        assert!(gate.met().tells_of(b"a"));
+        gate.meet_but(8, vec![0..=0, slot..=slot]);
+        let met = gate.met();
+        assert_eq!((met.epoch, met.tells_of(b"a"), met.tells_of(b"b")), (8, false, true));
+        gate.flushed_elsewhere();
+        assert_eq!(gate.met(), Met::default());
     }
 
     #[tokio::test]

@@ -1,9 +1,12 @@
 //! The markers of a Cluster: one for each master, on a slot of its own, since each tells only of
 //! itself. One that comes back empty, or a replica that lacks what its master had, says so.
 
-use super::pump::{Pump, Trouble};
+use redis::{Pipeline, Value};
+
+use super::pump::{Pump, Trouble, number};
+use super::start::{Start, decide};
 use crate::journal::Lsn;
-use crate::redis::nodes::tag_of;
+use crate::redis::nodes::{Share, tag_of};
 
 /// Keys that are written and read in the place of the one marker. Pure.
 #[derive(Debug, Default)]
@@ -24,23 +27,75 @@ impl Markers {
     }
 }
 
+/// What is to be read and written.
+#[derive(Debug)]
+pub(super) struct Now {
+    /// What the masters have.
+    pub shares: Vec<Share>,
+    /// Their markers, in the same order.
+    pub keys: Vec<String>,
+    /// Keys that were markers before.
+    pub gone: Vec<String>,
+}
+
 /// What all of them say together: the least, and nothing if one is missing.
 pub(super) fn least(said: impl Iterator<Item = Option<Lsn>>) -> Option<Lsn> {
     said.reduce(|least, next| Some(least?.min(next?))).flatten()
 }
 
 impl Pump {
-    /// The markers of the masters that there are now, and keys that were some before.
+    /// The markers of the masters that there are now.
     ///
     /// # Errors
     /// There is no connection to tell of them.
-    pub(super) fn markers(&mut self) -> Result<(Vec<String>, Vec<String>), Trouble> {
-        let slots = self.args.pool.first_slots();
-        if slots.is_empty() {
+    pub(super) fn markers(&mut self) -> Result<Now, Trouble> {
+        let shares = self.args.pool.shares();
+        if shares.is_empty() {
             return Err(Trouble::Away("no node of the Cluster is connected".to_owned()));
         }
-        let gone = self.markers.turn(slots, &self.marker);
-        Ok((self.markers.keys.clone(), gone))
+        let gone = self.markers.turn(shares.iter().map(Share::first).collect(), &self.marker);
+        Ok(Now { shares, keys: self.markers.keys.clone(), gone })
+    }
+
+    /// What the masters say that they have.
+    ///
+    /// # Errors
+    /// One of them does not. What the others have counts for reads of their keys all the same.
+    pub(super) async fn read_markers(&mut self) -> Result<Vec<Option<Lsn>>, Trouble> {
+        let Now { shares, keys, .. } = self.markers()?;
+        if shares.iter().all(|share| share.connected) {
+            return self.ask(keys.iter()).await;
+        }
+        let asked = shares.iter().zip(&keys).filter(|(share, _)| share.connected);
+        let said = self.ask(asked.map(|(_, key)| key)).await?;
+        let mut said = said.into_iter();
+        let lacking = shares.iter().filter(|share| {
+            !share.connected || !said.next().is_some_and(|marker| self.has_all(marker))
+        });
+        let lacking = lacking.flat_map(|share| share.slots.iter().cloned()).collect();
+        self.args.gate.meet_but(self.epoch, lacking);
+        // Tells why.
+        self.ask(keys.iter()).await
+    }
+
+    /// Whether a master that says this has everything that Redis ever acknowledged.
+    fn has_all(&self, marker: Option<Lsn>) -> bool {
+        let marker = marker.map(|marker| self.as_believed(marker));
+        let start = decide(marker, self.begun, self.attempted);
+        matches!(start, Start::Behind(lsn) if lsn >= self.args.gate.reached())
+    }
+
+    async fn ask(&self, keys: impl Iterator<Item = &String>) -> Result<Vec<Option<Lsn>>, Trouble> {
+        let mut read = Pipeline::new();
+        for key in keys {
+            // One that somebody has put another type into says nothing.
+            read.cmd("MGET").arg(key);
+        }
+        let said = self.pipe(&read, 0).await?.into_iter().map(|answer| match answer {
+            Value::Array(values) => values.first().and_then(number),
+            _ => None,
+        });
+        Ok(said.collect())
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Pump {
     live: watch::Receiver<usize>,
     follower: Option<Follower>,
     /// Where the log ended when this process began, or when Redis was put behind it.
-    begun: Lsn,
+    pub begun: Lsn,
     /// Up to where this process has sent, whatever became of it.
     pub attempted: Option<Lsn>,
     /// What Redis' marker says.
@@ -232,18 +232,12 @@ impl Pump {
         self.args.gate.ask_anew();
         // One that somebody has written over says nothing, of whatever type it is.
         let said: Vec<Option<Lsn>> = match self.cluster {
-            true => self.read_markers().await?.iter().map(number).collect(),
+            true => self.read_markers().await?,
             false => vec![self.watch_and_read().await?.as_ref().and_then(number)],
         };
         let marker = least(said.iter().copied());
         self.others_have = said.into_iter().flatten().min();
-        // One beyond what was sent says something else.
-        let marker = match (marker, self.believed) {
-            (Some(marker), Some(believed)) if self.attempted >= Some(marker) => {
-                Some(marker.min(believed))
-            }
-            (marker, _) => marker,
-        };
+        let marker = marker.map(|marker| self.as_believed(marker));
         self.away_until_ms.get_or_insert_with(|| self.args.clock.unix_ms());
         if let (None, Some(marked), Some(epoch)) = (marker, self.marked, self.followed)
             && epoch == self.epoch
@@ -255,6 +249,15 @@ impl Pump {
         }
         (self.marked, self.unmarked) = (marker, false);
         Ok(decide(marker, self.begun, self.attempted))
+    }
+
+    /// How much of what a marker says is so.
+    pub fn as_believed(&self, marker: Lsn) -> Lsn {
+        match self.believed {
+            Some(believed) if self.attempted >= Some(marker) => marker.min(believed),
+            // One beyond what was sent says something else.
+            _ => marker,
+        }
     }
 
     /// Sends what is behind `from`, and what comes.
@@ -406,7 +409,7 @@ pub(super) async fn read<T: Send + 'static>(
 }
 
 /// A number in a string of Redis.
-fn number(value: &Value) -> Option<Lsn> {
+pub(super) fn number(value: &Value) -> Option<Lsn> {
     match value {
         Value::BulkString(text) => std::str::from_utf8(text).ok()?.parse().ok(),
         _ => None,

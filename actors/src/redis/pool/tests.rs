@@ -148,11 +148,13 @@ async fn garbage_and_loading_never_become_an_answer() {
         [(Mode::Garbage, FailureKind::Garbage), (Mode::Loading, FailureKind::Loading)]
     {
         let server = Server::start().await;
-        let (pool, _tree) =
-            start(LinkSettings { retry_share: 0, ..settings(&server.url) }, 1).await;
+        let patience = 10_000 * MS;
+        let once = LinkSettings { retry_share: 0, timeout: patience, ..settings(&server.url) };
+        let (pool, _tree) = start(once, 1).await;
         up(&pool, 1).await;
         server.set(mode);
-        let failure = pool.run(&get("a"), request(Once::OrMore)).await.expect_err("no answer");
+        let request = Request { deadline: Instant::now() + patience, once: Once::OrMore };
+        let failure = pool.run(&get("a"), request).await.expect_err("no answer");
         assert_eq!(failure.kind, kind, "{failure}");
         server.set(Mode::Answer);
         up(&pool, 1).await;

@@ -10,7 +10,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
 use super::slot::{Slot, Waiting};
-use super::{SupervisorMsg, SupervisorState};
+use super::{SupervisorMsg, SupervisorState, Telling};
 use crate::supervise::change::{AddError, Added, Begun, Change, RemoveError};
 use crate::supervise::check::{MAX_CHILDREN, SpecError};
 use crate::supervise::event::{Shared, StopHow, TreeEvent};
@@ -130,14 +130,15 @@ pub(super) fn muster(node: &Node, shared: &Arc<Shared>) -> Children {
     for child in gone {
         child.publish(Stand::Gone);
         child.set(ChildState::Stopped);
-        shared.tell(TreeEvent {
+        let event = TreeEvent {
             path: Arc::clone(&child.path),
             lifecycle: Lifecycle::Removed,
             reason: None,
             restarts: child.restarts(),
             next_in: None,
             down_for: None,
-        });
+        };
+        shared.tell(event, Telling::default());
     }
     here
 }

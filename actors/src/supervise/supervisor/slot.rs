@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::SupervisorMsg;
+use super::outage::Outage;
 use crate::supervise::change::Added;
 use crate::supervise::event::StopHow;
 use crate::supervise::node::Node;
@@ -20,6 +21,8 @@ pub(super) struct Slot {
     timer: Option<Timer>,
     /// When it last ended.
     pub ended: Option<Instant>,
+    /// Whether its breaker holds it down, and for how long.
+    pub outage: Outage,
     /// Whether it had to be killed for its removal.
     pub killed: bool,
     /// Who added it waits for its first start.
@@ -44,6 +47,7 @@ impl Slot {
             order: None,
             timer: None,
             ended: None,
+            outage: Outage::default(),
             killed: false,
             added: None,
             removal: None,
