@@ -94,7 +94,7 @@ impl Store {
         self.is_from_tier(slot) && self.slab.at(slot).tag != OVERTAKEN
     }
 
-    fn is_tiered(&self, physical: u8) -> bool {
+    pub(super) fn is_tiered(&self, physical: u8) -> bool {
         self.physical.get(usize::from(TIERED)) == Some(&physical)
     }
 

@@ -172,7 +172,7 @@ impl World {
             Step::Theirs(key) => {
                 let value = self.fresh_value();
                 let truth = &mut self.tier[usize::from(key)];
-                truth.value = (value % 4 != 0).then_some(value);
+                truth.value = (!value.is_multiple_of(4)).then_some(value);
                 truth.untold += 1;
                 self.announced.push_back(key);
                 self.changed(key, false);
