@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `clocks` | whether Redis' clock says the same as ours, as a condition |
+//! | `clocks` | whether the clocks of Redis say the same as ours, as a condition |
 //! | `question` | what is asked of the tier about a key, and what it answers |
 //! | `flights` | questions under way: one per key, however many ask |
 //! | `hearing` | who is told what others change |
@@ -34,8 +34,8 @@ use seawall_actors::cache::store::{Freshness, TIERED};
 use seawall_actors::clock::Clock;
 use seawall_actors::policy::BreakerSettings;
 use seawall_actors::redis::{
-    Once, Passage, PassageStats, Pool, PoolState, PoolStats, Request, Skew, SubscriptionStats,
-    Subscriptions, TrackerStats, Trouble,
+    Once, Passage, PassageStats, Pool, PoolState, PoolStats, Request, ServerClock,
+    SubscriptionStats, Subscriptions, TrackerStats, Trouble,
 };
 use seawall_actors::supervise::{ChildSpec, Conditions, Restart};
 use tokio::sync::watch;
@@ -88,8 +88,8 @@ pub struct TierFigures {
     pub state: PoolState,
     /// What the last connection that failed died of.
     pub trouble: Option<Trouble>,
-    /// How far Redis' clock is from ours, if that is known.
-    pub skew: Option<Skew>,
+    /// The clock of Redis, if it is known; of a Cluster's masters, that which is farthest from ours.
+    pub clock: Option<ServerClock>,
     /// What the links have done.
     pub stats: PoolStats,
     /// What the tracker has heard.
@@ -231,7 +231,7 @@ impl Tier {
             at: self.pool.settings().shown(),
             state: self.pool.state(),
             trouble: self.pool.trouble(),
-            skew: self.pool.skew(),
+            clock: self.pool.clocks().into_iter().next(),
             stats: self.pool.stats(),
             tracker: self.tracker.tracked().unwrap_or_default(),
             passage: self.passage.stats(),

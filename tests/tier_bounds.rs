@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::proxy::{Cut, Flow};
-use crate::support::redis::RedisServer;
-use crate::support::tier::{TIMEOUT, TRACKER, Tier};
-use crate::support::{Raw, Reply, wait_until};
+use super::support::proxy::{Cut, Flow};
+use super::support::redis::RedisServer;
+use super::support::tier::{TIMEOUT, TRACKER, Tier};
+use super::support::{Raw, Reply, wait_until};
 
 /// What a busy machine may add, and less than what any of it takes by itself that does not work.
 const MARGIN: Duration = Duration::from_secs(3);

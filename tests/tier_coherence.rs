@@ -1,4 +1,4 @@
-//! Two Seawalls before one Redis, writers on each and one beside them: what readers may see, with
+//! Two Seawalls before one Redis, or one Cluster, writers on each and one beside them: what readers may see, with
 //! Redis well and in every kind of trouble, and that all three hold the same when it is over.
 //!
 //! `SEAWALL_COHERENCE_ROUNDS` sets how many rounds one pair lives through:
@@ -13,15 +13,16 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::support::coherence::clients::{CLIENTS, Field};
-use crate::support::coherence::history::{KEYS, Op, Place, name};
-use crate::support::coherence::rules::{Terms, check, story};
-use crate::support::coherence::truth::{Ticks, Truth};
-use crate::support::port::Port;
-use crate::support::proxy::{Cut, Door, Flow, Proxy};
-use crate::support::redis::RedisServer;
-use crate::support::tier::wait_in_step;
-use crate::support::{Daemon, Raw, Reply, Setup, seed, setting, wait_until};
+use super::support::coherence::clients::{CLIENTS, Field};
+use super::support::coherence::history::{KEYS, Op, Place, name};
+use super::support::coherence::rules::{Terms, check, story};
+use super::support::coherence::truth::{Ticks, Truth};
+use super::support::port::Port;
+use super::support::proxy::{Cut, Door, Flow};
+use super::support::redis::RedisServer;
+use super::support::redis::behind::{Behind, Server};
+use super::support::tier::wait_in_step;
+use super::support::{Daemon, Raw, Reply, Setup, seed, setting, wait_until};
 
 /// Answers between two events of a round, and how long they are waited for: in trouble there may be
 /// few.
@@ -70,15 +71,19 @@ const TROUBLES: [Trouble; 13] = [
     Trouble::Restarted,
 ];
 
+/// A Seawall, and its way to Redis.
+type Wall = (Daemon, <RedisServer as Behind>::Way);
+
 /// The three of them, and what has happened so far.
 struct Sea {
-    walls: Vec<(Daemon, Proxy)>,
+    walls: Vec<Wall>,
     redis: RedisServer,
     field: Field,
     rng: SmallRng,
     seed: u64,
     ops: Vec<Op>,
-    ticks: Ticks,
+    /// Of each server.
+    ticks: Vec<Ticks>,
     buoy: u64,
     _ports: Vec<Port>,
 }
@@ -89,19 +94,22 @@ impl Sea {
         redis.connect();
         let (ports, walls): (Vec<Port>, Vec<_>) = [("through", 1), ("behind", 2)]
             .map(|(write, shards)| {
-                let (port, proxy) = (Port::reserve(), Proxy::before(redis.address()));
-                let setup = Setup::new()
+                let (port, way) = (Port::reserve(), redis.way());
+                let setup = RedisServer::kind(Setup::new())
                     .with("server.bind", &format!(r#"["{}"]"#, port.address()))
-                    .with("redis.url", &format!(r#""redis://{}""#, proxy.address()))
+                    .with("redis.url", &format!(r#""redis://{}""#, way.address()))
                     .with("redis.write", &format!("{write:?}"))
                     .with("cache.shards", &shards.to_string());
-                (port, (settings(setup).start(), proxy))
+                (port, (settings(setup).start(), way))
             })
             .into_iter()
             .unzip();
+        // Until the first word from Redis nobody waits for it.
+        walls.iter().for_each(|(daemon, _)| wait_in_step(&mut daemon.connect()));
         let addresses: Vec<_> = ports.iter().map(Port::address).collect();
-        let field = Field::new(&addresses, &redis);
-        let (ops, ticks) = (Vec::new(), Ticks::new());
+        let servers = redis.servers();
+        let field = Field::new(&addresses, &servers, |key| redis.owner(key));
+        let (ops, ticks) = (Vec::new(), vec![Ticks::new(); servers.len()]);
         let rng = SmallRng::seed_from_u64(seed);
         Some(Self { walls, redis, field, rng, seed, ops, ticks, buoy: 0, _ports: ports })
     }
@@ -116,7 +124,9 @@ impl Sea {
         let (field, seed) = (&self.field, self.seed ^ number << 20);
         let (walls, redis, ticks) = (&mut self.walls, &mut self.redis, &mut self.ticks);
         let logs: Vec<Vec<Op>> = std::thread::scope(|scope| {
-            scope.spawn(move || field.tick(ticks));
+            for (server, ticks) in ticks.iter_mut().enumerate() {
+                scope.spawn(move || field.tick(server, ticks));
+            }
             let places = [Place::Wall(0), Place::Wall(1)];
             let mut clients: Vec<_> = places
                 .into_iter()
@@ -191,21 +201,30 @@ impl Sea {
 
     /// What was seen is what may have been seen.
     fn judge(&self, terms: Terms) {
-        let truth = Truth::read(self.redis.dir());
-        let findings = check(&self.ops, &truth, &self.ticks, terms);
-        println!(
-            "{} calls, {} reads; {} of something replaced already, up to {} µs ago",
-            self.ops.len(),
-            findings.reads,
-            findings.stale,
-            findings.oldest,
-        );
-        if let Some((key, _)) = findings.violations.first() {
-            let first: Vec<&String> =
-                findings.violations.iter().take(8).map(|(_, what)| what).collect();
-            let story = story(*key, &self.ops, &truth, &self.ticks);
-            panic!("{}: {first:#?}\n{}:\n{story}", findings.violations.len(), name(*key));
+        let owners: Vec<usize> = (0..KEYS).map(|key| self.redis.owner(&name(key))).collect();
+        for (n, (server, ticks)) in self.redis.servers().iter().zip(&self.ticks).enumerate() {
+            // Each server has an order of its own.
+            let ops: Vec<Op> = self.ops.iter().filter(|op| owners[op.key] == n).copied().collect();
+            judge(&ops, &Truth::read(server.dir()), ticks, terms);
         }
+    }
+}
+
+/// What was seen of one server's keys is what may have been seen.
+fn judge(ops: &[Op], truth: &Truth, ticks: &Ticks, terms: Terms) {
+    let findings = check(ops, truth, ticks, terms);
+    println!(
+        "{} calls, {} reads; {} of something replaced already, up to {} µs ago",
+        ops.len(),
+        findings.reads,
+        findings.stale,
+        findings.oldest,
+    );
+    if let Some((key, _)) = findings.violations.first() {
+        let first: Vec<&String> =
+            findings.violations.iter().take(8).map(|(_, what)| what).collect();
+        let story = story(*key, ops, truth, ticks);
+        panic!("{}: {first:#?}\n{}:\n{story}", findings.violations.len(), name(*key));
     }
 }
 
@@ -230,24 +249,28 @@ fn stretch(field: &Field) {
     }
 }
 
+/// Ends the connections that tell of changes.
+fn deafen(server: &Server) {
+    let mut client = server.connect();
+    for line in client.run("CLIENT LIST").text().lines() {
+        let mut words = line.split(' ');
+        let id = words.next().and_then(|word| word.strip_prefix("id="));
+        if words.any(|word| word.starts_with("flags=") && word.contains('B')) {
+            client.run(&format!("CLIENT KILL ID {}", id.expect("an id")));
+        }
+    }
+}
+
 fn begin(
     trouble: Trouble,
     struck: &[usize],
-    walls: &mut [(Daemon, Proxy)],
+    walls: &mut [Wall],
     redis: &mut RedisServer,
     field: &Field,
 ) {
     match trouble {
         Trouble::Deaf => {
-            let mut client = redis.connect();
-            for line in client.run("CLIENT LIST").text().lines() {
-                let mut words = line.split(' ');
-                let id = words.next().and_then(|word| word.strip_prefix("id="));
-                if words.any(|word| word.starts_with("flags=") && word.contains('B')) {
-                    client.run(&format!("CLIENT KILL ID {}", id.expect("an id")));
-                }
-            }
-            return;
+            return redis.servers().into_iter().for_each(deafen);
         }
         Trouble::Stopped => return redis.pause(),
         Trouble::Restarted => return redis.kill(),
@@ -275,7 +298,7 @@ fn begin(
     }
 }
 
-fn end(trouble: Trouble, struck: &[usize], walls: &mut [(Daemon, Proxy)], redis: &mut RedisServer) {
+fn end(trouble: Trouble, struck: &[usize], walls: &mut [Wall], redis: &mut RedisServer) {
     match trouble {
         Trouble::Stopped => redis.resume(),
         Trouble::Restarted => redis.restart(),

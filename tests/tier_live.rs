@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::support::http::get;
-use crate::support::proxy::{Cut, Door};
-use crate::support::redis::RedisServer;
-use crate::support::tier::{Tier, wait_in_step};
-use crate::support::{Daemon, Raw, Reply, Setup, wait_for, wait_until};
+use super::support::http::get;
+use super::support::proxy::{Cut, Door};
+use super::support::redis::RedisServer;
+use super::support::redis::behind::Behind;
+use super::support::tier::{Tier, wait_in_step};
+use super::support::{Daemon, Raw, Reply, Setup, wait_for, wait_until};
 
 /// Between two requests of a client: daemons under test share few cores.
 const PACE: Duration = Duration::from_millis(1);
@@ -216,7 +217,8 @@ fn a_flush_from_before_a_redis_came_empties_nothing_there() {
     // One that was said while it was there is the tier's, too.
     assert_eq!(client.run("FLUSHALL"), Reply::ok());
     wait_in_step(&mut tier.daemon.connect());
-    wait_until("it is empty but for the marker", || control.run("DBSIZE") == Reply::Int(1));
+    let markers = Reply::Int(RedisServer::SERVERS as i64);
+    wait_until("it is empty but for the marker", || control.run("DBSIZE") == markers);
 }
 
 #[test]
@@ -249,7 +251,10 @@ fn subscribers_hear_each_other_before_during_and_after() {
         std::thread::spawn(move || {
             let mut client = Raw::tcp(address);
             for n in 0..MESSAGES {
-                assert_eq!(client.run(&format!("PUBLISH news {n}")), Reply::Int(1), "message {n}");
+                // A node of a Cluster counts those who listen at it, and we may listen at another.
+                let least = i64::from(RedisServer::SERVERS == 1);
+                let heard = client.run(&format!("PUBLISH news {n}")).int();
+                assert!((least..=1).contains(&heard), "message {n}: {heard}");
                 done.fetch_add(1, SeqCst);
                 // Until both changes are through there is always more to say.
                 std::thread::sleep(PACE * 2);
@@ -327,36 +332,12 @@ fn a_redis_that_is_taken_away_while_it_is_gone_leaves_no_trouble_behind() {
 #[test]
 fn a_pure_cache_gets_no_redis() {
     let Some(redis) = RedisServer::listening(&[]) else { return };
-    let mut daemon = Setup::new().with("wal.enabled", "false").start();
-    daemon.configure("redis.url", &format!("\"redis://{}\"", redis.address()));
+    let way = redis.way();
+    let mut daemon = RedisServer::kind(Setup::new()).with("wal.enabled", "false").start();
+    daemon.configure("redis.url", &format!("\"redis://{}\"", way.address()));
     let refused = "reload refused; nothing changed";
     let line = daemon.wait_log(refused, |line| line["message"] == refused);
     let why = line["details"].as_str().unwrap_or_default();
     assert!(why.contains("redis.url") && why.contains("needs the log"), "{why}");
     assert_eq!(daemon.connect().run("SET k v"), Reply::ok());
-}
-
-#[test]
-fn a_clock_that_differs_is_told() {
-    let Some(redis) = RedisServer::listening(&[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!("\"redis://{}\"", proxy.address()))
-            .with("redis.timeout", r#""10s""#)
-            .with("redis.connect_timeout", r#""10s""#)
-            .env("SEAWALL_FAILPOINTS", "clock.wall=return(5000)")
-    });
-    wait_until("it is told", || {
-        let links = tier.daemon.node("links").expect("the links");
-        links["conditions"].as_array().is_some_and(|all| {
-            all.iter().any(|one| {
-                one["name"] == "clocks_differ"
-                    && one["reason"].as_str().is_some_and(|why| why.contains("behind"))
-            })
-        })
-    });
-    let shown = tier.daemon.connect().run("INFO redis").text();
-    let ahead = shown.lines().find_map(|line| line.strip_prefix("redis_clock_ahead_ms:"));
-    let ahead: i64 = ahead.and_then(|ms| ms.parse().ok()).expect("a number");
-    assert!((-6_000..=-4_000).contains(&ahead), "{ahead}");
 }

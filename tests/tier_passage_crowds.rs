@@ -1,13 +1,12 @@
-//! Commands that Redis runs, where there are many of them, Redis is slow, or the way there is TLS.
+//! Commands that Redis runs, where there are many of them, or Redis is slow.
 
 use std::time::{Duration, Instant};
 
-use crate::support::certificates::Authority;
-use crate::support::proxy::Flow;
-use crate::support::redis::RedisServer;
-use crate::support::tier::{TIMEOUT, Tier, wait_in_step};
-use crate::support::{Raw, Reply, http, wait_until};
-use crate::tier_passage::waiting;
+use super::support::proxy::Flow;
+use super::support::redis::RedisServer;
+use super::support::tier::{TIMEOUT, Tier, wait_in_step};
+use super::support::{Raw, Reply, http, wait_until};
+use super::tier_passage::waiting;
 
 /// How long an answer may take on a machine that is busy with other tests.
 const BUSY: Duration = Duration::from_secs(3);
@@ -100,22 +99,22 @@ fn a_transaction_with_the_breaker_open_is_refused_whole_and_at_once() {
     client.run("RPUSH l a");
     tier.redis.kill();
     wait_until("the breaker opens", || client.run("LLEN l").text().contains("breaker"));
-    for line in ["MULTI", "RPUSH l b", "SET k v"] {
+    for line in ["MULTI", "RPUSH l b", "SET {l}k v"] {
         client.run(line);
     }
     let begun = Instant::now();
     let error = client.run("EXEC").text();
     assert!(error.starts_with("TIERDOWN not applied"), "{error}");
     assert!(begun.elapsed() < BUSY);
-    assert_eq!(client.run("EXISTS k"), Reply::Int(0), "nothing of it was applied");
+    assert_eq!(client.run("EXISTS {l}k"), Reply::Int(0), "nothing of it was applied");
     client.run("MULTI");
-    client.run("SET k v");
+    client.run("SET {l}k v");
     assert_eq!(client.run("EXEC"), Reply::Array([Reply::ok()].into()), "memory needs no Redis");
     tier.redis.restart();
     wait_until("Redis is back", || client.run("LLEN l") == Reply::Int(0));
     // Until then the transaction would be refused: it comes behind what was written to its keys.
     wait_in_step(&mut client);
-    for line in ["MULTI", "RPUSH l b", "APPEND k w"] {
+    for line in ["MULTI", "RPUSH l b", "APPEND {l}k w"] {
         client.run(line);
     }
     assert_eq!(client.run("EXEC"), Reply::Array([1, 2].map(Reply::Int).into()));
@@ -191,55 +190,4 @@ fn a_passed_command_is_not_sent_before_what_was_written_before_it() {
     wait_until("Redis has it", || redis.run("GET k") == Reply::bulk("abc"));
     wait_until("it may be changed", || client.run("SETBIT k 6 1") == Reply::Int(0));
     assert_eq!(client.run("GET k"), Reply::bulk("cbc"));
-}
-
-#[test]
-fn commands_are_passed_over_tls_with_a_certificate_and_not_without() {
-    let authority = Authority::new("the authority");
-    let dir = tempfile::tempdir().expect("a folder");
-    let ca = authority.write(dir.path());
-    let Some(redis) = RedisServer::listening_with_tls(&authority.issue("redis"), Some(&ca), &[])
-    else {
-        return;
-    };
-    let (certificate, key) = authority.issue("seawall").write(dir.path(), "client");
-    let tier = Tier::before(redis, |setup, proxy| {
-        let port = proxy.address().port();
-        setup
-            .with("redis.url", &format!(r#""rediss://localhost:{port}""#))
-            .with("redis.timeout", r#""10s""#)
-            .with("redis.connect_timeout", r#""10s""#)
-            .with("redis.ca_file", &format!("{ca:?}"))
-            .with("redis.cert_file", &format!("{certificate:?}"))
-            .with("redis.key_file", &format!("{key:?}"))
-    });
-    let mut client = tier.daemon.connect();
-    for protocol in ["2", "3"] {
-        client.run(&format!("HELLO {protocol}"));
-        client.run("DEL l h");
-        let large = "x".repeat(300_000);
-        assert_eq!(client.call(&["RPUSH", "l", "a", &large]), Reply::Int(2));
-        assert_eq!(client.run("LINDEX l 1"), Reply::bulk(&large));
-        client.run("HSET h f v");
-        assert_eq!(client.run("HGET h f"), Reply::bulk("v"));
-        client.run("MULTI");
-        client.run("LPOP l");
-        assert_eq!(client.run("EXEC"), Reply::Array([Reply::bulk("a")].into()));
-        let mut other = tier.daemon.connect();
-        client.send(&["BLPOP", "m", "0"]);
-        let mut redis = tier.redis.connect();
-        wait_until("it waits in Redis", || waiting(&mut redis) == 1);
-        other.run("RPUSH m x");
-        assert_eq!(client.receive().items()[1], Reply::bulk("x"));
-    }
-    // Somebody else's certificate: fresh connections are refused, and that is told.
-    let (stranger, strange_key) = Authority::new("another").issue("x").write(dir.path(), "strange");
-    std::fs::copy(&stranger, &certificate).expect("written");
-    std::fs::copy(&strange_key, &key).expect("written");
-    tier.redis.connect().run("CLIENT KILL TYPE normal");
-    wait_until("nothing is passed", || client.run("LLEN l").text().starts_with("TIERDOWN"));
-    let (certificate_again, key_again) = authority.issue("seawall").write(dir.path(), "again");
-    std::fs::copy(&certificate_again, &certificate).expect("written");
-    std::fs::copy(&key_again, &key).expect("written");
-    wait_until("the right one counts", || client.run("LLEN l") == Reply::Int(1));
 }

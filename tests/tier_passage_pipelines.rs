@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::support::proxy::{Cut, Flow, To};
-use crate::support::raw::encode;
-use crate::support::redis::RedisServer;
-use crate::support::redis::cluster::Cluster;
-use crate::support::tier::Tier;
-use crate::support::{Raw, Reply, seed, setting, wait_until};
-use crate::tier_passage::lines;
+use super::support::proxy::{Cut, Flow, To};
+use super::support::raw::encode;
+use super::support::redis::RedisServer;
+use super::support::redis::behind::Behind;
+use super::support::tier::Tier;
+use super::support::{Raw, Reply, seed, setting, wait_until};
+use super::tier_passage::lines_for;
 
 fn send(client: &mut Raw, lines: &[impl AsRef<str>]) {
     let request = |line: &str| encode(&line.split(' ').collect::<Vec<_>>());
@@ -20,7 +20,8 @@ fn send(client: &mut Raw, lines: &[impl AsRef<str>]) {
     client.send_bytes(bytes);
 }
 
-fn run(client: &mut Raw, lines: &[impl AsRef<str>]) -> Vec<Reply> {
+/// The answers to commands that are sent together.
+pub fn run(client: &mut Raw, lines: &[impl AsRef<str>]) -> Vec<Reply> {
     send(client, lines);
     lines.iter().map(|_| client.receive()).collect()
 }
@@ -28,15 +29,15 @@ fn run(client: &mut Raw, lines: &[impl AsRef<str>]) -> Vec<Reply> {
 /// However it is cut into pipelines, what is answered is what Redis answers.
 #[test]
 fn pipelines_are_answered_as_by_redis() {
-    let (Some(tier), Some(other)) = (Tier::patient(&[]), RedisServer::listening(&[])) else {
+    let (Some(tier), Some(other)) = (Tier::patient(&[]), RedisServer::alone()) else {
         return;
     };
     let mut rng = SmallRng::seed_from_u64(seed());
     let (mut through, mut direct) = (tier.daemon.connect(), other.connect());
-    let mut left: Vec<&str> = lines().collect();
+    let mut left = lines_for(&other);
     while !left.is_empty() {
         let count = rng.random_range(1..150).min(left.len());
-        let pipeline: Vec<&str> = left.drain(..count).collect();
+        let pipeline: Vec<String> = left.drain(..count).collect();
         send(&mut through, &pipeline);
         send(&mut direct, &pipeline);
         for line in pipeline {
@@ -97,6 +98,8 @@ fn what_is_refused_in_mid_pipeline_overtakes_nothing() {
     let Some(tier) = Tier::patient(&[]) else { return };
     let mut client = tier.daemon.connect();
     let loading = "-LOADING not yet";
+    // From then on it is known which node of a Cluster has it.
+    assert_eq!(client.run("LLEN l"), Reply::Int(0));
     tier.proxy.answer(To::Only(&["RPUSH"]), loading, 2);
     let replies = run(&mut client, &["RPUSH l a", "RPUSH l b", "RPUSH l c", "RPUSH l d"]);
     for refused in &replies[..2] {
@@ -179,47 +182,4 @@ fn a_pipeline_that_is_cut_keeps_its_order_and_does_nothing_twice() {
     let lost: Vec<&i64> = acknowledged.iter().filter(|n| !list.contains(n)).collect();
     assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
     assert!(errors > 0, "nothing was cut");
-}
-
-/// The pieces of a pipeline go to the nodes that have the slots, and follow a slot that moves.
-#[test]
-fn a_pipeline_through_a_cluster_keeps_its_order_while_a_slot_moves() {
-    let Some(cluster) = Cluster::start(3) else { return };
-    let url = format!(r#""redis://{}""#, cluster.nodes[0].proxy.address());
-    let daemon = Tier::setup()
-        .with("redis.url", &url)
-        .with("redis.cluster", "true")
-        .with("redis.timeout", r#""10s""#)
-        .with("redis.connect_timeout", r#""10s""#)
-        .start();
-    let mut client = daemon.connect();
-    wait_until("the links are up", || !client.run("LLEN {t}0").is_error());
-    let (slot, from) = cluster.place("{t}0");
-    let to = (from + 1) % 3;
-    let mut length = 0;
-    for step in 0..4 {
-        match step {
-            1 => {
-                cluster.begin_move(slot, from, to);
-                cluster.move_keys(slot, from, to);
-            }
-            2 => cluster.end_move(slot, to),
-            _ => {}
-        }
-        // Runs of one slot, and others between them.
-        let keys = ["{t}0", "{t}1", "{t}0", "a", "b", "{t}0"].repeat(4);
-        let pushes: Vec<String> = keys.iter().map(|key| format!("RPUSH {key} {step}")).collect();
-        let replies = run(&mut client, &pushes);
-        let errors: Vec<&Reply> = replies.iter().filter(|reply| reply.is_error()).collect();
-        assert!(errors.is_empty(), "step {step}: {errors:?}");
-        let of_first: Vec<Reply> = replies
-            .iter()
-            .zip(&pushes)
-            .filter(|(_, push)| push.starts_with("RPUSH {t}0"))
-            .map(|(reply, _)| reply.clone())
-            .collect();
-        let wanted: Vec<Reply> = (length + 1..).map(Reply::Int).take(of_first.len()).collect();
-        assert_eq!(of_first, wanted, "step {step}");
-        length += 12;
-    }
 }

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use crate::support::proxy::{Cut, Door};
-use crate::support::redis::RedisServer;
-use crate::support::tier::{Tier, wait_in_step};
-use crate::support::{Raw, Reply, wait_for, wait_until};
+use super::support::proxy::{Cut, Door};
+use super::support::redis::RedisServer;
+use super::support::redis::behind::Behind;
+use super::support::tier::{Tier, wait_in_step};
+use super::support::{Raw, Reply, wait_for, wait_until};
 
 /// Where the rights are listed: that list is what is tried.
 const LISTED: &str = include_str!("../docs/redis-tier.md");
@@ -67,7 +68,9 @@ fn the_rights_that_are_listed_are_enough() {
     let mut listener = tier.daemon.connect();
     listener.run("SUBSCRIBE news");
     listener.run("PSUBSCRIBE ol*");
-    assert_eq!(client.run("PUBLISH news 1"), Reply::Int(1));
+    // A node of a Cluster counts those who listen at it, and we may listen at another.
+    let least = i64::from(RedisServer::SERVERS == 1);
+    assert!((least..=1).contains(&client.run("PUBLISH news 1").int()));
     assert_eq!(listener.receive().items()[2], Reply::bulk("1"));
     listener.run("UNSUBSCRIBE news");
     listener.run("PUNSUBSCRIBE ol*");
@@ -130,15 +133,19 @@ fn a_right_that_is_missing_is_named() {
     }
     // Writes wait, and it is said why.
     for (right, line) in [
-        ("set", "SET a 1"),
-        ("unlink", "DEL a"),
         ("flushdb", "FLUSHDB"),
+        ("set", "MSET a 1 b 1"),
+        ("unlink", "DEL a"),
         ("multi", "SET b 1"),
         ("exec", "SET b 2"),
         ("watch", "SET b 3"),
         ("pexpireat", "EXPIRE b 100"),
         ("persist", "PERSIST b"),
     ] {
+        // Nothing is a transaction on a Cluster.
+        if RedisServer::SERVERS > 1 && ["multi", "exec", "watch"].contains(&right) {
+            continue;
+        }
         wait_in_step(&mut client);
         let mut info = tier.daemon.connect();
         without(right, &mut || {

@@ -7,14 +7,13 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use crate::support::certificates::{Authority, Pair};
-use crate::support::proxy::{Cut, Door, Flow, Proxy, To};
-use crate::support::redis::RedisServer;
-use crate::support::tier::certified::Certified;
-use crate::support::tier::writers::{Done, Writers};
-use crate::support::tier::{TIMEOUT, Tier};
-use crate::support::{Raw, Reply, seed, setting, wait_until};
-use crate::tier_writes::{info, number, setup, wait_equal, wait_in_step};
+use super::support::proxy::{Cut, Door, Flow, To};
+use super::support::redis::RedisServer;
+use super::support::redis::behind::Behind;
+use super::support::tier::writers::{Done, Writers};
+use super::support::tier::{TIMEOUT, Tier};
+use super::support::{Raw, Reply, seed, setting, wait_until};
+use super::tier_writes::{info, number, setup, wait_equal, wait_in_step};
 
 /// What other tests on the same machine may add to one wait.
 const NOISE: Duration = Duration::from_millis(50);
@@ -22,10 +21,10 @@ const NOISE: Duration = Duration::from_millis(50);
 const GROWTH_KB: u64 = 32 << 10;
 
 /// What happens to Redis or the way there. The test's own connection goes past the proxy.
-type Act<'a> = &'a (dyn Fn(&mut Tier, &mut Raw) + Sync);
+pub type Act<'a> = &'a (dyn Fn(&mut Tier, &mut Raw) + Sync);
 
 /// Trouble, and its end.
-struct Fault<'a> {
+pub struct Fault<'a> {
     name: &'static str,
     begin: Act<'a>,
     end: Act<'a>,
@@ -41,18 +40,18 @@ fn on_the_way<'a>(name: &'static str, begin: Act<'a>) -> Fault<'a> {
 }
 
 /// Trouble that Redis is told to make.
-fn told<'a>(name: &'static str, begin: Act<'a>, end: Act<'a>) -> Fault<'a> {
+pub fn told<'a>(name: &'static str, begin: Act<'a>, end: Act<'a>) -> Fault<'a> {
     Fault { name, begin, end, stops: true, keeps: true }
 }
 
 /// A daemon that answers writes when Redis has them.
-fn through(redis: RedisServer) -> Tier {
+pub fn through(redis: RedisServer) -> Tier {
     Tier::with(redis, &[("redis.write", r#""through""#)])
 }
 
 /// Writers while a fault lasts, first with one and then with the other `redis.write`.
 #[track_caller]
-fn under(mut tier: Tier, fault: &Fault<'_>, seed: u64) -> (Tier, Done) {
+pub fn under(mut tier: Tier, fault: &Fault<'_>, seed: u64) -> (Tier, Done) {
     println!("{}: {seed}", fault.name);
     let (mut c, mut redis) = (tier.daemon.connect(), tier.redis.connect());
     let writers =
@@ -167,7 +166,7 @@ fn while_replies_and_requests_break_off() {
 }
 
 /// Says one line to Redis.
-fn say(redis: &mut Raw, line: &str) {
+pub fn say(redis: &mut Raw, line: &str) {
     let words: Vec<&str> = line.split(' ').map(|word| word.trim_matches('"')).collect();
     assert_eq!(redis.call(&words), Reply::ok(), "{line}");
 }
@@ -178,9 +177,6 @@ fn while_redis_refuses() {
         &[
             on_the_way("LOADING", &|tier, _| {
                 tier.proxy.answer(To::Any, "-LOADING Redis is loading the dataset", u64::MAX);
-            }),
-            told("READONLY", &|_, redis| say(redis, "REPLICAOF 127.0.0.1 1"), &|_, redis| {
-                say(redis, "REPLICAOF NO ONE")
             }),
             told("OOM", &|_, redis| say(redis, "CONFIG SET maxmemory 1"), &|_, redis| {
                 say(redis, "CONFIG SET maxmemory 0")
@@ -241,26 +237,6 @@ fn while_a_password_is_rotated() {
     under(tier, &told("a password that is rotated", &rotate, &write), seed());
 }
 
-/// A server with TLS whose certificate turns bad, and good again.
-#[track_caller]
-fn with_a_bad_certificate(bad: impl FnOnce(&Authority) -> Pair) {
-    let through = ("redis.write", r#""through""#);
-    let Some((tier, server)) = Certified::start(bad, &[through]) else { return };
-    let shows_bad = |tier: &mut Tier, redis: &mut Raw| server.turn_bad(tier, redis);
-    let shows_good = |_: &mut Tier, redis: &mut Raw| server.turn_good(redis);
-    under(tier, &told("a bad certificate", &shows_bad, &shows_good), seed());
-}
-
-#[test]
-fn while_the_certificate_has_expired() {
-    with_a_bad_certificate(|ours| ours.issue_for("server", Duration::ZERO));
-}
-
-#[test]
-fn while_the_certificate_is_of_another_authority() {
-    with_a_bad_certificate(|_| Authority::new("theirs").issue("server"));
-}
-
 /// One trouble after the other, each for a moment: late, torn and lost requests and replies in
 /// every mixture.
 #[test]
@@ -284,81 +260,6 @@ fn in_a_storm() {
     done.check(&mut c);
 }
 
-/// What was sent over a connection that was given up arrives after what was sent over the next one.
-#[test]
-fn a_transaction_that_comes_late_changes_nothing() {
-    let Some(redis) = RedisServer::listening(&[]) else { return };
-    let (late, next) = (Proxy::before(redis.address()), Proxy::before(redis.address()));
-    let url = |proxy: &Proxy| format!(r#""redis://{}/0""#, proxy.address());
-    let mut daemon = setup(&redis).with("redis.url", &url(&late)).start();
-    let (mut c, mut r) = (daemon.connect(), redis.connect());
-    c.run("SET k first");
-    wait_in_step(&mut c);
-    late.requests(Flow::Hold);
-    c.run("SET k early");
-    c.run("SET gone early");
-    wait_until("it is given up", || info(&mut c, "redis_outbox") == "waiting");
-    c.run("SET k later");
-    c.run("DEL gone");
-    daemon.configure("redis.url", &url(&next));
-    wait_until("the next one has arrived", || r.run("GET k") == Reply::bulk("later"));
-    wait_in_step(&mut c);
-    let transactions = |r: &mut Raw| {
-        let stats = r.run("INFO commandstats").text();
-        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_exec:calls="));
-        line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).expect("a number")
-    };
-    let before = transactions(&mut r);
-    late.heal();
-    wait_until("the late one has arrived", || transactions(&mut r) > before);
-    assert_eq!(r.run("GET k"), Reply::bulk("later"));
-    assert_eq!(r.run("GET gone"), Reply::Nil);
-    c.run("SET more 1");
-    wait_equal(&mut c, &mut r);
-}
-
-/// What is deleted makes room in a Redis that is full, though it comes after what has no room.
-#[test]
-fn deletions_make_room_in_a_redis_that_is_full() {
-    let Some(redis) = RedisServer::listening(&["--maxmemory-policy", "noeviction"]) else { return };
-    let daemon = setup(&redis).with("wal.compress_above", r#""0B""#).start();
-    let (mut c, mut r) = (daemon.connect(), redis.connect());
-    let value = "v".repeat(100_000);
-    let write = |c: &mut Raw, n: usize| {
-        assert_eq!(c.call(&["SET", &format!("k{n}"), &value]), Reply::ok());
-    };
-    (0..60).for_each(|n| write(&mut c, n));
-    wait_in_step(&mut c);
-    let memory = r.run("INFO memory").text();
-    let of = |name: &str| {
-        let line = memory.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|bytes| bytes.parse::<u64>().ok()).expect("a number")
-    };
-    // What it uses for buffers now is no room for data.
-    let room = of("used_memory_startup:") + of("used_memory_dataset:") + 1_000_000;
-    say(&mut r, &format!("CONFIG SET maxmemory {room}"));
-    (60..100).for_each(|n| write(&mut c, n));
-    wait_until("Redis is full", || info(&mut c, "redis_outbox") == "refused");
-    assert!(info(&mut c, "redis_outbox_reason").starts_with("OOM"), "it says why");
-    wait_until("it is told", || {
-        let outbox = daemon.node("links/redis-outbox").expect("it is in the tree");
-        outbox["conditions"].to_string().contains("Redis refuses: OOM")
-    });
-    // That is noted now and then, and from the first such note on: not even a log that has not
-    // reached its first is taken for one that lacks nothing.
-    wait_until("how much waits is told", || number(&mut c, "redis_outbox_lag_bytes") > 500_000);
-    wait_until("how long it waits is told", || number(&mut c, "redis_outbox_oldest_ms") > 0);
-    for n in 0..59 {
-        assert_eq!(c.call(&["DEL", &format!("k{n}")]), Reply::Int(1));
-    }
-    wait_equal(&mut c, &mut r);
-    wait_until("it is over", || {
-        let outbox = daemon.node("links/redis-outbox").expect("it is in the tree");
-        outbox["conditions"].as_array().is_some_and(Vec::is_empty)
-    });
-    wait_until("nothing waits", || number(&mut c, "redis_outbox_lag_bytes") == 0);
-}
-
 /// Somebody else empties Redis while everything is in step: that is what he wanted.
 #[test]
 fn a_redis_that_somebody_flushed_is_not_filled_again() {
@@ -371,6 +272,7 @@ fn a_redis_that_somebody_flushed_is_not_filled_again() {
     c.run("SET since 1");
     wait_in_step(&mut c);
     assert_eq!(r.run("GET since"), Reply::bulk("1"));
-    assert_eq!(r.run("DBSIZE"), Reply::Int(2), "with the marker");
+    let held = 1 + RedisServer::SERVERS as i64;
+    assert_eq!(r.run("DBSIZE"), Reply::Int(held), "with the marker");
     assert_eq!(number(&mut c, "redis_reconciles"), 0);
 }

@@ -22,7 +22,7 @@
 //! | `subscriptions` | what is subscribed to in Redis, and who is told what comes |
 //! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
-//! | `skew` | how far Redis' clock is from ours; pure |
+//! | `skew` | how far the clocks of Redis are from ours; pure |
 //! | `retry` | what to do next, and the budget for it; pure |
 //! | `near` | what the tier tells the cache in front of it |
 //! | [`outbox`] | the write side: from the log to Redis |
@@ -52,11 +52,13 @@ pub use link::{Link, LinkArgs, LinkMsg};
 pub use near::Near;
 pub use nodes::Node;
 pub use passage::{
-    Dialect, Load, Outcome, Passage, PassageLimits, PassageStats, Replies, Reserved, Train,
-    Unblock, Wait, error_of,
+    Dialect, Enough, Load, Outcome, Passage, PassageLimits, PassageStats, Replies, Reserved,
+    Target, Train, Unblock, Wait, error_of,
 };
-pub use pool::{LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request, Skews, Trouble};
+pub use pool::{
+    Comparisons, LinkStats, Once, Pool, PoolChanges, PoolState, PoolStats, Request, Trouble,
+};
 pub use settings::{LinkSettings, Password, TlsFiles, check_url, has_password, lacks_password};
-pub use skew::Skew;
+pub use skew::{ServerClock, Skew};
 pub use subscriptions::{By, Receiver, SubscriptionStats, Subscriptions, Topic};
 pub use tracker::TrackerStats;

@@ -235,8 +235,8 @@ pub fn tier(figures: &TierFigures) -> Sample {
     let TierFigures { stats, .. } = figures;
     s.flag(&m::REDIS_REACHABLE, &[], matches!(figures.state, PoolState::Up(_)));
     s.count(&m::REDIS_LINKS, &[], count(stats.links.len()));
-    if let Some(skew) = figures.skew {
-        s.number(&m::REDIS_CLOCK_SKEW, &[], skew.ahead_ms as f64 / 1000.0);
+    if let Some(clock) = &figures.clock {
+        s.number(&m::REDIS_CLOCK_SKEW, &[], clock.skew.ahead_ms as f64 / 1000.0);
     }
     s.count(&m::REDIS_COMMANDS, &[], stats.commands);
     s.count(&m::REDIS_RETRIES, &[], stats.retries);

@@ -1,6 +1,8 @@
 //! Keys whose places the table of commands can't tell: behind a count, a keyword or a subcommand.
 //! Pure.
 
+use seawall_actors::redis::Enough;
+
 use super::args::Args;
 use super::table::Command;
 
@@ -34,6 +36,21 @@ pub fn is_script(command: &Command) -> bool {
     let scripts =
         ["eval", "eval_ro", "evalsha", "evalsha_ro", "fcall", "fcall_ro", "sort", "sort_ro"];
     scripts.contains(&command.name)
+}
+
+/// Whether a command is for every master of a Cluster, since each keeps scripts and functions for itself;
+/// and whose success is one. A master that lacks a script that others have answers `NOSCRIPT`, and it is
+/// loaded again.
+#[must_use]
+pub fn everywhere(command: &Command, args: &Args<'_>) -> Option<Enough> {
+    let is_one_of = |words: &[&str]| words.iter().any(|word| args.is(1, word));
+    match command.name {
+        "script" | "function" if is_one_of(&["kill"]) => Some(Enough::One),
+        "script" if is_one_of(&["load"]) => Some(Enough::One),
+        "script" if is_one_of(&["flush"]) => Some(Enough::All),
+        "function" if is_one_of(&["load", "delete", "flush", "restore"]) => Some(Enough::All),
+        _ => None,
+    }
 }
 
 /// So many keys as argument `at` says follow it.

@@ -154,6 +154,11 @@ impl Cluster {
         self.read(|state| state.table.masters())
     }
 
+    /// Those that it has a connection to.
+    pub fn connected(&self) -> impl Iterator<Item = (Node, MultiplexedConnection)> + '_ {
+        self.inner.masters.iter().map(|(node, server)| (node.clone(), server.clone()))
+    }
+
     /// What each of them has, and whether it can be reached.
     pub fn shares(&self) -> Vec<Share> {
         self.read(|state| {

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::cluster::Cluster;
 use super::failure::{Failure, FailureKind};
 use super::nodes::{Node, Share};
-use super::skew::Skew;
+use super::skew::{ServerClock, Skew};
 use crate::clock::Clock;
 
 /// Cheap to clone; clones share what is under way.
@@ -99,14 +99,18 @@ impl Connection {
         }
     }
 
-    /// Asks Redis for its time and compares it with ours. `None`: it does not say, or it is a
-    /// Cluster, whose masters have a clock each.
-    pub async fn skew(&mut self, within: Duration) -> Option<Skew> {
-        let Self::Server(server) = self else { return None };
-        let (clock, ask) = (Clock::System, redis::cmd("TIME"));
-        let asked = clock.unix_ms();
-        let answer = timeout(within, server.send_packed_command(&ask)).await.ok()?.ok()?;
-        Skew::of(&answer, asked, clock.unix_ms())
+    /// Asks every server for its time and compares it with ours. Who does not say is left out.
+    pub async fn clocks(&mut self, within: Duration) -> Vec<ServerClock> {
+        let servers = match self {
+            Self::Server(server) => vec![(None, server.clone())],
+            Self::Cluster(cluster) => {
+                cluster.connected().map(|(node, server)| (Some(node), server)).collect()
+            }
+        };
+        let asked = servers.into_iter().map(|(node, server)| async move {
+            Some(ServerClock { node, skew: skew(server, within).await? })
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     /// Asks for a sign of life. Whether a fresh connection would have other servers behind it.
@@ -127,6 +131,14 @@ impl Connection {
             }
         }
     }
+}
+
+/// How far the clock of one server is from ours; `None`: it does not say.
+async fn skew(mut server: MultiplexedConnection, within: Duration) -> Option<Skew> {
+    let (clock, ask) = (Clock::System, redis::cmd("TIME"));
+    let asked = clock.unix_ms();
+    let answer = timeout(within, server.send_packed_command(&ask)).await.ok()?.ok()?;
+    Skew::of(&answer, asked, clock.unix_ms())
 }
 
 /// Whether this answers PING. Whoever answers something else has lost count of what was asked, and

@@ -178,7 +178,7 @@ impl LinkState {
         Ok(())
     }
 
-    /// One of the links asks Redis what time it is, now and then.
+    /// One of the links asks every server behind it what time it is, now and then.
     async fn compare_clocks(&mut self, settings: &LinkSettings) {
         let leads = self.slot.id == 0 && matches!(self.duty, Duty::Commands);
         let due = self.compared.is_none_or(|at| at.elapsed() >= COMPARE_EVERY);
@@ -186,10 +186,9 @@ impl LinkState {
             return;
         };
         self.compared = Some(Instant::now());
-        // One that does not answer is found out by others.
-        if let Some(skew) = connection.skew(settings.timeout.min(COMPARED_WITHIN)).await {
-            self.slot.measured(skew);
-        }
+        // Who does not answer is found out by others.
+        let clocks = connection.clocks(settings.timeout.min(COMPARED_WITHIN)).await;
+        self.slot.measured(clocks, &connection.masters());
     }
 
     /// The end of this life.

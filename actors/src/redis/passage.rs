@@ -17,11 +17,13 @@
 //! | `frames` | where replies end; pure |
 //! | `replies` | replies, as they came |
 //! | `attempt` | a request with its retries, and the ways through a Cluster |
+//! | `everywhere` | a request to every master of a Cluster |
 //! | `train` | several requests in one piece |
 //! | `wait` | how long is waited, and what ends it |
 
 mod attempt;
 mod connections;
+mod everywhere;
 mod frames;
 mod replies;
 mod room;
@@ -36,13 +38,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+pub use self::everywhere::Enough;
 pub use self::replies::{Replies, error_of};
 use self::room::{Room, Seat};
 pub use self::train::{Outcome, Train};
 pub use self::wait::{Unblock, Wait};
 use self::wire::Wire;
 use super::failure::{Failure, FailureKind};
-use super::nodes::Nodes;
+use super::nodes::{Node, Nodes, slot_of};
 use super::pool::{Pool, Request};
 use super::settings::LinkSettings;
 
@@ -67,6 +70,27 @@ pub struct PassageLimits {
     pub blocking: usize,
 }
 
+/// A node of a Cluster.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// Whichever.
+    Any,
+    /// The one that has this key.
+    Key(&'a [u8]),
+    /// This one, and no other in its place; none, once connections are made elsewhere than this.
+    Node(&'a Node, &'a LinkSettings),
+}
+
+impl Target<'_> {
+    /// The slot that it is found by.
+    fn slot(&self) -> Option<u16> {
+        match self {
+            Self::Key(key) => Some(slot_of(key)),
+            Self::Any | Self::Node(..) => None,
+        }
+    }
+}
+
 /// Encoded requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Load<'a> {
@@ -74,8 +98,8 @@ pub struct Load<'a> {
     pub bytes: &'a [u8],
     /// How many they are.
     pub count: usize,
-    /// One of their keys, if they have any: it says which node of a Cluster they are for.
-    pub key: Option<&'a [u8]>,
+    /// Which node of a Cluster they are for.
+    pub to: Target<'a>,
     /// The protocol to be answered in.
     pub dialect: Dialect,
     /// Bytes of replies that are taken.

@@ -19,14 +19,14 @@ use super::near::Near;
 use super::nodes::{Node, Share};
 use super::retry::Budget;
 use super::settings::LinkSettings;
-use super::skew::{Measure, Skew};
+use super::skew::{Measures, ServerClock};
 use super::subscriptions::Subscriptions;
 use super::tracker::{self, TrackerStats, Tracking};
 use crate::supervise::{Conditions, Handle};
 
 use slot::Shared;
 pub(super) use slot::Slot;
-pub use state::{PoolChanges, PoolState, Skews, Trouble};
+pub use state::{Comparisons, PoolChanges, PoolState, Trouble};
 use stats::Counts;
 pub use stats::{LinkStats, PoolStats};
 pub use work::{Once, Request};
@@ -79,7 +79,7 @@ impl Pool {
             settings: watch::Sender::new(Arc::new(settings)),
             live: watch::Sender::new(0),
             trouble: watch::Sender::new(None),
-            measure: watch::Sender::new(Measure::default()),
+            measures: watch::Sender::new(Measures::default()),
             known: links
                 .as_ref()
                 .map_or_else(Arc::default, |of| Arc::clone(&of.inner.shared.known)),
@@ -192,16 +192,17 @@ impl Pool {
         self.inner.shared.trouble.borrow().clone()
     }
 
-    /// How far Redis' clock is from ours, once that is known.
+    /// How far the clock of Redis is from ours, or that of each master of a Cluster, as far as they
+    /// are known; first those that surely are farthest.
     #[must_use]
-    pub fn skew(&self) -> Option<Skew> {
-        self.inner.shared.measure.borrow().skew()
+    pub fn clocks(&self) -> Vec<ServerClock> {
+        self.inner.shared.measures.borrow().clocks()
     }
 
     /// Tells when that is measured anew.
     #[must_use]
-    pub fn skews(&self) -> Skews {
-        Skews { measure: self.inner.shared.measure.subscribe() }
+    pub fn comparisons(&self) -> Comparisons {
+        Comparisons { measures: self.inner.shared.measures.subscribe() }
     }
 
     /// Follows how the pool stands, from now on. It has a lead by then.

@@ -1,14 +1,17 @@
-//! How far Redis' clock is from ours. Pure.
+//! How far Redis' clock is from ours, or those of a Cluster's masters. Pure.
 //!
 //! Redis is asked for its TIME, and its answer was true at some moment between question and answer:
 //! most likely in the middle, and off by half of the round trip at most (Cristian, *Probabilistic clock
 //! synchronization*, 1989).
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use redis::Value;
 use tokio::time::Instant;
 
+use super::nodes::Node;
 use crate::clock::UnixMs;
 
 /// A measure is believed for so long before a worse one takes its place.
@@ -65,30 +68,64 @@ fn number(value: &Value) -> Option<u64> {
     }
 }
 
-/// The measure that is believed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Measure {
-    kept: Option<(Skew, Instant)>,
+/// The clock of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerClock {
+    /// Which master of a Cluster; `None`: there is one server only.
+    pub node: Option<Node>,
+    /// How far it is from ours.
+    pub skew: Skew,
 }
 
-impl Measure {
-    pub fn skew(&self) -> Option<Skew> {
-        self.kept.map(|(skew, _)| skew)
+/// The measures that are believed, of as many servers as there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Measures {
+    kept: BTreeMap<Option<Node>, (Skew, Instant)>,
+}
+
+impl Measures {
+    /// Every clock that is known, first those that surely are farthest from ours.
+    pub fn clocks(&self) -> Vec<ServerClock> {
+        let clock = |(node, (skew, _)): (&Option<Node>, &(Skew, Instant))| ServerClock {
+            node: node.clone(),
+            skew: *skew,
+        };
+        let mut clocks: Vec<ServerClock> = self.kept.iter().map(clock).collect();
+        clocks.sort_by_key(|clock| Reverse((clock.skew.at_least_ms(), clock.skew.ahead_ms.abs())));
+        clocks
     }
 
-    /// Takes in another measure; whether it is believed from now on. A busy moment's long round trip
-    /// does not take the place of a good one, unless that is old, or a clock has been set meanwhile.
-    pub fn take(&mut self, skew: Skew, now: Instant) -> bool {
-        let better = self.kept.is_none_or(|(kept, at)| {
-            skew.within_ms <= kept.within_ms
-                || now.saturating_duration_since(at) >= KEPT_FOR
-                || !skew.agrees(&kept)
+    /// Takes in other measures, and forgets whoever is no master any more (`masters` are those of a
+    /// Cluster); whether that changed anything.
+    pub fn take(
+        &mut self,
+        clocks: Vec<ServerClock>,
+        masters: &BTreeSet<Node>,
+        now: Instant,
+    ) -> bool {
+        let known = self.kept.len();
+        self.kept.retain(|node, _| match node {
+            Some(node) => masters.contains(node),
+            None => masters.is_empty(),
         });
-        if better {
-            self.kept = Some((skew, now));
+        let mut changed = self.kept.len() != known;
+        for ServerClock { node, skew } in clocks {
+            let better = self.kept.get(&node).is_none_or(|kept| is_better(&skew, kept, now));
+            if better {
+                self.kept.insert(node, (skew, now));
+            }
+            changed |= better;
         }
-        better
+        changed
     }
+}
+
+/// Whether a measure takes the place of another. A busy moment's long round trip does not, unless the
+/// other is old, or a clock has been set meanwhile.
+fn is_better(skew: &Skew, (kept, at): &(Skew, Instant), now: Instant) -> bool {
+    skew.within_ms <= kept.within_ms
+        || now.saturating_duration_since(*at) >= KEPT_FOR
+        || !skew.agrees(kept)
 }
 
 #[cfg(test)]
@@ -129,13 +166,40 @@ mod tests {
 
     #[test]
     fn a_good_measure_stays_until_it_is_old_or_a_clock_is_set() {
-        let (mut measure, begun) = (Measure::default(), Instant::now());
-        let skew = |ahead_ms, within_ms| Skew { ahead_ms, within_ms };
-        assert!(measure.take(skew(10, 2), begun));
-        assert!(!measure.take(skew(40, 90), begun));
-        assert_eq!(measure.skew(), Some(skew(10, 2)));
-        assert!(measure.take(skew(11, 1), begun));
-        assert!(measure.take(skew(-9_000, 90), begun), "a clock was set");
-        assert!(measure.take(skew(-9_000, 95), begun + KEPT_FOR), "it is old");
+        let (mut measures, begun) = (Measures::default(), Instant::now());
+        let mut take = |ahead_ms, within_ms, now| {
+            let clock = ServerClock { node: None, skew: Skew { ahead_ms, within_ms } };
+            let taken = measures.take(vec![clock.clone()], &BTreeSet::new(), now);
+            assert_eq!(taken, measures.clocks() == [clock]);
+            taken
+        };
+        assert!(take(10, 2, begun));
+        assert!(!take(40, 90, begun));
+        assert!(take(11, 1, begun));
+        assert!(take(-9_000, 90, begun), "a clock was set");
+        assert!(take(-9_000, 95, begun + KEPT_FOR), "it is old");
+    }
+
+    #[test]
+    fn the_one_that_surely_differs_most_comes_first_and_only_those_that_are_there() {
+        let (mut measures, now) = (Measures::default(), Instant::now());
+        let node = |port| Node { host: "h".into(), port };
+        let clock = |port, ahead_ms, within_ms| ServerClock {
+            node: Some(node(port)),
+            skew: Skew { ahead_ms, within_ms },
+        };
+        let nodes = |ports: &[u16]| ports.iter().copied().map(node).collect::<BTreeSet<Node>>();
+        let three = vec![clock(1, 3, 1), clock(2, 5_000, 4_900), clock(3, -900, 2)];
+        assert!(measures.take(three.clone(), &nodes(&[1, 2, 3]), now));
+        let [first, second, third] = [&three[2], &three[1], &three[0]].map(Clone::clone);
+        assert_eq!(measures.clocks(), [first, second.clone(), third.clone()]);
+        // The third was replaced, and nobody has asked its successor yet.
+        assert!(measures.take(Vec::new(), &nodes(&[1, 2, 4]), now));
+        assert_eq!(measures.clocks(), [second, third]);
+        assert!(!measures.take(Vec::new(), &nodes(&[1, 2, 4]), now));
+        // Now it is one server.
+        let one = ServerClock { node: None, skew: Skew { ahead_ms: 1, within_ms: 9 } };
+        assert!(measures.take(vec![one.clone()], &BTreeSet::new(), now));
+        assert_eq!(measures.clocks(), [one]);
     }
 }

@@ -231,7 +231,7 @@ catalog! {
         REDIS_LINKS = "seawall_redis_links", Gauge, None, [],
             "Links that there are to be: redis.links";
         REDIS_CLOCK_SKEW = "seawall_redis_clock_skew", Gauge, Seconds, [],
-            "How far Redis' clock is ahead of this machine's; behind, if negative; absent until it was measured, and on a Cluster";
+            "How far Redis' clock is ahead of this machine's; behind, if negative; of a Cluster's masters, the one that is farthest; absent until it was measured";
         LINK_UP = "seawall_redis_link_up", Gauge, None, ["link"],
             "1 if the link has a connection";
         LINK_AGE = "seawall_redis_link_age", Gauge, Seconds, ["link"],

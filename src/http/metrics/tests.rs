@@ -11,7 +11,7 @@ use seawall_actors::metrics::{
 };
 use seawall_actors::redis::outbox::{Lag, OutboxStats};
 use seawall_actors::redis::{
-    LinkStats, PassageStats, PoolStats, Skew, SubscriptionStats, TrackerStats,
+    LinkStats, PassageStats, PoolStats, ServerClock, Skew, SubscriptionStats, TrackerStats,
 };
 use seawall_actors::snapshot::{DiskStatus, Newest};
 use seawall_actors::supervise::{Pulse, Shell};
@@ -43,7 +43,7 @@ fn links() -> TierFigures {
         at: "10.0.0.7:6379".into(),
         state: PoolState::Up(1),
         trouble: None,
-        skew: Some(Skew { ahead_ms: -1_500, within_ms: 2 }),
+        clock: Some(ServerClock { node: None, skew: Skew { ahead_ms: -1_500, within_ms: 2 } }),
         tracker: TrackerStats { up: true, keys: 11, ..TrackerStats::default() },
         passage: PassageStats { passed: 12, ..PassageStats::default() },
         pubsub: SubscriptionStats { wanted: 5, confirmed: 4, ..SubscriptionStats::default() },

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use seawall_actors::cache::store::TIERED;
 use seawall_actors::redis::{
-    Dialect, Executed, Failure, Load, Near as _, Once, Outcome, Replies, Request, Train, Unblock,
-    Wait, error_of,
+    Dialect, Executed, Failure, Load, Near as _, Once, Outcome, Replies, Request, Target, Train,
+    Unblock, Wait, error_of,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use super::{Closed, Connection};
 use crate::daemon::Daemon;
 use crate::resp::args::Args;
 use crate::resp::coordinator::{Borrowed, ShardSet};
-use crate::resp::movable::{Blocks, blocks, keys_of};
+use crate::resp::movable::{Blocks, blocks, everywhere, keys_of};
 use crate::resp::refusal::Refusal;
 use crate::resp::reply::{Proto, Reply};
 use crate::resp::round::{answer, is_known_to_redis};
@@ -104,8 +104,11 @@ impl Passing<'_> {
         reply: &mut Reply<'_>,
     ) -> Result<(), Refusal> {
         let mut ready = self.prepare(&[item], b"", b"", deadline).await?;
-        let load = self.load(&ready, 1);
-        let replies = ready.tier.passage.pass(load, ready.request).await;
+        let (load, request, passage) = (self.load(&ready, 1), ready.request, &ready.tier.passage);
+        let replies = match everywhere(item.0, &item.1) {
+            Some(enough) => passage.pass_everywhere(load, request, enough).await,
+            None => passage.pass(load, request).await,
+        };
         reply.raw(self.last(item.0, ready.take(replies)?.iter()));
         Ok(())
     }
@@ -177,8 +180,8 @@ impl Passing<'_> {
             Proto::V2 => Dialect::Resp2,
             Proto::V3 => Dialect::Resp3,
         };
-        let (bytes, key) = (&ready.bytes, ready.key.as_deref());
-        Load { bytes, count, key, dialect, most: self.most }
+        let to = ready.key.as_deref().map_or(Target::Any, Target::Key);
+        Load { bytes: &ready.bytes, count, to, dialect, most: self.most }
     }
 
     /// The last reply; an error is counted.

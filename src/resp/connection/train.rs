@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::passage::Item;
 use super::{Closed, Connection};
 use crate::resp::args::Args;
-use crate::resp::movable::{is_script, keys_of};
+use crate::resp::movable::{everywhere, is_script, keys_of};
 use crate::resp::reply::Reply;
 use crate::resp::round::{Input, View, answer};
 use crate::resp::table::Flags;
@@ -89,8 +89,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let last = self.platform.requests.last().and_then(|at| input.requests.get(*at));
         let last = last.and_then(|request| Some((request.command?, input.args(request))));
         let fits = last.is_none_or(|last| {
-            let same_way =
-                |tier: Arc<Tier>| tier.passage.fits_together(first_key(&last), first_key(&item));
+            let spreads = |item: &Item<'_>| everywhere(item.0, &item.1).is_some();
+            let same_way = |tier: Arc<Tier>| {
+                let passage = &tier.passage;
+                let alone = passage.is_to_many() && (spreads(&last) || spreads(&item));
+                !alone && passage.fits_together(first_key(&last), first_key(&item))
+            };
             self.platform.has_room_for(bytes) && self.daemon.tier.whole().is_some_and(same_way)
         });
         if !fits {

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use super::super::Raw;
 use super::super::raw::encode;
 use super::super::redis::RedisServer;
+use super::super::redis::cluster::as_one;
 use super::super::reply::Reply;
 use super::history::{Act, KEYS, Kind, Op, Place, kind, name};
 use super::truth::{TICK, Ticks};
@@ -30,23 +31,45 @@ struct Wall {
     life: AtomicU32,
 }
 
+/// One of the servers that are Redis.
+struct Server {
+    socket: PathBuf,
+    /// The key of its ticks, which is one of its own.
+    tick: String,
+}
+
 /// What all clients share.
 pub struct Field {
     begun: Instant,
     walls: Vec<Wall>,
-    redis: PathBuf,
+    redis: Vec<Server>,
     ids: AtomicU64,
     answers: AtomicU64,
     stop: AtomicBool,
 }
 
+impl Server {
+    fn connect(&self) -> io::Result<Raw> {
+        Raw::try_unix(&self.socket)
+    }
+}
+
 impl Field {
-    pub fn new(walls: &[SocketAddr], redis: &RedisServer) -> Self {
+    /// `owner` is which of the servers has a key.
+    pub fn new(
+        walls: &[SocketAddr],
+        redis: &[&RedisServer],
+        owner: impl Fn(&str) -> usize,
+    ) -> Self {
         let wall = |address| Wall { address, life: AtomicU32::new(0) };
+        let server = |(n, server): (usize, &&RedisServer)| Server {
+            socket: server.dir().join("s"),
+            tick: (0..).map(|n| format!("{TICK}{n}")).find(|key| owner(key) == n).expect("one"),
+        };
         Self {
             begun: Instant::now(),
             walls: walls.iter().copied().map(wall).collect(),
-            redis: redis.dir().join("s"),
+            redis: redis.iter().enumerate().map(server).collect(),
             ids: AtomicU64::new(1),
             answers: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -78,7 +101,13 @@ impl Field {
 
     fn connect(&self, place: Place) -> io::Result<Raw> {
         match place {
-            Place::Redis => Raw::try_unix(&self.redis),
+            Place::Redis => {
+                let mut servers = self.redis.iter().map(Server::connect);
+                match self.redis.len() {
+                    1 => servers.next().expect("one"),
+                    _ => Ok(as_one::connect(servers.collect::<io::Result<_>>()?)),
+                }
+            }
             Place::Wall(wall) => Raw::try_tcp(self.walls[wall].address),
         }
     }
@@ -90,16 +119,16 @@ impl Field {
         }
     }
 
-    /// Writes ticks to Redis from this number on, until it is over.
-    pub fn tick(&self, ticks: &mut Ticks) {
-        let mut raw = None;
+    /// Writes ticks to one of the servers from this number on, until it is over.
+    pub fn tick(&self, server: usize, ticks: &mut Ticks) {
+        let (mut raw, server) = (None, &self.redis[server]);
         while self.goes_on() {
             if raw.is_none() {
-                raw = self.connect(Place::Redis).ok();
+                raw = server.connect().ok();
             }
             if let Some(redis) = &mut raw {
                 let begun = self.now();
-                let answer = redis.try_run(&format!("SET {TICK} {}", ticks.len()));
+                let answer = redis.try_run(&format!("SET {} {}", server.tick, ticks.len()));
                 let ended =
                     if matches!(answer, Ok(Reply::Simple(_))) { self.now() } else { u64::MAX };
                 ticks.push((begun, ended));

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::super::reply;
 use super::history::{Id, KEYS, number};
 
-/// The key whose values are ticks: 0, 1, 2, …
+/// What keys begin with whose values are ticks: 0, 1, 2, …
 pub const TICK: &str = "tick";
 
 /// Where in the order of all commands something was executed.
@@ -58,7 +58,9 @@ impl Truth {
         let at = self.end;
         self.end += 1;
         match *words {
-            ["SET", TICK, n, ..] => self.ticks.push((at, n.parse().expect("a tick"))),
+            ["SET", key, n, ..] if key.starts_with(TICK) => {
+                self.ticks.push((at, n.parse().expect("a tick")));
+            }
             ["SET", key, id, ..] => {
                 if let Some(key) = number(key) {
                     self.put(at, key, id.parse().expect("an id"));

@@ -4,10 +4,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::proxy::{Counts, Cut, Door, Flow, Proxy};
+use rand::rngs::SmallRng;
+
+use super::super::proxy::{Counts, Cut, Door, Flow, Proxy, To};
 use super::super::{Raw, Setup, wait_until};
 use super::RedisServer;
 use super::cluster::{Cluster, as_one};
+
+/// One server of what is behind.
+pub type Server = RedisServer;
 
 /// One server, or a Cluster.
 pub trait Behind: Sized {
@@ -18,6 +23,12 @@ pub trait Behind: Sized {
 
     /// Starts it, with these settings of each server; `None` without a redis-server.
     fn listening(settings: &[&str]) -> Option<Self>;
+    /// One of the kind that has everything on one server, whose replies come to the test to the byte.
+    fn alone() -> Option<Self>;
+    /// The servers that it consists of.
+    fn servers(&self) -> Vec<&RedisServer>;
+    /// Which of them has a key.
+    fn owner(&self, key: &str) -> usize;
     /// Waits until it serves.
     fn way(&self) -> Self::Way;
     /// Where it begins.
@@ -34,6 +45,18 @@ impl Behind for RedisServer {
 
     fn listening(settings: &[&str]) -> Option<Self> {
         Self::listening(settings)
+    }
+
+    fn alone() -> Option<Self> {
+        Self::listening(&[])
+    }
+
+    fn servers(&self) -> Vec<&RedisServer> {
+        vec![self]
+    }
+
+    fn owner(&self, _key: &str) -> usize {
+        0
     }
 
     fn way(&self) -> Proxy {
@@ -72,6 +95,18 @@ impl Behind for Cluster {
         Self::listening(settings)
     }
 
+    fn alone() -> Option<Self> {
+        crate::on_a_cluster::wanted().then(|| Self::start(1))?
+    }
+
+    fn servers(&self) -> Vec<&RedisServer> {
+        self.nodes.iter().map(|node| &node.server).collect()
+    }
+
+    fn owner(&self, key: &str) -> usize {
+        self.place(key).1
+    }
+
     fn way(&self) -> Ways {
         Ways(self.nodes.iter().map(|node| Arc::clone(&node.proxy)).collect())
     }
@@ -107,7 +142,10 @@ impl Cluster {
 
     /// A connection for the test itself, to all of it.
     pub fn connect(&self) -> Raw {
-        as_one::connect((0..self.nodes.len()).map(|node| self.control(node)).collect())
+        match &self.nodes[..] {
+            [node] => node.server.connect(),
+            nodes => as_one::connect(nodes.iter().map(|node| node.server.connect()).collect()),
+        }
     }
 
     /// Where the first one's files are.
@@ -161,6 +199,10 @@ impl Ways {
         self.0.iter().for_each(|way| way.forget());
     }
 
+    pub fn requests(&self, flow: Flow) {
+        self.0.iter().for_each(|way| way.requests(flow.clone()));
+    }
+
     pub fn replies(&self, flow: Flow) {
         self.0.iter().for_each(|way| way.replies(flow.clone()));
     }
@@ -173,8 +215,20 @@ impl Ways {
         self.0.iter().for_each(|way| way.door(door));
     }
 
+    pub fn deafen(&self) {
+        self.0.iter().for_each(|way| way.deafen());
+    }
+
     pub fn cut(&self, how: Cut) {
         self.0.iter().for_each(|way| way.cut(how));
+    }
+
+    pub fn answer(&self, to: To, reply: &str, times: u64) {
+        self.0.iter().for_each(|way| way.answer(to, reply, times));
+    }
+
+    pub fn stir(&self, rng: &mut SmallRng, still: &[Flow; 2], within: u64, refusal: &str) {
+        self.0.iter().for_each(|way| way.stir(rng, still, within, refusal));
     }
 
     pub fn heal(&self) {

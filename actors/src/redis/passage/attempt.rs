@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::failure::{Failure, FailureKind};
-use super::super::nodes::{Node, Redirect, slot_of};
+use super::super::nodes::{Node, Redirect};
 use super::super::pool::{Once, Request};
 use super::super::retry::Next;
 use super::super::settings::LinkSettings;
 use super::wait::{lost, spoken};
 use super::wire::Wire;
-use super::{Dialect, Load, Passage, Replies, Unblock, Wait, error_of};
+use super::{Dialect, Load, Passage, Replies, Target, Unblock, Wait, error_of};
 
 /// Where a command waits, and as whom: each server, and each node of a Cluster, has numbers of its
 /// own.
@@ -76,11 +76,20 @@ impl Passage {
     ) -> Result<Replies, Failure> {
         self.inner.pool.ready(deadline).await?;
         let settings = self.settings();
-        let slot = load.key.filter(|_| settings.cluster).map(slot_of);
+        let slot = load.to.slot().filter(|_| settings.cluster);
         let mut node = slot.and_then(|slot| self.nodes(&settings).of_slot(slot));
         let mut asking = false;
         for _ in 0..HOPS {
-            let mut wire = self.connect(&settings, load.dialect, node.take(), deadline).await?;
+            let mut wire = match load.to {
+                Target::Node(only, of) if settings.is_at_the_same(of) => {
+                    self.reach(&settings, load.dialect, Some(only.clone()), deadline).await?
+                }
+                Target::Node(..) => {
+                    let text = "links lead to another Redis by now";
+                    return Err(Failure::before(FailureKind::NoLink, text));
+                }
+                _ => self.connect(&settings, load.dialect, node.take(), deadline).await?,
+            };
             let replies = self.answered(&mut wire, load, asking, wait).await?;
             let home = settings.home().map_or_else(|| "".into(), |home| home.host);
             let error = replies.iter().find_map(error_of);

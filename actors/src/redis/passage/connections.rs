@@ -39,7 +39,7 @@ impl Passage {
         }
     }
 
-    /// A connection to this node.
+    /// A connection to this node; `None`: to the one in redis.url.
     pub(super) async fn reach(
         &self,
         settings: &Arc<LinkSettings>,

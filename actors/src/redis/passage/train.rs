@@ -98,7 +98,7 @@ impl Passage {
         (0..load.count).for_each(|_| pool.earn());
         pool.ready(deadline).await?;
         let settings = self.settings();
-        let slot = load.key.filter(|_| settings.cluster).map(slot_of);
+        let slot = load.to.slot().filter(|_| settings.cluster);
         let node = slot.and_then(|slot| self.nodes(&settings).of_slot(slot));
         self.connect(&settings, load.dialect, node, deadline).await
     }

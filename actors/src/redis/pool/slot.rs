@@ -16,7 +16,7 @@ use super::super::failure::{Failure, FailureKind};
 use super::super::link::LinkMsg;
 use super::super::nodes::Node;
 use super::super::settings::LinkSettings;
-use super::super::skew::{Measure, Skew};
+use super::super::skew::{Measures, ServerClock};
 use super::state::Trouble;
 use super::stats::LinkStats;
 use crate::supervise::Handle;
@@ -30,7 +30,7 @@ pub(in super::super) struct Shared {
     /// What the last connection that failed died of.
     pub trouble: watch::Sender<Option<Trouble>>,
     /// How far Redis' clock is from ours.
-    pub measure: watch::Sender<Measure>,
+    pub measures: watch::Sender<Measures>,
     /// The nodes of a Cluster that were known last, and the address it was found by.
     pub known: Arc<Mutex<(String, BTreeSet<Node>)>>,
 }
@@ -194,9 +194,10 @@ impl Slot {
         self.shared.trouble.send_replace(Some(trouble));
     }
 
-    /// Takes in how far Redis' clock was from ours just now.
-    pub fn measured(&self, skew: Skew) {
-        self.shared.measure.send_if_modified(|measure| measure.take(skew, Instant::now()));
+    /// Takes in how far the servers' clocks were from ours just now; `masters` are those of a Cluster.
+    pub fn measured(&self, clocks: Vec<ServerClock>, masters: &BTreeSet<Node>) {
+        let measures = &self.shared.measures;
+        measures.send_if_modified(|measures| measures.take(clocks, masters, Instant::now()));
     }
 
     /// Takes connection number `epoch` out of service, and tells the actor why.

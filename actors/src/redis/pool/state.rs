@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::link::LinkMsg;
-use super::super::skew::Measure;
+use super::super::skew::Measures;
 use crate::supervise::Changes;
 
 /// How the links stand.
@@ -35,14 +35,14 @@ pub struct Trouble {
 
 /// Tells when the clocks have been compared.
 #[derive(Debug)]
-pub struct Skews {
-    pub(super) measure: watch::Receiver<Measure>,
+pub struct Comparisons {
+    pub(super) measures: watch::Receiver<Measures>,
 }
 
-impl Skews {
+impl Comparisons {
     /// Resolves at the next measure; never, once the pool is gone. Safe to cancel.
     pub async fn next(&mut self) {
-        if self.measure.changed().await.is_err() {
+        if self.measures.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }

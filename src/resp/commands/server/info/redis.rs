@@ -19,7 +19,8 @@ pub(super) fn redis(r: &Report, out: &mut String) {
         PoolState::Connecting => ("connecting", 0, 0),
         PoolState::Open { retry_in } => ("breaker_open", 0, retry_in.as_millis()),
     };
-    let stats = &tier.stats;
+    let (stats, clock) = (&tier.stats, tier.clock.as_ref());
+    let clock_of = clock.and_then(|clock| clock.node.as_ref());
     lines!(out,
         "redis_configured" => 1,
         "redis_in_use" => u8::from(tier.in_use),
@@ -28,8 +29,9 @@ pub(super) fn redis(r: &Report, out: &mut String) {
         "redis_next_trial_ms" => next_trial,
         "redis_last_trouble" => tier.trouble.as_ref().map_or_else(String::new, |t| one_line(&t.why)),
         "redis_last_trouble_ms_ago" => tier.trouble.as_ref().map_or(0, |t| t.at.elapsed().as_millis()),
-        "redis_clock_ahead_ms" => tier.skew.map_or(0, |skew| skew.ahead_ms),
-        "redis_clock_within_ms" => tier.skew.map_or(0, |skew| skew.within_ms),
+        "redis_clock_ahead_ms" => clock.map_or(0, |clock| clock.skew.ahead_ms),
+        "redis_clock_within_ms" => clock.map_or(0, |clock| clock.skew.within_ms),
+        "redis_clock_of" => clock_of.map_or_else(String::new, ToString::to_string),
         "redis_links" => stats.links.len(),
         "redis_links_up" => up,
         "redis_commands" => stats.commands,

@@ -8,7 +8,9 @@ use crate::stats::{Rejection, Round, Stats};
 use crate::tier::TierFigures;
 use seawall_actors::cache::store::{NearStats, StoreStats};
 use seawall_actors::cache::{DatabaseStats, ShardStats};
-use seawall_actors::redis::{FailureKind, LinkStats, PoolState, PoolStats, Skew, Trouble};
+use seawall_actors::redis::{
+    FailureKind, LinkStats, Node, PoolState, PoolStats, ServerClock, Skew, Trouble,
+};
 use seawall_actors::wal;
 use tokio::time::Instant;
 
@@ -62,7 +64,10 @@ fn busy() -> FakeBackend {
         in_use: true,
         at: "10.0.0.7:6379".to_owned(),
         state: PoolState::Open { retry_in: Duration::from_millis(700) },
-        skew: Some(Skew { ahead_ms: -7, within_ms: 2 }),
+        clock: Some(ServerClock {
+            node: Some(Node { host: "10.0.0.8".into(), port: 7001 }),
+            skew: Skew { ahead_ms: -7, within_ms: 2 },
+        }),
         trouble: Some(Trouble { why: "refused\nagain".into(), at: Instant::now() }),
         stats: PoolStats { commands: 6, retries: 1, failures, links: vec![link] },
         tracker: seawall_actors::redis::TrackerStats::default(),
@@ -125,7 +130,7 @@ async fn redis_names_carry_the_daemons_numbers() {
         "# Keyspace db0:keys=6,expires=4,avg_ttl=400 db9:keys=1,expires=0,avg_ttl=0 ",
         "# Redis redis_configured:1 redis_in_use:1 redis_address:10.0.0.7:6379 redis_state:breaker_open redis_next_trial_ms:700 ",
         "redis_last_trouble:refused again redis_last_trouble_ms_ago:",
-        " redis_clock_ahead_ms:-7 redis_clock_within_ms:2 redis_links:1 redis_links_up:0 redis_commands:6 redis_retries:1 ",
+        " redis_clock_ahead_ms:-7 redis_clock_within_ms:2 redis_clock_of:10.0.0.8:7001 redis_links:1 redis_links_up:0 redis_commands:6 redis_retries:1 ",
         "redis_failures:3 redis_failures_deadline:3 redis_fills:16 redis_stale_served:2 ",
         "redis_expired_served:2 redis_expired_kept:6 redis_expired_kept_bytes:8 redis_early_refreshes:10 ",
         "redis_link0:up=0,age_ms=0,in_use=2,waits=1,wait_usec=5000,reconnects=4 ",
