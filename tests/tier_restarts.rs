@@ -79,7 +79,8 @@ fn what_was_only_read_is_gone_after_a_start_without_redis() {
     assert_eq!(c.run("SAVE"), Reply::ok());
     daemon.kill();
     r.run("SET read newer");
-    let url = format!("\"redis://{}\"", redis.address());
+    let way = redis.way();
+    let url = format!("\"redis://{}\"", <RedisServer as Behind>::address(&way));
     // Not in the log any more, either: the second start has the same snapshot.
     for _ in 0..2 {
         daemon.configure("redis.url", r#""""#);
