@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::support::certificates::{Authority, Pair};
-use crate::support::proxy::{Cut, Flow, Proxy};
+use crate::support::proxy::{Flow, Proxy};
 use crate::support::redis::RedisServer;
 use crate::support::tier::Tier;
+use crate::support::tier::certified::Certified;
 use crate::support::{Raw, Reply, seed, wait_until};
 use crate::tier_writes::{info, number, setup, wait_equal, wait_in_step};
 use crate::tier_writes_faults::{say, through, told, under};
@@ -21,30 +22,10 @@ fn while_redis_is_a_replica() {
 /// A server with TLS whose certificate turns bad, and good again.
 #[track_caller]
 fn with_a_bad_certificate(bad: impl FnOnce(&Authority) -> Pair) {
-    let authority = Authority::new("ours");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ca = authority.write(dir.path());
-    let (good, bad) = (authority.issue("server"), bad(&authority));
-    let client = authority.issue("seawall").write(dir.path(), "client");
-    let Some(redis) = RedisServer::listening_with_tls(&good, Some(&ca), &[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""rediss://{}""#, proxy.address()))
-            .with("redis.ca_file", &format!("{ca:?}"))
-            .with("redis.cert_file", &format!("{:?}", client.0))
-            .with("redis.key_file", &format!("{:?}", client.1))
-            .with("redis.write", r#""through""#)
-    });
-    let show = |redis: &mut Raw, pair: &Pair| {
-        let (certificate, key) = pair.write(dir.path(), "server");
-        let (certificate, key) = (certificate.display(), key.display());
-        say(redis, &format!("CONFIG SET tls-cert-file {certificate} tls-key-file {key}"));
-    };
-    let shows_bad = |tier: &mut Tier, redis: &mut Raw| {
-        show(redis, &bad);
-        tier.proxy.cut(Cut::Close);
-    };
-    let shows_good = |_: &mut Tier, redis: &mut Raw| show(redis, &good);
+    let through = ("redis.write", r#""through""#);
+    let Some((tier, server)) = Certified::start(bad, &[through]) else { return };
+    let shows_bad = |tier: &mut Tier, redis: &mut Raw| server.turn_bad(tier, redis);
+    let shows_good = |_: &mut Tier, redis: &mut Raw| server.turn_good(redis);
     under(tier, &told("a bad certificate", &shows_bad, &shows_good), seed());
 }
 
