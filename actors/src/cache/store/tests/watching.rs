@@ -160,7 +160,7 @@ impl World {
     fn deliver(&mut self) -> bool {
         let Some(key) = self.announced.pop_front() else { return false };
         self.tier[usize::from(key)].untold -= 1;
-        self.store.changed_behind(self.hasher.key(&name(key)));
+        self.store.changed_behind(self.hasher.key(&name(key)), self.now);
         if let Some(watch) = &mut self.watches[usize::from(key)] {
             watch.told |= watch.changed;
         }
