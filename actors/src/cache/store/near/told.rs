@@ -24,10 +24,15 @@ impl Store {
         }
     }
 
-    /// Places of entries that the tier vouches for.
+    /// Places of entries that only the tier vouches for; also where there is none, and they are from a
+    /// snapshot.
     #[must_use]
     pub fn from_tier(&self) -> Vec<u32> {
-        self.slab.indexes().filter(|slot| self.is_from_tier(*slot)).collect()
+        let theirs = |slot: &u32| {
+            let place = self.slab.at(*slot);
+            place.origin().is_tier() && self.is_tiered(place.db)
+        };
+        self.slab.indexes().filter(theirs).collect()
     }
 
     /// Drops entries by their places, which [`Store::from_tier`] has told just now. What the log has
