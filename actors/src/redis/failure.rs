@@ -155,6 +155,13 @@ impl Failure {
         Self { kind, executed: Executed::Unknown, text: text.into() }
     }
 
+    /// No answer came to a command for so long, which is what it had left of its time when it was sent.
+    #[must_use]
+    pub fn unanswered(waited: Duration) -> Self {
+        let text = format!("Redis did not answer in the {waited:.0?} that were left of redis.timeout");
+        Self::after(FailureKind::Deadline, text)
+    }
+
     /// What the client library says about a command that was sent.
     #[must_use]
     pub fn of(error: &RedisError) -> Self {

@@ -41,10 +41,7 @@ pub(super) async fn lost(
 ) -> Failure {
     tokio::select! {
         biased;
-        () = expired(until) => {
-            let text = format!("Redis did not answer within {:.0?}", sent.elapsed());
-            Failure::after(FailureKind::Deadline, text)
-        }
+        () = expired(until) => Failure::unanswered(sent.elapsed()),
         () = none_left(live) => Failure::after(FailureKind::Broken, "every link to Redis is down"),
     }
 }

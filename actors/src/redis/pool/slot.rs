@@ -307,8 +307,7 @@ impl Lease {
                     let why = format!("no answer for {waited:.1?} (redis.timeout): it hangs");
                     self.slot.broken(self.live.epoch, why);
                 }
-                let text = format!("Redis did not answer within {waited:.0?}");
-                Err(Failure::after(FailureKind::Deadline, text))
+                Err(Failure::unanswered(waited))
             }
         }
     }
