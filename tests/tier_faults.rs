@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use crate::support::certificates::{Authority, Pair};
 use crate::support::proxy::{Cut, Door, Flow, To};
 use crate::support::redis::RedisServer;
+use crate::support::tier::certified::Certified;
 use crate::support::tier::traffic::{Summary, Traffic};
 use crate::support::tier::{CONNECTIONS, LEAD, TIMEOUT, Tier};
 use crate::support::{Raw, Reply, seed, setting, wait_until};
@@ -290,35 +291,9 @@ fn killed_and_started_with_an_empty_data_set() {
 /// A server with TLS whose certificate turns bad, and good again.
 #[track_caller]
 fn bad_certificate(bad: impl FnOnce(&Authority) -> Pair) {
-    let authority = Authority::new("ours");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ca = authority.write(dir.path());
-    let (good, bad) = (authority.issue("server"), bad(&authority));
-    let client = authority.issue("seawall").write(dir.path(), "client");
-    let Some(redis) = RedisServer::listening_with_tls(&good, Some(&ca), &[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""rediss://{}""#, proxy.address()))
-            .with("redis.ca_file", &format!("{ca:?}"))
-            .with("redis.cert_file", &format!("{:?}", client.0))
-            .with("redis.key_file", &format!("{:?}", client.1))
-    });
-    let show = |redis: &mut Raw, pair: &Pair| {
-        let (certificate, key) = pair.write(dir.path(), "server");
-        let (certificate, key) = (certificate.to_str(), key.to_str());
-        let set = ["CONFIG", "SET", "tls-cert-file", certificate.expect("UTF-8")];
-        let set = [&set[..], &["tls-key-file", key.expect("UTF-8")]].concat();
-        assert_eq!(redis.call(&set), Reply::ok());
-    };
-    trouble(
-        tier,
-        |tier, redis| {
-            show(redis, &bad);
-            tier.proxy.cut(Cut::Close);
-        },
-        |_, redis| show(redis, &good),
-    )
-    .nothing_is_lost();
+    let Some((tier, server)) = Certified::start(bad, &[]) else { return };
+    trouble(tier, |tier, redis| server.turn_bad(tier, redis), |_, redis| server.turn_good(redis))
+        .nothing_is_lost();
 }
 
 #[test]

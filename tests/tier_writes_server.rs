@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::support::certificates::{Authority, Pair};
-use crate::support::proxy::{Cut, Flow, Proxy};
+use crate::support::proxy::{Flow, Proxy};
 use crate::support::redis::RedisServer;
 use crate::support::tier::Tier;
+use crate::support::tier::certified::Certified;
 use crate::support::{Raw, Reply, seed, wait_until};
 use crate::tier_writes::{info, number, setup, wait_equal, wait_in_step};
 use crate::tier_writes_faults::{say, through, told, under};
@@ -21,30 +22,10 @@ fn while_redis_is_a_replica() {
 /// A server with TLS whose certificate turns bad, and good again.
 #[track_caller]
 fn with_a_bad_certificate(bad: impl FnOnce(&Authority) -> Pair) {
-    let authority = Authority::new("ours");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let ca = authority.write(dir.path());
-    let (good, bad) = (authority.issue("server"), bad(&authority));
-    let client = authority.issue("seawall").write(dir.path(), "client");
-    let Some(redis) = RedisServer::listening_with_tls(&good, Some(&ca), &[]) else { return };
-    let tier = Tier::before(redis, |setup, proxy| {
-        setup
-            .with("redis.url", &format!(r#""rediss://{}""#, proxy.address()))
-            .with("redis.ca_file", &format!("{ca:?}"))
-            .with("redis.cert_file", &format!("{:?}", client.0))
-            .with("redis.key_file", &format!("{:?}", client.1))
-            .with("redis.write", r#""through""#)
-    });
-    let show = |redis: &mut Raw, pair: &Pair| {
-        let (certificate, key) = pair.write(dir.path(), "server");
-        let (certificate, key) = (certificate.display(), key.display());
-        say(redis, &format!("CONFIG SET tls-cert-file {certificate} tls-key-file {key}"));
-    };
-    let shows_bad = |tier: &mut Tier, redis: &mut Raw| {
-        show(redis, &bad);
-        tier.proxy.cut(Cut::Close);
-    };
-    let shows_good = |_: &mut Tier, redis: &mut Raw| show(redis, &good);
+    let through = ("redis.write", r#""through""#);
+    let Some((tier, server)) = Certified::start(bad, &[through]) else { return };
+    let shows_bad = |tier: &mut Tier, redis: &mut Raw| server.turn_bad(tier, redis);
+    let shows_good = |_: &mut Tier, redis: &mut Raw| server.turn_good(redis);
     under(tier, &told("a bad certificate", &shows_bad, &shows_good), seed());
 }
 
@@ -92,6 +73,37 @@ fn a_transaction_that_comes_late_changes_nothing() {
 }
 
 /// What is deleted makes room in a Redis that is full, though it comes after what has no room.
+/// A transaction is refused then, even if it only deletes.
+#[test]
+fn deletions_make_room_in_a_redis_that_others_have_filled() {
+    let Some(redis) = RedisServer::listening(&["--maxmemory-policy", "noeviction"]) else { return };
+    let daemon = setup(&redis).start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    let value = "v".repeat(20_000);
+    for n in 0..100 {
+        assert_eq!(c.call(&["SET", &format!("k{n}"), &value]), Reply::ok());
+    }
+    wait_in_step(&mut c);
+    let used = r.run("INFO memory").text();
+    let used = used.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.and_then(|bytes| bytes.parse().ok()).expect("a number");
+    say(&mut r, &format!("CONFIG SET maxmemory {}", used - 200_000));
+    assert_eq!(c.run("SET late 1"), Reply::ok());
+    wait_until("Redis is full", || info(&mut c, "redis_outbox") == "refused");
+    for n in 0..60 {
+        assert_eq!(c.call(&["DEL", &format!("k{n}")]), Reply::Int(1));
+    }
+    wait_equal(&mut c, &mut r);
+    // The same by a flush.
+    say(&mut r, "CONFIG SET maxmemory 1");
+    assert_eq!(c.run("SET later 1"), Reply::ok());
+    wait_until("Redis is full again", || info(&mut c, "redis_outbox") == "refused");
+    assert_eq!(c.run("FLUSHDB"), Reply::ok());
+    wait_until("it is empty", || r.run("EXISTS late later k99") == Reply::Int(0));
+    say(&mut r, "CONFIG SET maxmemory 0");
+    wait_equal(&mut c, &mut r);
+}
+
 #[test]
 fn deletions_make_room_in_a_redis_that_is_full() {
     let Some(redis) = RedisServer::listening(&["--maxmemory-policy", "noeviction"]) else { return };

@@ -21,6 +21,7 @@
 
 pub mod cache;
 pub mod clock;
+pub mod durable;
 pub mod failpoint;
 pub mod journal;
 pub mod metrics;

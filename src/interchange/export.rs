@@ -3,7 +3,6 @@
 //! The directory is only read, so a daemon may be using it: what is exported is what a start at
 //! this moment would find. The data are put together in memory first, as a start does.
 
-mod file;
 mod format;
 
 use std::collections::BTreeMap;
@@ -13,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use seawall_actors::cache::store::{KeyHasher, Refusal, Store, StoreConfig};
 use seawall_actors::clock::{Clock, UnixMs};
+use seawall_actors::durable::NewFile;
 use seawall_actors::wal::{self, DataDir, OpenError, Reading, Seen};
 
 use super::dataset::{DATABASES, each_in, hash_of};
 pub use format::Format;
 
-use file::NewFile;
 use format::Output;
 
 /// Bytes written at a time.
@@ -106,7 +105,7 @@ pub fn export(
         }
         To::File(path) => {
             let failed = |source| ExportError::File { path: path.clone(), source };
-            let file = NewFile::create(path).map_err(failed)?;
+            let file = NewFile::create_among_others(path).map_err(failed)?;
             let written = write(&store, export.format, &file, now).map_err(failed)?;
             file.publish().map_err(failed)?;
             written

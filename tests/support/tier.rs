@@ -1,5 +1,6 @@
 //! A daemon with a Redis behind it, and a proxy between the two; or a Cluster, and proxies.
 
+pub mod certified;
 pub mod traffic;
 pub mod writers;
 

@@ -8,11 +8,12 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use seawall_actors::durable;
 use seawall_actors::journal::{Lsn, Record, RecordBatch};
 use serde_json::json;
 use tracing::{error, warn};
@@ -167,10 +168,7 @@ fn keep_copy(quarantine: &Path, crash: &Crash) -> io::Result<PathBuf> {
         "version": env!("CARGO_PKG_VERSION"),
         "record": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
     });
-    let mut file = File::create(&path)?;
-    writeln!(file, "{text:#}")?;
-    file.sync_all()?;
-    File::open(quarantine)?.sync_all()?;
+    durable::replace(&path, format!("{text:#}\n").as_bytes())?;
     Ok(path)
 }
 

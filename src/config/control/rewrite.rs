@@ -1,9 +1,10 @@
 //! CONFIG REWRITE: what CONFIG SET changed goes into the file; comments and order stay.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use seawall_actors::durable::NewFile;
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::super::keys::{self, Key};
@@ -130,25 +131,8 @@ fn put(root: &mut dyn TableLike, key: &Key, mut value: toml_edit::Value) -> Opti
 fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let target = fs::canonicalize(file)?;
     let permissions = fs::metadata(&target)?.permissions();
-    let directory = target.parent().unwrap_or(Path::new("/"));
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = directory.join(format!(".{name}.{}.tmp", std::process::id()));
-    let written = write_new(&temporary, bytes, permissions)
-        .and_then(|()| fs::rename(&temporary, &target))
-        .and_then(|()| File::open(directory)?.sync_all());
-    if written.is_err() {
-        // Gone already if the rename was done.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-fn write_new(path: &Path, bytes: &[u8], permissions: fs::Permissions) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    // Left behind by a crash of a process with the same id.
-    let _ = fs::remove_file(path);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.set_permissions(permissions)?;
-    file.sync_all()
+    let fresh = NewFile::create_private(&target)?;
+    (&fresh).write_all(bytes)?;
+    fresh.set_permissions(permissions)?;
+    fresh.publish()
 }

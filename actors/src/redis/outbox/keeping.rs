@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::cursor::{Cursor, CursorFile};
-use super::debts::{Debts, DebtsFile};
+use super::cursor::Cursor;
+use super::debts::Debts;
 use super::deletions::Deletions;
+use super::sealed::SealedFile;
 use crate::journal::Lsn;
 use crate::wal::{Follower, Hold, HoldError, Holds, Portion, RangeError, Tail};
 
@@ -19,8 +20,8 @@ const PORTION: Portion = Portion { records: 1 << 20, bytes: 32 << 20 };
 /// See the module.
 #[derive(Debug)]
 pub struct Keeping {
-    cursor: CursorFile,
-    debts: DebtsFile,
+    cursor: SealedFile<Cursor>,
+    debts: SealedFile<Debts>,
     holds: Holds,
     state: Mutex<Kept>,
 }
@@ -77,7 +78,8 @@ impl Keeping {
     /// # Errors
     /// The cursor is there and cannot be read.
     pub fn open(data: &Path, log: &str, holds: &Holds) -> io::Result<Self> {
-        let (cursor, debts) = (CursorFile::new(data, log), DebtsFile::new(data, log));
+        let cursor = SealedFile::<Cursor>::new(data, log);
+        let debts = SealedFile::<Debts>::new(data, log);
         let (written, owed) = (cursor.read()?, debts.read()?);
         let behind = written.map(|cursor| cursor.lsn).max(owed.as_ref().map(|debts| debts.upto));
         let hold = match behind {
@@ -104,7 +106,7 @@ impl Keeping {
     /// Writes down that Redis has everything up to here, and needs no more of the log than what
     /// is behind. Blocks.
     pub(super) fn advance(&self, cursor: Cursor) -> io::Result<()> {
-        self.cursor.write(cursor)?;
+        self.cursor.write(&cursor)?;
         let mut state = self.state();
         state.written = Some(cursor);
         match &state.hold {
