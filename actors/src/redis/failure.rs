@@ -158,7 +158,8 @@ impl Failure {
     /// No answer came to a command for so long, which is what it had left of its time when it was sent.
     #[must_use]
     pub fn unanswered(waited: Duration) -> Self {
-        let text = format!("Redis did not answer in the {waited:.0?} that were left of redis.timeout");
+        let text =
+            format!("Redis did not answer in the {waited:.0?} that were left of redis.timeout");
         Self::after(FailureKind::Deadline, text)
     }
 

@@ -135,6 +135,7 @@ pub(super) fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
     let link = LinkSettings {
         url,
         sentinels,
+        master: None,
         sentinel_username: named("redis.sentinel_username"),
         sentinel_password: password(v, "redis.sentinel_password", "redis.sentinel_password_file"),
         cluster: flag(v, "redis.cluster"),
