@@ -481,6 +481,37 @@ fn what_others_flush_on_a_node_of_a_cluster_stays_gone_when_the_connection_break
     assert!(info.contains("redis_reconciles:0\r\n"), "{info}");
 }
 
+/// Those of a Cluster are known together, and one that is missing says nothing against the others.
+#[test]
+fn a_marker_that_was_taken_from_a_node_of_a_cluster_while_seawall_was_stopped_undoes_nobodys_writes()
+ {
+    let Some(cluster) = Cluster::start(3) else { return };
+    let mut daemon = tracking(&cluster, &[]);
+    let mut client = daemon.connect();
+    for n in 0..KEYS {
+        assert_eq!(client.run(&format!("SET k{n} ours")), Reply::ok());
+    }
+    wait_in_step(&mut client);
+    daemon.stop();
+    let mut control = cluster.control(1);
+    let there = control.run("KEYS seawall:outbox:*");
+    let marker = there.items().first().expect("each master has one").text();
+    assert_eq!(control.run(&format!("DEL {marker}")), Reply::Int(1));
+    for n in 0..KEYS {
+        assert_eq!(cluster.run(&format!("SET k{n} theirs")), Reply::ok());
+    }
+    daemon.restart();
+    let mut client = daemon.connect();
+    wait_in_step(&mut client);
+    wait_until("the marker is there again", || control.run(&format!("EXISTS {marker}")).int() == 1);
+    for n in 0..KEYS {
+        assert_eq!(cluster.run(&format!("GET k{n}")), Reply::bulk("theirs"), "k{n}");
+        assert_eq!(client.run(&format!("GET k{n}")), Reply::bulk("theirs"), "k{n}");
+    }
+    let info = client.run("INFO seawall").text();
+    assert!(info.contains("redis_reconciles:0\r\n"), "{info}");
+}
+
 /// Everything is compared then, and that a key was deleted only the log says.
 #[test]
 fn what_was_deleted_before_a_node_of_a_cluster_lost_its_data_is_gone_from_the_others() {
