@@ -270,6 +270,26 @@ impl Tier {
         self.flights.ask(wants, Patience { hard, soft: soft.min(hard) }).await
     }
 
+    /// Waits until all that was changed in Redis before now has been heard of, as far as it concerns
+    /// these keys: on a connection that announces, Redis does so before it answers. No longer than
+    /// `redis.soft_timeout`, and not without such a connection.
+    pub async fn hear_out<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        if !matches!(self.tracker.state(), PoolState::Up(_)) {
+            return;
+        }
+        let settings = self.pool.settings();
+        // One server has one such connection. Of a Cluster the key leads to it.
+        let most = if settings.cluster { usize::MAX } else { 1 };
+        let mut questions = redis::Pipeline::new();
+        for key in keys.take(most) {
+            questions.cmd("PTTL").arg(key);
+        }
+        let request = Request { deadline: Instant::now() + settings.timeout, once: Once::OrMore };
+        let soft = self.reading.borrow().patience.soft;
+        // Without an answer some of it may be heard later, and count as a change that comes now.
+        let _ = timeout(soft, self.tracker.pipe(&questions, request)).await;
+    }
+
     /// What the tier holds for these keys, asked for no command.
     async fn look_up(&self, keys: &[Box<[u8]>]) -> Result<Vec<Found>, Arc<str>> {
         let deadline = Instant::now() + self.reading.borrow().patience.hard;

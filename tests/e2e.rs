@@ -63,6 +63,7 @@ mod tier_rights;
 mod tier_shown;
 mod tier_topologies;
 mod tier_tracking;
+mod tier_watch;
 mod tier_writes;
 mod tier_writes_faults;
 mod tier_writes_server;

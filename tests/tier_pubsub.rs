@@ -358,6 +358,29 @@ fn events_of_keys_stay_those_of_this_daemon_and_come_once() {
     assert_eq!(number(&tier.daemon, "redis_pubsub_confirmed"), 1);
 }
 
+/// Redis expires the same keys at the same time, and announces that.
+#[test]
+fn every_key_that_expires_here_is_told_of_once_although_redis_expires_it_first() {
+    let tier = tier(&[], |setup| {
+        setup.with("redis.write", r#""through""#).with("server.notify_keyspace_events", r#""Ex""#)
+    });
+    let Some(tier) = tier else { return };
+    tier.redis.connect().run("CONFIG SET hz 100");
+    let mut listener = tier.daemon.connect();
+    listener.run("SUBSCRIBE __keyevent@0__:expired");
+    let mut client = tier.daemon.connect();
+    for n in 0..100 {
+        assert_eq!(client.run(&format!("SET k{n} v PX {}", 300 + n)), Reply::ok());
+    }
+    let mut told: Vec<String> =
+        (0..100).map(|_| heard(&mut listener, "__keyevent@0__:expired")).collect();
+    told.sort();
+    let mut due: Vec<String> = (0..100).map(|n| format!("k{n}")).collect();
+    due.sort();
+    assert_eq!(told, due);
+    assert!(client.run("INFO stats").text().contains("expired_keys:100\r\n"));
+}
+
 #[test]
 fn a_subscriber_that_does_not_read_is_closed_and_the_others_hear_on() {
     let tier = tier(&[], |setup| setup.with("server.pubsub_buffer", r#""1MB""#));

@@ -161,3 +161,40 @@ fn what_was_only_read_gives_way_after_a_start_too() {
     }
     assert_eq!(number(&mut c, "redis_reconciles"), 1);
 }
+
+/// A start without `redis.url` served what snapshots had of it as if it had been written here.
+#[test]
+fn what_was_only_read_is_gone_after_a_start_without_redis() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let patient = setup(&redis).with("redis.timeout", r#""10s""#);
+    let mut daemon = patient.with("redis.connect_timeout", r#""10s""#).start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    r.run("SET read old");
+    assert_eq!(get(&mut c, "read"), Reply::bulk("old"));
+    c.run("SET written ours");
+    wait_in_step(&mut c);
+    assert_eq!(c.run("SAVE"), Reply::ok());
+    daemon.kill();
+    r.run("SET read newer");
+    let way = redis.way();
+    let url = format!("\"redis://{}\"", <RedisServer as Behind>::address(&way));
+    // Not in the log any more, either: the second start has the same snapshot.
+    for _ in 0..2 {
+        daemon.configure("redis.url", r#""""#);
+        daemon.restart();
+        let mut c = daemon.connect();
+        assert_eq!(
+            c.run("MGET read written"),
+            Reply::Array([Reply::Nil, Reply::bulk("ours")].into())
+        );
+        assert_eq!(c.run("DBSIZE"), Reply::Int(1));
+        daemon.kill();
+    }
+    // It is Redis' again, and nothing here goes over it.
+    daemon.configure("redis.url", &url);
+    daemon.restart();
+    let mut c = daemon.connect();
+    wait_in_step(&mut c);
+    wait_until("it is asked for", || get(&mut c, "read") == Reply::bulk("newer"));
+    assert_eq!(get(&mut r, "read"), Reply::bulk("newer"));
+}

@@ -49,6 +49,67 @@ fn sentinels_are_asked_for_the_master_and_again_after_a_failover() {
     master.resume();
 }
 
+/// The old master is not told for long that it is none any more, and takes whatever comes until then.
+#[test]
+fn a_planned_failover_is_followed_although_the_old_master_takes_everything_still() {
+    let Some(redis) = Sentinels::start(1, Duration::from_secs(30)) else { return };
+    let mut sentinel = redis.sentinels[0].connect();
+    assert_eq!(sentinel.run("SENTINEL DEBUG publish-period 60000"), Reply::ok());
+    let sentinels = addresses(&redis);
+    let daemon = daemon(&format!("redis://{NAME}/0"), &[("redis.sentinels", &sentinels)]);
+    let (mut client, mut waits, mut hears) = (daemon.connect(), daemon.connect(), daemon.connect());
+    wait_until("it tracks", || daemon.events(TRACKER, "tracking") > 0);
+    let old = &redis.nodes[redis.master().expect("there is one")].server;
+    assert_eq!(client.run("SET theirs old"), Reply::ok());
+    hears.run("SUBSCRIBE news");
+    waits.send(&["BLPOP", "nothing", "0"]);
+    wait_until("somebody waits there, and somebody listens", || {
+        old.connect().run("INFO clients").text().contains("\nblocked_clients:1\r\n")
+            && old.connect().run("PUBSUB NUMSUB news").items()[1] == Reply::Int(1)
+    });
+    wait_in_step(&mut client);
+    // Nobody is told anything but what is so, while the failover goes on and behind it.
+    let mut last = 0;
+    let work = |client: &mut Raw, last: &mut usize| {
+        *last += 1;
+        assert_eq!(client.run(&format!("SET k{} {last}", *last % 50)), Reply::ok());
+        assert!(!client.run(&format!("GET k{}", *last % 7)).is_error());
+        assert!(matches!(client.run(&format!("RPUSH list {last}")), Reply::Int(_)));
+    };
+    std::thread::scope(|threads| {
+        let failover = threads.spawn(|| redis.fail_over());
+        while !failover.is_finished() {
+            work(&mut client, &mut last);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let new = &redis.nodes[redis.master().expect("there is one")].server;
+    let mut there = new.connect();
+    assert_eq!(there.run("SET theirs new"), Reply::ok());
+    wait_until("the new master is asked", || {
+        work(&mut client, &mut last);
+        client.run("GET theirs") == Reply::bulk("new")
+    });
+    wait_until("what Redis runs goes there", || {
+        work(&mut client, &mut last);
+        there.run("LINDEX list -1") == Reply::bulk(last.to_string())
+    });
+    assert_eq!(waits.receive(), Reply::Nil, "as if its time were over");
+    wait_until("what is published there is heard", || {
+        there.run("PUBLISH news fresh") == Reply::Int(1)
+    });
+    for n in 0..50.min(last + 1) {
+        let value = (0..=last).rev().find(|value| value % 50 == n).expect("there is one");
+        let want = if value == 0 { Reply::Nil } else { Reply::bulk(value.to_string()) };
+        wait_until("every write is there", || there.run(&format!("GET k{n}")) == want);
+    }
+    wait_until("nobody is left at the old one", || {
+        !old.connect().run("CLIENT LIST").text().contains(" name=seawall")
+    });
+    assert_eq!(old.connect().run("ROLE").items()[0], Reply::bulk("master"), "never demoted");
+    assert_eq!(daemon.events("links/redis-link-0", "crashed"), 0);
+}
+
 #[test]
 fn sentinels_may_want_a_login_of_their_own() {
     let Some(redis) = Sentinels::start(1, Duration::from_secs(30)) else { return };

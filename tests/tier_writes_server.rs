@@ -73,6 +73,37 @@ fn a_transaction_that_comes_late_changes_nothing() {
 }
 
 /// What is deleted makes room in a Redis that is full, though it comes after what has no room.
+/// A transaction is refused then, even if it only deletes.
+#[test]
+fn deletions_make_room_in_a_redis_that_others_have_filled() {
+    let Some(redis) = RedisServer::listening(&["--maxmemory-policy", "noeviction"]) else { return };
+    let daemon = setup(&redis).start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    let value = "v".repeat(20_000);
+    for n in 0..100 {
+        assert_eq!(c.call(&["SET", &format!("k{n}"), &value]), Reply::ok());
+    }
+    wait_in_step(&mut c);
+    let used = r.run("INFO memory").text();
+    let used = used.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.and_then(|bytes| bytes.parse().ok()).expect("a number");
+    say(&mut r, &format!("CONFIG SET maxmemory {}", used - 200_000));
+    assert_eq!(c.run("SET late 1"), Reply::ok());
+    wait_until("Redis is full", || info(&mut c, "redis_outbox") == "refused");
+    for n in 0..60 {
+        assert_eq!(c.call(&["DEL", &format!("k{n}")]), Reply::Int(1));
+    }
+    wait_equal(&mut c, &mut r);
+    // The same by a flush.
+    say(&mut r, "CONFIG SET maxmemory 1");
+    assert_eq!(c.run("SET later 1"), Reply::ok());
+    wait_until("Redis is full again", || info(&mut c, "redis_outbox") == "refused");
+    assert_eq!(c.run("FLUSHDB"), Reply::ok());
+    wait_until("it is empty", || r.run("EXISTS late later k99") == Reply::Int(0));
+    say(&mut r, "CONFIG SET maxmemory 0");
+    wait_equal(&mut c, &mut r);
+}
+
 #[test]
 fn deletions_make_room_in_a_redis_that_is_full() {
     let Some(redis) = RedisServer::listening(&["--maxmemory-policy", "noeviction"]) else { return };

@@ -19,6 +19,7 @@
 //! | `near` | what the cache hears of the tier |
 //! | `passage` | connections for commands that nobody looks into |
 //! | `pool` | the slots, one attempt, and a command with its retries |
+//! | `sentinels` | whether the Sentinels name another master by now |
 //! | `subscriptions` | what is subscribed to in Redis, and who is told what comes |
 //! | `tracker` | what the connection that tracks hears |
 //! | `failure` | what a failure means; pure |
@@ -42,6 +43,7 @@ pub mod outbox;
 mod passage;
 mod pool;
 mod retry;
+mod sentinels;
 mod settings;
 mod skew;
 mod subscriptions;

@@ -11,6 +11,7 @@ mod pipeline;
 mod rollback;
 mod single;
 mod train;
+mod watching;
 
 use std::future::poll_fn;
 use std::io;

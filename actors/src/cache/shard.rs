@@ -245,7 +245,8 @@ impl<J: Job> ShardState<J> {
         }
     }
 
-    /// What only the tier vouched for goes, in the log as far as that knows of it.
+    /// What only the tier vouched for goes, in the log as far as that knows of it: also what a snapshot
+    /// has of one that was there when it was taken.
     fn detach_tier(&mut self) {
         let Some(store) = &mut self.store else { return };
         let theirs = store.from_tier();
@@ -268,8 +269,9 @@ impl<J: Job> ShardState<J> {
         store.notices_mut().want(self.args.audience.wants());
         match news {
             TierNews::Changed(keys, _toll) => {
+                let now = self.args.clock.unix_ms();
                 for (key, hash) in &keys {
-                    store.changed_behind(Key { bytes: key, hash: *hash });
+                    store.changed_behind(Key { bytes: key, hash: *hash }, now);
                 }
             }
             TierNews::Gap(toll) => {

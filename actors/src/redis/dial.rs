@@ -27,6 +27,13 @@ const PIPELINE_BUFFER: usize = 1024;
 /// Bytes that are collected before they go to the socket.
 const WRITE_BUFFER: usize = 64 << 10;
 
+/// A connection, and whom it is to.
+pub(super) struct Dialed {
+    pub connection: Connection,
+    /// The master that Sentinels named; `None`: there are none.
+    pub master: Option<Node>,
+}
+
 /// Connects, logs in, and sees that whoever is there answers. For one who tracks, Redis is asked to
 /// announce changes. Of a Cluster these nodes are known, beside the one in the settings.
 ///
@@ -37,11 +44,11 @@ pub(super) async fn dial(
     settings: &Arc<LinkSettings>,
     ear: Option<Ear>,
     known: BTreeSet<Node>,
-) -> Result<Connection, Failure> {
+) -> Result<Dialed, Failure> {
     let at = settings.shown();
     let within = settings.connect_timeout * if settings.cluster { 2 } else { 1 };
     match timeout(within, connect(settings, ear, known)).await {
-        Ok(Ok(connection)) => Ok(connection),
+        Ok(Ok(dialed)) => Ok(dialed),
         Ok(Err(failure)) => {
             Err(Failure { text: advised(format!("{at}: {}", failure.text)), ..failure })
         }
@@ -56,16 +63,18 @@ async fn connect(
     settings: &Arc<LinkSettings>,
     ear: Option<Ear>,
     known: BTreeSet<Node>,
-) -> Result<Connection, Failure> {
+) -> Result<Dialed, Failure> {
     let prepared = Prepared::of(settings).await?;
     let failed = |error: redis::RedisError| Failure::of(&error);
     let duty = ear.as_ref().map(|ear| ear.duty.clone());
+    let mut master = None;
     let (connection, hears) = if settings.cluster {
         let dialer = Dialer { prepared, settings: Arc::clone(settings), ear };
         if let Some(Duty::Listen(subscriptions)) = &duty {
             // A Cluster brings what is published to every node.
             let node = subscriptions.next_node(dialer.home()?, known);
-            return Ok(Connection::Server(dialer.greet(&node, true).await?.server));
+            let connection = Connection::Server(dialer.greet(&node, true).await?.server);
+            return Ok(Dialed { connection, master: None });
         }
         let cluster = Cluster::connect(dialer, known).await?;
         let hears = cluster.hears();
@@ -74,8 +83,10 @@ async fn connect(
         let client = if settings.sentinels.is_empty() {
             prepared.client().map_err(failed)?
         } else {
-            // Sentinel's word is not enough: whoever it names is asked for its role, too.
-            prepared.sentinel(settings).map_err(failed)?.async_get_client().await.map_err(failed)?
+            let mut sentinels = prepared.sentinel(settings).map_err(failed)?;
+            let (client, named) = appointed(&mut sentinels).await?;
+            master = Some(named);
+            client
         };
         let Greeted { server, deaf } = greet(&client, settings, ear).await?;
         (Connection::Server(server), deaf.map_or(Ok(()), Err))
@@ -83,7 +94,42 @@ async fn connect(
     if let Some(Duty::Track(tracking)) = duty {
         tracking.answered(hears);
     }
-    Ok(connection)
+    Ok(Dialed { connection, master })
+}
+
+/// The master. The Sentinels' word is not enough: whoever they name is asked for its role, too.
+async fn appointed(sentinels: &mut SentinelClient) -> Result<(Client, Node), Failure> {
+    let client = sentinels.async_get_client().await.map_err(|error| Failure::of(&error))?;
+    let (ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. }) =
+        client.get_connection_info().addr()
+    else {
+        let text = "the Sentinels name a master without host and port";
+        return Err(Failure::before(FailureKind::Garbage, text));
+    };
+    let master = Node { host: host.as_str().into(), port: *port };
+    Ok((client, master))
+}
+
+/// Sentinels that are asked again and again. Connections to them stay.
+pub(super) struct Sentinels(SentinelClient);
+
+impl Sentinels {
+    /// Those of these settings.
+    ///
+    /// # Errors
+    /// A file can't be read.
+    pub async fn of(settings: &Arc<LinkSettings>) -> Result<Self, Failure> {
+        let prepared = Prepared::of(settings).await?;
+        prepared.sentinel(settings).map(Self).map_err(|error| Failure::of(&error))
+    }
+
+    /// Who is the master now, and says so itself. Safe to cancel.
+    ///
+    /// # Errors
+    /// Nobody could tell.
+    pub async fn master(&mut self) -> Result<Node, Failure> {
+        appointed(&mut self.0).await.map(|(_, master)| master)
+    }
 }
 
 /// How the nodes of a Cluster are connected to.
@@ -174,8 +220,8 @@ async fn greet(
     Ok(Greeted { server, deaf })
 }
 
-/// Where a connection of one's own goes, and who one is there: Sentinels are asked. Of a Cluster,
-/// the node in `redis.url`.
+/// Where a connection of one's own goes, and who one is there: to the master that the settings have,
+/// or the one that Sentinels name. Of a Cluster, the node in `redis.url`.
 ///
 /// # Errors
 /// Nobody could tell, or a file can't be read.
@@ -184,9 +230,12 @@ pub(super) async fn whereabouts(settings: &Arc<LinkSettings>) -> Result<Connecti
     if settings.sentinels.is_empty() {
         return Ok(prepared.info);
     }
-    let failed = |error: redis::RedisError| Failure::of(&error);
-    let mut sentinels = prepared.sentinel(settings).map_err(failed)?;
-    let master = sentinels.async_get_client().await.map_err(failed)?;
+    // Whoever goes where a link is goes there, whomever the Sentinels name by now.
+    if let Some(master) = &settings.master {
+        return Ok(prepared.at(master).info);
+    }
+    let mut sentinels = prepared.sentinel(settings).map_err(|error| Failure::of(&error))?;
+    let (master, _) = appointed(&mut sentinels).await?;
     Ok(master.get_connection_info().clone())
 }
 
@@ -277,7 +326,7 @@ impl Prepared {
         builder.build()
     }
 
-    /// The same for a node of a Cluster.
+    /// The same for a node of a Cluster, or a master that Sentinels named.
     fn at(&self, Node { host, port }: &Node) -> Self {
         let (host, port) = (host.to_string(), *port);
         let addr = match self.info.addr() {

@@ -211,6 +211,7 @@ pub fn settings(url: &str) -> LinkSettings {
     LinkSettings {
         url: url.to_owned(),
         sentinels: Vec::new(),
+        master: None,
         sentinel_username: None,
         sentinel_password: None,
         cluster: false,

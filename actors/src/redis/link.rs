@@ -3,7 +3,8 @@
 //! Its life is the connection's: one that cannot be made, breaks, or hangs is a failure, and the
 //! restart strategy says when to try again. A connection that is only old, or whose settings have
 //! changed, is replaced while it serves: the new one takes what comes, the old one finishes what
-//! it has. So is one to a Cluster whose masters are others by now.
+//! it has. So is one to a Cluster whose masters are others by now, and one to a master in whose place
+//! Sentinels name another: the lead asks them, and all follow.
 //!
 //! The first link is the *lead*. While no link is up it alone tries; the others wait for it. So a
 //! Redis that comes back sees one trial at a time, as the lead's breaker grants them.
@@ -24,11 +25,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::connection::Connection;
-use super::dial::dial;
+use super::dial::{Dialed, dial};
 use super::duty::{Duty, Ear};
 use super::failure::{Failure as Trouble, FailureKind};
 use super::pool::Slot;
+use super::sentinels::watch_master;
 use super::settings::LinkSettings;
 use crate::policy::Reminder;
 use crate::supervise::{Failure, Label, Me, Worker};
@@ -89,6 +90,8 @@ pub struct LinkState {
     duty: Duty,
     /// Waits for the lead, or for somebody who needs a connection.
     waits: Option<JoinHandle<()>>,
+    /// Look for another master: that Sentinels name one, and, by the lead, whom they name.
+    follows: Vec<JoinHandle<()>>,
     /// What the connection had heard at the last tick.
     heard: u64,
     /// When the connection is due for replacement.
@@ -104,9 +107,7 @@ pub struct LinkState {
 impl Drop for LinkState {
     fn drop(&mut self) {
         self.slot.withdraw();
-        if let Some(waits) = &self.waits {
-            waits.abort();
-        }
+        self.waits.iter().chain(&self.follows).for_each(JoinHandle::abort);
     }
 }
 
@@ -118,11 +119,12 @@ impl Worker for Link {
     async fn init(&self, _me: &Me<LinkMsg>, args: LinkArgs) -> Result<LinkState, Failure> {
         let LinkArgs { slot, duty } = args;
         let (waits, heard, until, compared) = (None, 0, None, None);
-        let (spent, stuck) = (false, None);
-        Ok(LinkState { slot, duty, waits, heard, until, spent, stuck, compared })
+        let (spent, stuck, follows) = (false, None, Vec::new());
+        Ok(LinkState { slot, duty, waits, follows, heard, until, spent, stuck, compared })
     }
 
-    async fn started(&self, me: &Me<LinkMsg>, _state: &mut LinkState) -> Result<(), Failure> {
+    async fn started(&self, me: &Me<LinkMsg>, state: &mut LinkState) -> Result<(), Failure> {
+        state.follow(me);
         me.send(LinkMsg::Connect);
         Ok(())
     }
@@ -171,18 +173,35 @@ impl LinkState {
             return Ok(());
         }
         let settings = self.slot.settings();
-        let connection = self.dial(&settings).await.map_err(|f| self.failed(f.text))?;
-        self.take(me, connection, &settings);
+        let dialed = self.dial(&settings).await.map_err(|f| self.failed(f.text))?;
+        self.take(me, dialed, &settings);
         me.send_after(settings.ping_every, LinkMsg::Tick);
         self.compare_clocks(&settings).await;
         Ok(())
     }
 
+    /// Moves when another master is named; the lead finds out.
+    fn follow(&mut self, me: &Me<LinkMsg>) {
+        let (mut named, me) = (self.slot.named(), me.clone());
+        self.follows.push(tokio::spawn(async move {
+            while named.changed().await.is_ok() {
+                me.send(LinkMsg::Renew);
+            }
+        }));
+        if self.leads() {
+            self.follows.push(tokio::spawn(watch_master(Arc::clone(&self.slot))));
+        }
+    }
+
+    fn leads(&self) -> bool {
+        self.slot.id == 0 && matches!(self.duty, Duty::Commands)
+    }
+
     /// One of the links asks every server behind it what time it is, now and then.
     async fn compare_clocks(&mut self, settings: &LinkSettings) {
-        let leads = self.slot.id == 0 && matches!(self.duty, Duty::Commands);
         let due = self.compared.is_none_or(|at| at.elapsed() >= COMPARE_EVERY);
-        let Some((mut connection, _)) = self.slot.connection().filter(|_| leads && due) else {
+        let Some((mut connection, _)) = self.slot.connection().filter(|_| self.leads() && due)
+        else {
             return;
         };
         self.compared = Some(Instant::now());
@@ -197,19 +216,31 @@ impl LinkState {
         Failure::new(why)
     }
 
-    async fn dial(&self, settings: &Arc<LinkSettings>) -> Result<Connection, Trouble> {
+    async fn dial(&self, settings: &Arc<LinkSettings>) -> Result<Dialed, Trouble> {
         let (duty, handle) = (self.duty.clone(), self.slot.handle.clone());
         let ear = Ear { duty, handle, epoch: self.slot.next_epoch() };
         let ear = Some(ear).filter(|ear| !matches!(ear.duty, Duty::Commands));
-        let connection = dial(settings, ear, self.slot.known(settings)).await?;
-        self.slot.learn(settings, connection.nodes());
-        Ok(connection)
+        let dialed = dial(settings, ear, self.slot.known(settings)).await?;
+        self.slot.learn(settings, dialed.connection.nodes());
+        Ok(dialed)
     }
 
-    fn take(&mut self, me: &Me<LinkMsg>, connection: Connection, settings: &Arc<LinkSettings>) {
+    fn take(&mut self, me: &Me<LinkMsg>, dialed: Dialed, settings: &Arc<LinkSettings>) {
+        let Dialed { connection, master } = dialed;
+        let elsewhere = settings.master.is_some() && settings.master != master;
+        let settings = match &master {
+            Some(_) => &Arc::new(LinkSettings { master: master.clone(), ..(**settings).clone() }),
+            None => settings,
+        };
         self.duty.begins(self.slot.next_epoch());
         self.slot.publish(connection, settings);
         (self.spent, self.stuck) = (false, None);
+        if let Some(master) = master.filter(|_| self.leads()) {
+            self.slot.name(settings, &master);
+        } else if elsewhere {
+            // The lead was told of another, or will be.
+            me.send_after(TRY_AGAIN, LinkMsg::Renew);
+        }
         if self.listens() {
             self.until = None;
             me.send(LinkMsg::Subscribe);
@@ -288,8 +319,8 @@ impl LinkState {
             return;
         }
         match self.dial(&settings).await {
-            Ok(connection) => {
-                self.take(me, connection, &settings);
+            Ok(dialed) => {
+                self.take(me, dialed, &settings);
                 let link = self.duty.name(self.slot.id);
                 info!(link, at = %settings.shown(), "a fresh connection to Redis");
             }
@@ -304,9 +335,7 @@ impl LinkState {
     fn stays(&mut self, settings: &Arc<LinkSettings>, failure: &Trouble) {
         let now = Instant::now();
         let (news, lasts) = match &mut self.stuck {
-            Some((with, kind, reminder))
-                if Arc::ptr_eq(with, settings) && *kind == failure.kind =>
-            {
+            Some((with, kind, reminder)) if **with == **settings && *kind == failure.kind => {
                 (reminder.is_due(now), reminder.lasts(now))
             }
             stuck => {

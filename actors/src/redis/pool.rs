@@ -83,6 +83,10 @@ impl Pool {
             known: links
                 .as_ref()
                 .map_or_else(Arc::default, |of| Arc::clone(&of.inner.shared.known)),
+            named: links.as_ref().map_or_else(
+                || Arc::new(watch::Sender::new(None)),
+                |of| Arc::clone(&of.inner.shared.named),
+            ),
         });
         let (slots, counts) = (RwLock::default(), Counts::default());
         let inner = Inner { shared, slots, budget, counts, duty, links };

@@ -17,6 +17,9 @@ pub struct LinkSettings {
     /// With Sentinels, hosts and ports: the host of `url` is the master's name, and its port counts
     /// for nothing.
     pub sentinels: Vec<(String, u16)>,
+    /// Whom the Sentinels name: of a connection, the one it was made to; else whom they have named
+    /// last, if they are known to have.
+    pub master: Option<Node>,
     /// Who we are to the Sentinels, if they ask.
     pub sentinel_username: Option<String>,
     /// The password for them.
@@ -118,7 +121,8 @@ impl LinkSettings {
     pub(super) fn leads_to_the_same(&self, other: &Self) -> bool {
         let place = |s: &Self| {
             let (tls, content) = (s.tls.clone(), s.content);
-            (s.url.clone(), s.sentinels.clone(), s.cluster, tls, content)
+            let by = (s.sentinels.clone(), s.master.clone());
+            (s.url.clone(), by, s.cluster, tls, content)
         };
         let user = |s: &Self| (s.username.clone(), s.password.clone(), s.client_name.clone());
         place(self) == place(other) && user(self) == user(other)
@@ -126,7 +130,7 @@ impl LinkSettings {
 
     /// Whether these lead to the same place as `other`, as whoever.
     pub(super) fn is_at_the_same(&self, other: &Self) -> bool {
-        let place = |s: &Self| (s.shown(), s.sentinels.clone(), s.cluster);
+        let place = |s: &Self| (s.shown(), s.sentinels.clone(), s.master.clone(), s.cluster);
         std::ptr::eq(self, other) || place(self) == place(other)
     }
 
@@ -227,6 +231,7 @@ mod tests {
         LinkSettings {
             url: url.to_owned(),
             sentinels: Vec::new(),
+            master: None,
             sentinel_username: None,
             sentinel_password: None,
             cluster: false,
@@ -282,6 +287,9 @@ mod tests {
         assert!(!here.is_at_the_same(&LinkSettings { cluster: true, ..here.clone() }));
         let sentinels = vec![("s".to_owned(), 26379)];
         assert!(!here.is_at_the_same(&LinkSettings { sentinels, ..here.clone() }));
+        let other = Node { host: "h".into(), port: 7001 };
+        let other = LinkSettings { master: Some(other), ..here.clone() };
+        assert!(!here.is_at_the_same(&other) && !here.leads_to_the_same(&other));
     }
 
     #[test]

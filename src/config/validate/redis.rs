@@ -7,10 +7,10 @@ use seawall_actors::redis::{
     LinkSettings, PassageLimits, Password, TlsFiles, has_password, lacks_password,
 };
 
-use super::{
-    Values, Violation, addresses, bounded, duration, flag, int, list, path, secret, size, text,
-    to_usize,
+use super::accepted::{
+    addresses, bounded, duration, flag, int, list, path, secret, size, text, to_usize,
 };
+use super::{Values, Violation};
 use crate::config::files::NamedFiles;
 use crate::config::keys::is_default;
 use crate::config::secret::Secret;
@@ -135,6 +135,7 @@ pub(super) fn redis(v: &Values, files: &NamedFiles) -> Option<Redis> {
     let link = LinkSettings {
         url,
         sentinels,
+        master: None,
         sentinel_username: named("redis.sentinel_username"),
         sentinel_password: password(v, "redis.sentinel_password", "redis.sentinel_password_file"),
         cluster: flag(v, "redis.cluster"),

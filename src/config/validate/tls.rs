@@ -1,6 +1,7 @@
 //! `[tls]`: from files to an identity.
 
-use super::{Values, Violation, duration, flag, int, text, to_usize};
+use super::accepted::{duration, flag, int, text, to_usize};
+use super::{Values, Violation};
 use crate::config::files::NamedFiles;
 use crate::config::settings::Tls;
 use crate::config::value::Value;

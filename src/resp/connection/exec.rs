@@ -1,11 +1,9 @@
-//! MULTI, EXEC, SW.EXEC, DISCARD, WATCH, UNWATCH: the transaction of this connection.
+//! MULTI, EXEC, SW.EXEC, DISCARD: the transaction of this connection.
 //!
 //! EXEC borrows the stores of every shard that a queued command or a watched key lives on, so
 //! that nobody sees it half done, and logs all effects as one batch: after a crash it is there
 //! whole or not at all. Watched shards are borrowed too, or two transactions that each watch
 //! what the other writes could both pass.
-
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -13,7 +11,7 @@ use super::Connection;
 use super::informed::{self, Needed};
 use super::passage::{Item, check_together};
 use super::rollback::{self, OnError};
-use super::single::{discard, loading_dataset, needs_tier};
+use super::single::{discard, needs_tier};
 use crate::acl::{Denied, Reason};
 use crate::resp::args::Args;
 use crate::resp::commands::subcommand;
@@ -26,14 +24,12 @@ use crate::resp::round::{
     Questions, View, answer, execute, is_known_to_redis, leads_to_tier, outcome_unknown,
 };
 use crate::resp::table::{Command, Flags, Run, TransactionStep};
-use crate::resp::transaction::{Queued, Verdict, Watched};
+use crate::resp::transaction::{Queued, Verdict};
 use crate::tier::TierView;
 use seawall_actors::cache::store::{Key, TIERED};
 
 /// Stands for the reply of a command in a transaction whose replies pass `server.output_buffer`.
 const LEFT_OUT: &str = "ERR executed; the reply is left out, see server.output_buffer";
-/// Most keys that one connection may watch.
-const MAX_WATCHED: usize = 10_000;
 
 /// What a transaction asks the tier about.
 struct Asked<'a> {
@@ -119,70 +115,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     fn note_transaction(&self) {
         let queued = self.transaction.is_open().then(|| self.transaction.queued());
         self.session.client().note_transaction(queued, self.transaction.watched().len());
-    }
-
-    async fn watch(&mut self, args: &Args<'_>, reply: &mut Reply<'_>) -> Result<(), Refusal> {
-        if self.transaction.is_open() {
-            reply.error("ERR WATCH inside MULTI is not allowed");
-            return Ok(());
-        }
-        if self.daemon.loading.is_on() {
-            // Redis watches what is being loaded; here there is no store yet to watch in.
-            return Err(loading_dataset());
-        }
-        let (db, hasher) = (self.session.db, self.daemon.shards.hasher());
-        let mut wanted = ShardSet::none(self.daemon.shards.len());
-        let mut fresh: Vec<Watched> = Vec::new();
-        for key in args.from(1) {
-            let known = self.transaction.watches(db, key) || fresh.iter().any(|w| *w.key == *key);
-            if !known {
-                let hash = hasher.hash(key);
-                wanted.add(self.daemon.shards.of(hash));
-                fresh.push(Watched { db, key: key.into(), hash });
-            }
-        }
-        if self.transaction.watched().len() + fresh.len() > MAX_WATCHED {
-            return Err(Refusal::other("ERR too many watched keys on this connection"));
-        }
-        if !fresh.is_empty() {
-            let daemon = std::sync::Arc::clone(&self.daemon);
-            let mut borrowed =
-                Borrowed::take(&daemon.shards, &wanted, self.bounds.recovery_wait).await?;
-            let now = daemon.clock.unix_ms();
-            for watched in fresh {
-                let shard = daemon.shards.of(watched.hash);
-                if let Some(Some(store)) = borrowed.stores().get_mut(shard) {
-                    let key = Key { bytes: &watched.key, hash: watched.hash };
-                    store.watch(db, key, self.transaction.flag(), now)?;
-                    self.transaction.add_watch(watched);
-                }
-            }
-            borrowed.collect();
-            // What expired on the way is logged; nobody's reply depends on it.
-            let _ = borrowed.finish().await;
-        }
-        reply.ok();
-        Ok(())
-    }
-
-    /// Ends every watch, in the stores too.
-    pub(super) async fn end_watches(&mut self) {
-        if self.transaction.watched().is_empty() {
-            return;
-        }
-        let flag = std::sync::Arc::clone(self.transaction.flag());
-        let watched = self.transaction.unwatch();
-        let shards = &self.daemon.shards;
-        let mut wanted = ShardSet::none(shards.len());
-        watched.iter().for_each(|w| wanted.add(shards.of(w.hash)));
-        // A shard that can't be reached drops the flag later: nobody else holds it by then.
-        if let Ok(mut borrowed) = Borrowed::take(shards, &wanted, Duration::ZERO).await {
-            for w in &watched {
-                if let Some(Some(store)) = borrowed.stores().get_mut(shards.of(w.hash)) {
-                    store.unwatch(w.db, Key { bytes: &w.key, hash: w.hash }, &flag);
-                }
-            }
-        }
     }
 
     async fn exec(&mut self, on_error: OnError, reply: &mut Reply<'_>) -> Result<(), Refusal> {
@@ -373,21 +305,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.session.permits(command, args).map_err(|denied| no_longer_allowed(&denied))?;
         }
         self.passing(&std::sync::Arc::clone(&self.daemon)).transaction(&items, reply).await
-    }
-
-    /// Whether a watched key has changed, or Redis is changing it. Looking each up finds those that
-    /// expired unnoticed.
-    fn is_stale(&self, borrowed: &mut Borrowed<'_>, now: u64) -> bool {
-        for w in self.transaction.watched() {
-            let shard = self.daemon.shards.of(w.hash);
-            if let Some(Some(store)) = borrowed.stores().get_mut(shard) {
-                store.exists(w.db, Key { bytes: &w.key, hash: w.hash }, now);
-                if w.db == TIERED && store.is_in_passage(w.hash, now) {
-                    return true;
-                }
-            }
-        }
-        self.transaction.is_stale()
     }
 
     /// Runs one queued command at once; `false` if it has to wait for something, which it must

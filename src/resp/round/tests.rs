@@ -244,7 +244,7 @@ fn a_read_of_several_keys_is_of_one_moment_unless_they_never_hold_still() {
         }
         let answers = world.look(late.take_questions());
         for key in ["a", "b"] {
-            world.store.changed_behind(world.hasher.key(key.as_bytes()));
+            world.store.changed_behind(world.hasher.key(key.as_bytes()), NOW);
         }
         late.answer(answers);
     }

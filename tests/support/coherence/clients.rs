@@ -245,7 +245,9 @@ fn words(op: &Op) -> Vec<String> {
 
 /// Whether an error says that nothing was done.
 fn refused(text: &str) -> bool {
-    ["not applied", "not executed", "LOADING", "no answer"].iter().any(|word| text.contains(word))
+    // The last is said by a Cluster whose nodes do not know each other again yet.
+    let words = ["not applied", "not executed", "LOADING", "no answer", "CLUSTERDOWN"];
+    words.iter().any(|word| text.contains(word))
 }
 
 fn hear(act: &mut Act, reply: &Reply) {

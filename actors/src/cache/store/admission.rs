@@ -118,7 +118,12 @@ impl Store {
         }
         self.tell(Event::EVICTED, slot);
         self.evicting(slot);
-        self.detach(slot);
+        if self.has_tier_behind(self.slab.at(slot).db) {
+            // Which has it, or gets it from the log.
+            self.part_with(slot);
+        } else {
+            self.detach(slot);
+        }
         self.committing = false;
         true
     }

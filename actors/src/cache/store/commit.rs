@@ -3,7 +3,7 @@
 use super::admission::Demand;
 use super::near::Origin;
 use super::slot::Slot;
-use super::{Key, Limit, Refusal, Store};
+use super::{Event, Key, Limit, Refusal, Store};
 use crate::clock::UnixMs;
 use crate::failpoint::{self, Point};
 use crate::journal::Record;
@@ -247,6 +247,17 @@ impl Store {
     pub(super) fn detach(&mut self, slot: u32) -> Box<[u8]> {
         self.changing(slot);
         self.unlink(slot)
+    }
+
+    /// As [`Store::detach`], where the key is not changed by it: it is only not in memory any more.
+    /// Those who watch it are not told.
+    pub(super) fn part_with(&mut self, slot: u32) {
+        if self.undo.is_some() {
+            self.detach(slot);
+        } else {
+            self.tell(Event::CHANGED, slot);
+            self.unlink(slot);
+        }
     }
 
     /// As [`Store::detach`], and nobody hears of it.

@@ -9,6 +9,7 @@ mod passages;
 mod script;
 mod undo;
 mod unlogged;
+mod watching;
 
 use super::*;
 

@@ -181,19 +181,37 @@ impl Pump {
             gone.keys().filter(|(key, at)| rules.deletes(key, *at)).map(|(key, _)| key).collect()
         };
         if gone.flushes {
-            let mut flush = self.begin();
-            flush.cmd("FLUSHDB").arg("ASYNC");
-            self.execute(flush, 0).await?;
+            self.unlink(&[]).await?;
         }
         for keys in keys.chunks(DELETED_AT_ONCE) {
-            let (mut commands, mut bytes) = (self.begin(), 0);
-            for key in keys {
-                bytes += key.len();
-                commands.cmd("UNLINK").arg(*key);
-            }
-            self.execute(commands, bytes).await?;
+            self.unlink(keys).await?;
         }
         Ok(keys.len() + usize::from(gone.flushes))
+    }
+
+    /// Deletes these keys in Redis; everything, if there are none.
+    async fn unlink(&self, keys: &[&[u8]]) -> Result<(), Trouble> {
+        let bytes = keys.iter().map(|key| key.len()).sum();
+        if !self.cluster {
+            let marked = self.marked.filter(|_| !self.unmarked);
+            let script = fence::delete(&self.marker, marked, keys);
+            let done = self.args.pool.run(&script, self.request(bytes)).await;
+            match done.map_err(|failure| self.trouble(failure))? {
+                Value::Nil => return Err(Trouble::Overtaken),
+                Value::ServerError(_) => {}
+                _ => return Ok(()),
+            }
+            // It has no right to run scripts, say. A transaction has to do, which is refused while
+            // Redis is full.
+        }
+        let mut commands = self.begin();
+        for key in keys {
+            commands.cmd("UNLINK").arg(*key);
+        }
+        if keys.is_empty() {
+            commands.cmd("FLUSHDB").arg("ASYNC");
+        }
+        self.execute(commands, bytes).await
     }
 
     /// One transaction.

@@ -11,6 +11,8 @@
 
 use redis::{Cmd, Pipeline, Value};
 
+use crate::journal::Lsn;
+
 /// What became of a fenced transaction.
 #[derive(Debug, PartialEq)]
 pub(super) enum Fenced {
@@ -38,6 +40,25 @@ pub(super) fn open() -> Pipeline {
 pub(super) fn close(pipeline: &mut Pipeline, marker: &str) {
     pipeline.cmd("EXEC");
     pipeline.add_command(watch(marker));
+}
+
+/// Deletes keys, or everything if there are none, as long as the marker says what it is known to say;
+/// answers nothing otherwise. A full Redis refuses every transaction, even one that only deletes, and
+/// lets a script that says so pass.
+const DELETE: &str = r#"#!lua flags=allow-oom
+if (redis.call("GET", KEYS[1]) or "") ~= ARGV[1] then return false end
+if #KEYS == 1 then redis.call("FLUSHDB", "ASYNC") return 1 end
+return redis.call("UNLINK", unpack(KEYS, 2))"#;
+
+/// [`DELETE`] behind a marker that says `marked`.
+pub(super) fn delete(marker: &str, marked: Option<Lsn>, keys: &[&[u8]]) -> Cmd {
+    let mut script = redis::cmd("EVAL");
+    script.arg(DELETE).arg(keys.len() + 1).arg(marker);
+    for key in keys {
+        script.arg(*key);
+    }
+    script.arg(marked.map_or_else(String::new, |lsn| lsn.to_string()));
+    script
 }
 
 /// What its answers say.

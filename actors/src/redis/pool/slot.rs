@@ -33,6 +33,9 @@ pub(in super::super) struct Shared {
     pub measures: watch::Sender<Measures>,
     /// The nodes of a Cluster that were known last, and the address it was found by.
     pub known: Arc<Mutex<(String, BTreeSet<Node>)>>,
+    /// The master that Sentinels named last to the lead, and the address it was asked for by. Those
+    /// who follow another pool's links share it.
+    pub named: Arc<watch::Sender<Option<(String, Node)>>>,
 }
 
 /// See the module.
@@ -88,8 +91,31 @@ impl Slot {
         }
     }
 
+    /// The settings in force, with the master that is named.
     pub fn settings(&self) -> Arc<LinkSettings> {
-        Arc::clone(&self.shared.settings.borrow())
+        let settings = Arc::clone(&self.shared.settings.borrow());
+        if settings.sentinels.is_empty() {
+            return settings;
+        }
+        let named = self.shared.named.borrow();
+        let named = named.as_ref().filter(|(url, _)| *url == settings.url);
+        let master = named.map(|(_, master)| master.clone());
+        Arc::new(LinkSettings { master, ..(*settings).clone() })
+    }
+
+    /// This is the master now, for all who follow. Whether that is news.
+    pub fn name(&self, settings: &LinkSettings, master: &Node) -> bool {
+        let now = (settings.url.clone(), master.clone());
+        self.shared.named.send_if_modified(|named| {
+            let news = named.as_ref() != Some(&now);
+            *named = Some(now);
+            news
+        })
+    }
+
+    /// Tells when another master is named.
+    pub fn named(&self) -> watch::Receiver<Option<(String, Node)>> {
+        self.shared.named.subscribe()
     }
 
     /// The nodes of the Cluster at this address, as far as they are known.

@@ -1,6 +1,7 @@
 //! A Cluster as if it was one server: for tests that know of one only.
 
 use std::io::{BufReader, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -19,16 +20,26 @@ pub fn connect(nodes: Vec<Raw>) -> Raw {
             }
         }
     });
-    std::thread::spawn(move || serve(theirs, &requests, nodes));
+    std::thread::spawn(move || serve(Ends(theirs), &requests, nodes));
     ours
 }
 
+/// Our end. A server that dies is the end of the connection, also for whoever waits for an answer.
+struct Ends(UnixStream);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // The other end may have gone first.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
 /// Until the other end is gone.
-fn serve(mut to: UnixStream, requests: &Receiver<Reply>, mut nodes: Vec<Raw>) {
+fn serve(mut to: Ends, requests: &Receiver<Reply>, mut nodes: Vec<Raw>) {
     for request in requests {
         let words: Vec<String> = request.items().iter().map(Reply::text).collect();
         let reply = answer(&mut nodes, &words.iter().map(String::as_str).collect::<Vec<_>>());
-        if to.write_all(&raw::encode_reply(&reply)).is_err() {
+        if to.0.write_all(&raw::encode_reply(&reply)).is_err() {
             return;
         }
     }

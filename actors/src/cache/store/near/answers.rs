@@ -175,14 +175,19 @@ impl Store {
         }
     }
 
-    /// Those who watch it are told: it is not what it was.
+    /// Those who watch it are told: it is not what it was. But not of one that had been overtaken: they
+    /// were told of what has overtaken it, or came later.
     pub(super) fn drop_slot(&mut self, slot: u32) {
         self.committing = true;
         if !self.slab.is_unlogged(slot) {
             let place = self.slab.at(slot);
             self.effects.push(&Record::Evict { db: TIERED, key: place.key() });
         }
-        self.detach(slot);
+        if self.slab.at(slot).tag == OVERTAKEN {
+            self.part_with(slot);
+        } else {
+            self.detach(slot);
+        }
         self.committing = false;
     }
 

@@ -76,7 +76,12 @@ impl Store {
     /// Whether an entry is the tier's, and not of somebody who wrote it here.
     pub(in crate::cache::store) fn is_from_tier(&self, slot: u32) -> bool {
         let place = self.slab.at(slot);
-        self.near.is_some() && place.origin().is_tier() && self.is_tiered(place.db)
+        place.origin().is_tier() && self.has_tier_behind(place.db)
+    }
+
+    /// Whether there is a tier, and it is behind this database.
+    pub(in crate::cache::store) fn has_tier_behind(&self, physical: u8) -> bool {
+        self.near.is_some() && self.is_tiered(physical)
     }
 
     /// Whether what is in a slot came from the tier and had been overtaken on its way.
@@ -89,7 +94,7 @@ impl Store {
         self.is_from_tier(slot) && self.slab.at(slot).tag != OVERTAKEN
     }
 
-    fn is_tiered(&self, physical: u8) -> bool {
+    pub(super) fn is_tiered(&self, physical: u8) -> bool {
         self.physical.get(usize::from(TIERED)) == Some(&physical)
     }
 
@@ -136,7 +141,7 @@ impl Store {
     /// As [`Store::drop_kept_of`], for a new entry.
     #[inline]
     pub(in crate::cache::store) fn supersede_kept(&mut self, physical: u8, key: &[u8]) {
-        if self.near.is_some() && self.is_tiered(physical) {
+        if self.has_tier_behind(physical) {
             self.drop_kept_of(key);
         }
     }

@@ -8,6 +8,10 @@ use crate::cache::store::{Event, Key, Store};
 use crate::clock::UnixMs;
 use crate::journal::{Lsn, Record, Records};
 
+/// Milliseconds that clocks may differ by: the tier expires a key by its own, and announces that as it
+/// does any change.
+const AS_GOOD_AS_OVER: UnixMs = 100;
+
 impl Near {
     fn pend(&mut self, key: &[u8], outcome: Outcome) {
         let hash = self.hash(key);
@@ -24,10 +28,15 @@ impl Store {
         }
     }
 
-    /// Places of entries that the tier vouches for.
+    /// Places of entries that only the tier vouches for; also where there is none, and they are from a
+    /// snapshot.
     #[must_use]
     pub fn from_tier(&self) -> Vec<u32> {
-        self.slab.indexes().filter(|slot| self.is_from_tier(*slot)).collect()
+        let theirs = |slot: &u32| {
+            let place = self.slab.at(*slot);
+            place.origin().is_tier() && self.is_tiered(place.db)
+        };
+        self.slab.indexes().filter(theirs).collect()
     }
 
     /// Drops entries by their places, which [`Store::from_tier`] has told just now. What the log has
@@ -113,9 +122,9 @@ impl Store {
         }
     }
 
-    /// Somebody else changed a key in the tier. An entry that the tier lacks stays: it is newer.
-    /// Whether an entry was removed.
-    pub fn changed_behind(&mut self, key: Key<'_>) -> bool {
+    /// Somebody else changed a key in the tier. An entry that the tier lacks stays: it is newer. One
+    /// whose time is over by `now`, or as good as over, has expired there. Whether an entry was removed.
+    pub fn changed_behind(&mut self, key: Key<'_>, now: UnixMs) -> bool {
         let Some(near) = &mut self.near else { return false };
         let hash = near.hash(key.bytes);
         near.note_change(hash);
@@ -138,10 +147,16 @@ impl Store {
             }
             return false;
         }
-        self.drop_slot(slot);
-        if let Some(near) = &mut self.near {
+        let expires_at = self.slab.at(slot).expires_at;
+        if expires_at != 0 && expires_at <= now.saturating_add(AS_GOOD_AS_OVER) {
+            self.committing = true;
+            self.stats.expired += 1;
+            self.tell(Event::EXPIRED, slot);
+            self.committing = false;
+        } else if let Some(near) = &mut self.near {
             near.stats.invalidated += 1;
         }
+        self.drop_slot(slot);
         true
     }
 

@@ -137,7 +137,7 @@ impl World {
                 self.silent_since = None;
             }
             Step::Changed(k) => {
-                self.store.changed_behind(key(&name(k)));
+                self.store.changed_behind(key(&name(k)), self.now);
                 self.live.remove(&k);
                 self.kept.remove(&k);
             }

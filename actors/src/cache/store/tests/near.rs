@@ -151,7 +151,7 @@ impl World {
             Step::Deliver => {
                 if let Some(key) = self.invalidations.pop_front() {
                     let bytes = name(key);
-                    self.store.changed_behind(self.hasher.key(&bytes));
+                    self.store.changed_behind(self.hasher.key(&bytes), self.now);
                 }
             }
             Step::Apply => {
@@ -316,7 +316,7 @@ fn a_write_whose_time_has_passed_deletes_what_only_the_tier_has() {
 fn whoever_watches_a_key_is_told_what_others_do_to_it_though_it_is_not_in_memory() {
     type Change = fn(&mut World, Key<'_>);
     let changes: [(&str, Change); 5] = [
-        ("others change it", |world, key| assert!(!world.store.changed_behind(key))),
+        ("others change it", |world, key| assert!(!world.store.changed_behind(key, world.now))),
         ("a gap", |world, _| world.store.gap_behind()),
         ("a flush here", |world, _| drop(world.store.flush(Some(TIERED)))),
         ("a swap here", |world, _| world.store.swap_db(TIERED, 1).expect("both are there")),
@@ -343,7 +343,7 @@ fn whoever_watches_a_key_is_told_of_others_though_a_write_of_ours_waits() {
     let (bytes, flag) = (name(0), Arc::new(AtomicBool::new(false)));
     let key = world.hasher.key(&bytes);
     world.store.watch(TIERED, key, &flag, world.now).expect("there is room");
-    world.store.changed_behind(key);
+    world.store.changed_behind(key, world.now);
     assert!(flag.load(Ordering::Acquire));
     assert!(world.in_memory(0).is_some());
 }
@@ -490,7 +490,7 @@ fn an_answer_from_before_a_change_answers_no_later_question() {
     assert_eq!(world.standing(0), Standing::Missing);
     assert!(!first.answers(&world.store.ticket(key)), "it would bring back what was deleted");
     let second = world.store.ticket(key);
-    world.store.changed_behind(key);
+    world.store.changed_behind(key, world.now);
     assert!(!second.answers(&world.store.ticket(key)), "somebody else changed it");
     let third = world.store.ticket(key);
     world.run(&Step::Gap);

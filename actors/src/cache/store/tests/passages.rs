@@ -172,7 +172,7 @@ impl World {
             Step::End(which) => {
                 if self.passages.get(which).is_some_and(|p| p.answer.is_some()) {
                     let passage = self.passages.swap_remove(which);
-                    self.store.changed_behind(self.key);
+                    self.store.changed_behind(self.key, self.now);
                     self.store.end_passage(self.key, true);
                     self.seen = self.seen.max(passage.answer.unwrap_or(0));
                 }
@@ -227,7 +227,7 @@ fn a_write_that_has_crossed_a_command_of_the_tiers_is_asked_for() {
     assert_eq!(world.store.standing(world.key, world.now), Standing::Missing);
     // Nor later, or when Redis' word of it comes: what nobody may be told again is not served while it
     // is asked for.
-    world.store.changed_behind(world.key);
+    world.store.changed_behind(world.key, world.now);
     world.run(Step::Acknowledge);
     assert_eq!(world.store.standing(world.key, world.now), Standing::Missing);
     assert_eq!(world.find(), Some(Some(1001)));

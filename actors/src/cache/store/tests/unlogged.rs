@@ -94,7 +94,7 @@ impl World {
                 let ticket = store.ticket(key(&name(k)));
                 store.absent_behind(key(&name(k)), ticket, None);
             }
-            Step::Changed(k) => drop(store.changed_behind(key(&name(k)))),
+            Step::Changed(k) => drop(store.changed_behind(key(&name(k)), now)),
             Step::Gap => store.gap_behind(),
             Step::Sweep(ms) => {
                 self.now += ms;
@@ -179,6 +179,22 @@ fn what_is_written_while_there_is_no_tier_is_ours_when_one_comes() {
     store.set(0, at, b"mine", super::super::Expiry::Never, NOW).expect("there is room");
     store.attach_tier(0, NOW);
     assert_eq!(ours(store), Some(true));
+}
+
+/// A start without the tier served what a snapshot had from it.
+#[test]
+fn what_a_snapshot_has_from_the_tier_is_told_from_the_rest_without_one() {
+    let mut world = World::new();
+    let steps = [Step::Fill(0, Some(900)), Step::Set(1, None), Step::Snapshot];
+    steps.iter().for_each(|step| drop(world.run(step)));
+    let store = &mut world.read_back;
+    let theirs = store.from_tier();
+    store.drop_from_tier(&theirs);
+    store.detach_tier();
+    assert_eq!(store.len(0), 1);
+    assert!(store.peek(0, key(&name(1)), NOW).is_some_and(|entry| entry.ours));
+    assert!(store.effects().is_evictions_only() && !store.effects().is_empty());
+    assert!(store.from_tier().is_empty());
 }
 
 /// An answer that a deletion has overtaken is in memory for whoever asked: it came back by a snapshot.
