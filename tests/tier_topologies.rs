@@ -107,7 +107,7 @@ fn a_planned_failover_is_followed_although_the_old_master_takes_everything_still
         !old.connect().run("CLIENT LIST").text().contains(" name=seawall")
     });
     assert_eq!(old.connect().run("ROLE").items()[0], Reply::bulk("master"), "never demoted");
-    assert_eq!(daemon.events("links/redis-link-0", "crashed"), 0);
+    assert_eq!(daemon.events("links/redis-link-0", "restarting"), 0);
 }
 
 #[test]
