@@ -1,8 +1,10 @@
-//! What is known of a Redis behind the cache after a crash.
+//! What is known of a Redis behind the cache after a crash, a stop, or an outage.
 
+use super::support::proxy::{Cut, Door};
 use super::support::redis::RedisServer;
 use super::support::redis::behind::Behind;
-use super::support::{Raw, Reply, wait_until};
+use super::support::tier::Tier;
+use super::support::{Raw, Reply, Setup, wait_until};
 use super::tier_writes::{number, setup, wait_in_step};
 
 fn get(connection: &mut Raw, key: &str) -> Reply {
@@ -30,13 +32,111 @@ fn a_deletion_that_found_nothing_survives_a_crash() {
     assert_eq!(get(&mut daemon.connect(), "k"), Reply::Nil);
 }
 
+/// Redis answers all the time, on however busy a machine.
+fn patient(redis: &RedisServer) -> Setup {
+    let setup = setup(redis).with("redis.timeout", r#""10s""#);
+    setup.with("redis.connect_timeout", r#""10s""#)
+}
+
+/// The markers of this Seawall: each server has one.
+fn markers(redis: &mut Raw) -> Vec<String> {
+    let mut keys: Vec<String> =
+        redis.run("KEYS seawall:outbox:*").items().iter().map(Reply::text).collect();
+    keys.sort();
+    keys
+}
+
+/// They are gone, as if somebody had deleted them, or they had been idle where Redis evicts.
+fn take_away(redis: &mut Raw, markers: &[String]) {
+    assert_eq!(markers.len() as u64, RedisServer::SERVERS);
+    for marker in markers {
+        assert_eq!(redis.run(&format!("DEL {marker}")), Reply::Int(1));
+    }
+}
+
+/// Without its marker Redis looked as if it had lost its data: what others had written meanwhile was
+/// overwritten with what memory held.
+#[test]
+fn a_marker_that_was_taken_away_while_seawall_was_stopped_undoes_nobodys_writes() {
+    let Some(redis) = RedisServer::listening(&[]) else { return };
+    let mut daemon = patient(&redis).with("redis.write", r#""through""#).start();
+    let (mut c, mut r) = (daemon.connect(), redis.connect());
+    c.run("MSET price ours kept ours deleted ours");
+    wait_in_step(&mut c);
+    daemon.stop();
+    let all = markers(&mut r);
+    take_away(&mut r, &all);
+    r.run("SET price theirs");
+    r.run("DEL deleted");
+    daemon.restart();
+    let mut c = daemon.connect();
+    assert_eq!(c.run("SET since ours"), Reply::ok());
+    wait_in_step(&mut c);
+    let due = ["theirs", "ours", "ours"].map(Reply::bulk).into_iter().chain([Reply::Nil]);
+    let due = Reply::Array(due.collect());
+    assert_eq!(r.run("MGET price kept since deleted"), due);
+    assert_eq!(c.run("MGET price kept since deleted"), due);
+    assert_eq!(number(&mut c, "redis_reconciles"), 0);
+    assert_eq!(markers(&mut r), all, "they are put back");
+    // Who empties it on purpose finds it empty, as if Seawall had been there.
+    daemon.stop();
+    r.run("FLUSHALL");
+    daemon.restart();
+    let mut c = daemon.connect();
+    wait_in_step(&mut c);
+    wait_until("the markers are there again", || markers(&mut r) == all);
+    assert_eq!(r.run("DBSIZE").int() as u64, RedisServer::SERVERS, "they alone");
+    assert_eq!(c.run("GET price"), Reply::Nil);
+    assert_eq!(number(&mut c, "redis_reconciles"), 0);
+}
+
+/// The same over the next connection of a Seawall that runs.
+#[test]
+fn a_marker_that_was_taken_away_during_an_outage_undoes_nobodys_writes() {
+    let Some(tier) = Tier::patient(&[]) else { return };
+    let (mut c, mut r) = (tier.daemon.connect(), tier.redis.connect());
+    c.run("MSET price ours kept ours");
+    wait_in_step(&mut c);
+    tier.proxy.door(Door::Refused);
+    tier.proxy.cut(Cut::Close);
+    wait_until("it is gone", || c.run("INFO redis").text().contains("redis_links_up:0\r\n"));
+    assert_eq!(c.run("SET meanwhile ours"), Reply::ok());
+    let all = markers(&mut r);
+    take_away(&mut r, &all);
+    r.run("SET price theirs");
+    tier.proxy.heal();
+    wait_in_step(&mut c);
+    let due = Reply::Array(["theirs", "ours", "ours"].map(Reply::bulk).into());
+    assert_eq!(r.run("MGET price kept meanwhile"), due);
+    assert_eq!(c.run("MGET price kept meanwhile"), due);
+    assert_eq!(number(&mut c, "redis_reconciles"), 0);
+    assert_eq!(markers(&mut r), all, "they are put back");
+}
+
+/// One that was started anew has no marker either, and has lost its data.
+#[test]
+fn a_redis_that_was_restarted_empty_while_seawall_was_stopped_is_filled_again() {
+    let Some(mut redis) = RedisServer::listening(&[]) else { return };
+    let mut daemon = patient(&redis).start();
+    let mut c = daemon.connect();
+    c.run("MSET a 1 b 2");
+    wait_in_step(&mut c);
+    daemon.stop();
+    redis.restart();
+    daemon.restart();
+    daemon.wait_log("a comparison", |line| line["event"] == "reconciling" && line["done"] == true);
+    let mut c = daemon.connect();
+    wait_in_step(&mut c);
+    let due = Reply::Array(["1", "2"].map(Reply::bulk).into());
+    assert_eq!(redis.connect().run("MGET a b"), due);
+}
+
 /// A value that was only read from Redis is in snapshots. After a start it counted as written here, and
-/// was put over what others had written meanwhile, where Redis had lost its marker.
+/// was put over what others had written meanwhile, where Redis had lost its data.
 #[test]
 fn what_was_only_read_gives_way_after_a_start_too() {
-    let Some(redis) = RedisServer::listening(&[]) else { return };
-    let patient = setup(&redis).with("redis.timeout", r#""10s""#);
-    let mut daemon = patient.with("redis.connect_timeout", r#""10s""#).start();
+    let Some(mut redis) = RedisServer::listening(&[]) else { return };
+    let mut daemon = patient(&redis).start();
     let (mut c, mut r) = (daemon.connect(), redis.connect());
     r.run("MSET read old again old");
     assert_eq!(get(&mut c, "read"), Reply::bulk("old"));
@@ -48,11 +148,8 @@ fn what_was_only_read_gives_way_after_a_start_too() {
     c.run("SET again ours");
     wait_in_step(&mut c);
     daemon.kill();
-    let Reply::Array(markers) = r.run("KEYS seawall:outbox:*") else { panic!("no array") };
-    assert_eq!(markers.len() as u64, RedisServer::SERVERS);
-    for marker in markers {
-        r.run(&format!("DEL {}", marker.text()));
-    }
+    redis.restart();
+    let mut r = redis.connect();
     r.run("MSET read theirs written theirs again theirs");
     daemon.restart();
     daemon.wait_log("a comparison", |line| line["event"] == "reconciling" && line["done"] == true);

@@ -66,6 +66,11 @@ const ADVICE: &[(&[&str], &str)] = &[
         "it wants a certificate: set redis.cert_file and redis.key_file",
     ),
     (
+        &["UnknownCA"],
+        "it does not know the authority of our certificate: name it in tls-ca-cert-file there, or \
+         have redis.cert_file of one that it knows",
+    ),
+    (
         &["InvalidContentType", "corrupt message"],
         "it does not speak TLS on this port: write redis:// in redis.url, or name its TLS port",
     ),
@@ -80,7 +85,8 @@ const ADVICE: &[(&[&str], &str)] = &[
     ),
     (
         &["Not primary", "MasterNameNotFound", "No master", "Master name not found"],
-        "the Sentinels know no such master: the host of redis.url is to be its name there",
+        "the Sentinels know no such master, or know it to be down and name no other yet: the host of \
+         redis.url is to be its name there; SENTINEL MASTERS tells how they see it",
     ),
 ];
 
@@ -117,6 +123,8 @@ mod tests {
             ("invalid peer certificate: UnknownIssuer", "redis.ca_file"),
             ("invalid peer certificate: certificate expired: verification time 17", "renew"),
             ("invalid peer certificate: certificate not valid for name \"b\"", "host in redis.url"),
+            ("received fatal alert: UnknownCA", "redis.cert_file"),
+            ("MasterNameNotFoundBySentinel", "to be down"),
             ("received corrupt message of type InvalidContentType", "redis://"),
             ("the answer was no RESP; the connection is dropped", "rediss://"),
             ("Connection refused (os error 111)", "listens"),

@@ -343,6 +343,7 @@ impl LinkState {
                 (true, Duration::ZERO)
             }
         };
+        self.slot.ailing(&format!("no fresh connection, the old one stays: {failure}"));
         let (link, error) = (self.duty.name(self.slot.id), failure);
         if news {
             warn!(link, %error, ?lasts, "no fresh connection to Redis; the old one stays");

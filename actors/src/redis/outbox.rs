@@ -18,6 +18,7 @@
 //! | `send` | the commands of a transaction, what its answers mean; pure |
 //! | `fence` | what makes a transaction never come late; pure |
 //! | `start` | where to go on; pure |
+//! | `who` | whether it is the Redis that was followed before |
 //! | `lag` | how far Redis lags behind; pure |
 //! | `plight` | when that is worth telling; pure |
 //! | `deletions` | what a part of the log leaves deleted; pure |
@@ -48,6 +49,7 @@ mod room;
 mod sealed;
 mod send;
 mod start;
+mod who;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +65,7 @@ pub use self::lag::{Lag, Mark};
 pub use self::plight::WAITING;
 use self::pump::Pump;
 pub use self::reconcile::{Held, Memory, Piece, Place};
+use self::who::Who;
 use super::near::Near;
 use super::pool::Pool;
 use crate::clock::Clock;
@@ -329,8 +332,8 @@ impl OutboxOwn {
             let mut notes = gate.notes();
             if let Some(found) = measured {
                 // Without a cursor nothing was waiting when this process began.
-                let nothing = (Cursor { lsn: begun, wall_ms: now.wall_ms }, 0);
-                let (Cursor { lsn, wall_ms }, bytes) = found.unwrap_or(nothing);
+                let nothing = (Cursor { lsn: begun, wall_ms: now.wall_ms, who: None }, 0);
+                let (Cursor { lsn, wall_ms, .. }, bytes) = found.unwrap_or(nothing);
                 let begun = Mark { lsn: begun, bytes, wall_ms: now.wall_ms };
                 notes.begin(Mark { lsn, bytes: 0, wall_ms }, begun, joined.bytes);
             }
@@ -345,12 +348,14 @@ impl OutboxOwn {
 
     async fn write_down(&mut self) {
         let OutboxArgs { gate, keeping, clock, .. } = &self.args;
-        let lsn = gate.reached();
-        if lsn == 0 || keeping.written().is_some_and(|written| written.lsn == lsn) {
+        let (lsn, who) = gate.acknowledged_by();
+        let is_this = |written: Cursor| (written.lsn, written.who) == (lsn, who);
+        if lsn == 0 || keeping.written().is_some_and(is_this) {
             return;
         }
         self.written_at = Some(std::time::Instant::now());
-        let (keeping, cursor) = (Arc::clone(keeping), Cursor { lsn, wall_ms: clock.unix_ms() });
+        let cursor = Cursor { lsn, wall_ms: clock.unix_ms(), who };
+        let keeping = Arc::clone(keeping);
         let written = tokio::task::spawn_blocking(move || keeping.advance(cursor)).await;
         if let Ok(Err(why)) = written {
             error!(%why, "the outbox's cursor cannot be written; more of the log is kept");
@@ -363,8 +368,8 @@ fn marker(log: &str) -> String {
     format!("seawall:outbox:{log}")
 }
 
-/// Tells whoever keeps the cache that Redis has everything up to here.
-fn acknowledge(args: &OutboxArgs, lsn: Lsn) {
-    args.gate.acknowledge(lsn);
+/// Tells whoever keeps the cache that Redis, which is `who`, has everything up to here.
+fn acknowledge(args: &OutboxArgs, lsn: Lsn, who: Option<Who>) {
+    args.gate.acknowledge(lsn, who);
     args.near.acknowledged(lsn);
 }

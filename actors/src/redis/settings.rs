@@ -134,6 +134,12 @@ impl LinkSettings {
         std::ptr::eq(self, other) || place(self) == place(other)
     }
 
+    /// The number of our database there.
+    pub(super) fn database(&self) -> i64 {
+        let info = self.url.as_str().into_connection_info();
+        info.map_or(0, |info| info.redis_settings().db())
+    }
+
     /// Host and port in `url`; `None` for a Unix socket.
     pub(super) fn home(&self) -> Option<Node> {
         use redis::ConnectionAddr::{Tcp, TcpTls};

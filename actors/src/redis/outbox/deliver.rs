@@ -27,14 +27,14 @@ const DELETED_AT_ONCE: usize = 1000;
 impl Pump {
     /// How a request may be treated that carries so many bytes. Whatever became of it, the marker
     /// will tell.
-    fn request(&self, bytes: usize) -> Request {
+    pub fn request(&self, bytes: usize) -> Request {
         let carried = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND);
         let deadline = Instant::now() + self.args.pool.settings().timeout + carried;
         Request { deadline, once: Once::Over(self.epoch) }
     }
 
     /// What it means that something could not be sent, or was not answered.
-    fn trouble(&self, failure: Failure) -> Trouble {
+    pub fn trouble(&self, failure: Failure) -> Trouble {
         let Failure { kind, executed, text } = failure;
         let replaced = kind == FailureKind::Broken && executed == Executed::No;
         if replaced && ![0, self.epoch].contains(&self.args.pool.epoch()) {
@@ -268,7 +268,7 @@ impl Pump {
         gate.heard().settle();
         (self.failures, self.overtaken) = (0, false);
         self.room = None;
-        acknowledge(&self.args, reached);
+        acknowledge(&self.args, reached, self.met.who);
         self.give_way(lost);
         Ok(())
     }

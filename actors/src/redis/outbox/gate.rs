@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::heard::Heard;
 use super::lag::{Lag, Mark, Notes};
+use super::who::Who;
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
 use crate::redis::nodes::slot_of;
@@ -22,6 +23,8 @@ use crate::redis::nodes::slot_of;
 struct Progress {
     /// Redis has everything up to here.
     acknowledged: Lsn,
+    /// Who it is that has it; `None`: it is not known.
+    who: Option<Who>,
     /// It can be waited for: Redis answers, and no more waits for it than is on its way.
     in_step: bool,
 }
@@ -200,11 +203,11 @@ impl Gate {
         let _ = self.inner.progress.subscribe().wait_for(|now| now.acknowledged >= lsn).await;
     }
 
-    /// Redis has everything up to this LSN.
-    pub(super) fn acknowledge(&self, lsn: Lsn) {
+    /// Redis, which is `who`, has everything up to this LSN.
+    pub(super) fn acknowledge(&self, lsn: Lsn, who: Option<Who>) {
         self.inner.progress.send_if_modified(|now| {
             let moved = now.acknowledged != lsn;
-            now.acknowledged = lsn;
+            (now.acknowledged, now.who) = (lsn, who);
             moved
         });
     }
@@ -313,6 +316,12 @@ impl Gate {
         self.inner.progress.borrow().acknowledged
     }
 
+    /// The same, and who has it.
+    pub(super) fn acknowledged_by(&self) -> (Lsn, Option<Who>) {
+        let now = self.inner.progress.borrow();
+        (now.acknowledged, now.who)
+    }
+
     fn held(&self) -> MutexGuard<'_, OutboxState> {
         // It is replaced whole.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -362,7 +371,7 @@ mod tests {
         let gate = Gate::default();
         gate.set_through(true);
         gate.enter(OutboxState::InStep);
-        gate.acknowledge(5);
+        gate.acknowledge(5, None);
         assert_eq!(gate.wait(5, LONG).await, Through::Acknowledged);
         assert_eq!(gate.wait(6, Duration::from_millis(300)).await, Through::Degraded);
         let waits = tokio::spawn({
@@ -370,7 +379,7 @@ mod tests {
             async move { gate.wait(7, LONG).await }
         });
         tokio::task::yield_now().await;
-        gate.acknowledge(7);
+        gate.acknowledge(7, None);
         assert_eq!(waits.await.ok(), Some(Through::Acknowledged));
         assert_eq!(gate.stats(Mark::default()).degraded, 1);
     }

@@ -14,6 +14,7 @@ use super::lapsed::Lapsed;
 use super::markers::{Markers, least};
 use super::room::Room;
 use super::start::{Start, Why, decide};
+use super::who::Known;
 use super::{OutboxArgs, acknowledge, marker};
 use crate::clock::UnixMs;
 use crate::journal::Lsn;
@@ -85,8 +86,10 @@ pub(super) struct Pump {
     pub cluster: bool,
     /// The connection that has outlived all others to the nodes of a Cluster.
     pub heir: u64,
-    /// The connection over which it was found to have everything up to the marker.
-    pub followed: Option<u64>,
+    /// Who was met last.
+    pub met: Known,
+    /// Who was found to have everything up to the marker.
+    pub followed: Option<Known>,
     /// Deletions that go ahead while Redis is full.
     pub room: Option<Room>,
     pub marker: String,
@@ -98,6 +101,8 @@ impl Pump {
         let (reached, live) = (args.tail.reached.clone(), args.pool.live());
         let marker = marker(&args.tail.log);
         args.gate.know_marker(&marker);
+        // What an earlier process knew is as good: Redis says whether it is the same.
+        let known = args.keeping.written().filter(|cursor| cursor.who.is_some());
         Self {
             args,
             reached,
@@ -105,7 +110,7 @@ impl Pump {
             follower: None,
             begun: 0,
             attempted: None,
-            marked: None,
+            marked: known.map(|cursor| cursor.lsn),
             unmarked: false,
             others_have: None,
             vouched: 0,
@@ -118,7 +123,8 @@ impl Pump {
             epoch: 0,
             cluster: false,
             heir: 0,
-            followed: None,
+            met: Known { epoch: 0, who: None },
+            followed: known.map(|cursor| Known { epoch: 0, who: cursor.who }),
             room: None,
             marker,
             markers: Markers::default(),
@@ -239,13 +245,25 @@ impl Pump {
         self.others_have = said.into_iter().flatten().min();
         let marker = marker.map(|marker| self.as_believed(marker));
         self.away_until_ms.get_or_insert_with(|| self.args.clock.unix_ms());
-        if let (None, Some(marked), Some(epoch)) = (marker, self.marked, self.followed)
-            && epoch == self.epoch
+        let met = self.identify().await?;
+        if let (None, Some(marked), Some(followed)) = (marker, self.marked, self.followed)
+            && followed.is(met)
         {
-            // The same server as before, without a break: it has lost nothing. Somebody has
-            // flushed it, or taken the marker away.
-            self.unmarked = true;
-            return Ok(Start::Behind(marked));
+            // The same server as before: it has lost nothing. Somebody has flushed it, or taken the
+            // marker away, or it was evicted. Where one master's is missing, the others' are no less
+            // true: none is written before all masters have what is before it.
+            let marked =
+                self.others_have.map_or(marked, |others| marked.max(self.as_believed(others)));
+            if !std::mem::replace(&mut self.unmarked, true) {
+                info!(
+                    path = "links/redis-outbox",
+                    event = "marker_gone",
+                    acknowledged = marked,
+                    "somebody has flushed Redis, or its marker was deleted or evicted; Redis itself has \
+                     lost nothing, and the marker is put back"
+                );
+            }
+            return Ok(decide(Some(marked), self.begun, self.attempted));
         }
         (self.marked, self.unmarked) = (marker, false);
         Ok(decide(marker, self.begun, self.attempted))
@@ -273,8 +291,8 @@ impl Pump {
         }
         // What Redis had once, it has again from there on.
         let had = self.args.gate.reached().max(from);
-        (self.marked, self.followed, self.vouched) = (Some(from), Some(self.epoch), from);
-        acknowledge(&self.args, from);
+        (self.marked, self.followed, self.vouched) = (Some(from), Some(self.met), from);
+        acknowledge(&self.args, from, self.met.who);
         let mut follower = match self.follower.take() {
             Some(follower) if follower.position() == from => follower,
             _ => Follower::new(&self.args.tail.data, from),
@@ -353,7 +371,7 @@ impl Pump {
         if !batch.is_empty() || reached - self.marked.unwrap_or(0) > MARK_BEHIND {
             self.send(batch, reached).await?;
         }
-        acknowledge(&self.args, reached);
+        acknowledge(&self.args, reached, self.met.who);
         Ok(())
     }
 

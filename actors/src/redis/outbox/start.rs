@@ -2,7 +2,8 @@
 //!
 //! Redis keeps a *marker*: a key that says up to which LSN it has this log's writes, written behind
 //! them. A Redis that comes back with an older data set has an older marker, one that lost it has
-//! none: what is lost is told by the marker and not guessed from addresses or run ids.
+//! none: what is lost is told by the marker. Only where it is missing it counts who Redis is (see `who`): from
+//! one that can't have lost its data it was taken away, and it is as if it was there.
 
 use crate::journal::Lsn;
 

@@ -207,6 +207,14 @@ async fn wrong_settings_leave_the_old_connection_in_service() {
         tokio::time::sleep(5 * MS).await;
     }
     assert_eq!(pool.state(), PoolState::Up(1));
+    let told = || pool.trouble().is_some_and(|trouble| trouble.why.contains("the old one stays"));
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while !told() {
+            tokio::time::sleep(MS).await;
+        }
+    })
+    .await
+    .expect("it is told");
 }
 
 #[tokio::test(flavor = "multi_thread")]
