@@ -254,7 +254,8 @@ impl Pump {
             // true: none is written before all masters have what is before it.
             let marked =
                 self.others_have.map_or(marked, |others| marked.max(self.as_believed(others)));
-            if !std::mem::replace(&mut self.unmarked, true) {
+            // Before the first write there was none.
+            if !std::mem::replace(&mut self.unmarked, true) && marked > 0 {
                 info!(
                     path = "links/redis-outbox",
                     event = "marker_gone",

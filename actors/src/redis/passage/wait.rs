@@ -1,9 +1,14 @@
 //! How long a command may wait in Redis, and what ends it.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::failure::{Failure, FailureKind};
+
+/// Links that are down without one coming up for so long are taken for gone.
+const SOON: Duration = Duration::from_millis(500);
 
 /// How long a command may wait in Redis.
 #[derive(Debug)]
@@ -46,10 +51,16 @@ pub(super) async fn lost(
     }
 }
 
-/// Ends when no link is up.
+/// Ends when no link is up, and none comes up soon: that connections which were made before ours are
+/// found to be dead, after a restart of Redis, says nothing about ours.
 async fn none_left(live: &mut watch::Receiver<usize>) {
-    if live.wait_for(|live| *live == 0).await.is_err() {
-        std::future::pending().await
+    loop {
+        if live.wait_for(|live| *live == 0).await.is_err() {
+            return std::future::pending().await;
+        }
+        if timeout(SOON, live.wait_for(|live| *live > 0)).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -70,5 +81,33 @@ async fn expired(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn links_that_are_found_dead_and_come_back_end_no_wait() {
+        let (links, mut live) = watch::channel(2);
+        let (sent, until) = (Instant::now(), Instant::now() + Duration::from_secs(5));
+        tokio::spawn(async move {
+            for live in [0, 1, 0, 2] {
+                links.send_replace(live);
+                tokio::time::sleep(SOON / 2).await;
+            }
+            links.closed().await;
+        });
+        let failure = lost(Some(until), &mut live, sent).await;
+        assert_eq!((failure.kind, Instant::now()), (FailureKind::Deadline, until));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn links_that_stay_down_end_it() {
+        let (_links, mut live) = watch::channel(0);
+        let sent = Instant::now();
+        assert_eq!(lost(None, &mut live, sent).await.kind, FailureKind::Broken);
+        assert_eq!(sent.elapsed(), SOON);
     }
 }
