@@ -303,6 +303,14 @@ fn hold(cluster: &Cluster, client: &mut Raw, value: &str) {
     seen(client, 0..KEYS, value);
 }
 
+/// Nothing goes to any node any more, and nothing comes.
+fn cut_off(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        node.proxy.door(Door::Refused);
+        node.proxy.cut(Cut::Reset);
+    }
+}
+
 /// Waits until reads give this.
 #[track_caller]
 fn seen(client: &mut Raw, keys: impl Iterator<Item = usize>, value: &str) {
@@ -425,10 +433,7 @@ fn what_changed_unheard_is_seen_although_a_master_is_away() {
         assert_eq!(client.run(&format!("SET k{n} ours")), Reply::ok());
     }
     wait_in_step(&mut client);
-    for node in &cluster.nodes {
-        node.proxy.door(Door::Refused);
-        node.proxy.cut(Cut::Reset);
-    }
+    cut_off(&cluster);
     wait_until("nothing is heard", || blind(&daemon).is_some());
     for n in 0..KEYS {
         assert_eq!(cluster.run(&format!("SET k{n} theirs")), Reply::ok());
@@ -587,10 +592,7 @@ fn what_was_deleted_before_a_node_of_a_cluster_lost_its_data_is_gone_from_the_ot
         assert_eq!(client.run(&format!("SET k{n} old")), Reply::ok());
     }
     wait_in_step(&mut client);
-    for node in &cluster.nodes {
-        node.proxy.door(Door::Refused);
-        node.proxy.cut(Cut::Reset);
-    }
+    cut_off(&cluster);
     wait_until("the outbox waits", || {
         client.run("SET noticed 1");
         client.run("INFO seawall").text().contains("redis_outbox:waiting\r\n")

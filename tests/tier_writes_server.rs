@@ -73,6 +73,13 @@ fn a_transaction_that_comes_late_changes_nothing() {
 }
 
 /// What is deleted makes room in a Redis that is full, though it comes after what has no room.
+/// Bytes that Redis uses for something.
+fn memory(redis: &mut Raw, name: &str) -> u64 {
+    let info = redis.run("INFO memory").text();
+    let bytes = info.lines().find_map(|line| line.strip_prefix(name));
+    bytes.and_then(|bytes| bytes.parse().ok()).expect("a number")
+}
+
 /// A transaction is refused then, even if it only deletes.
 #[test]
 fn deletions_make_room_in_a_redis_that_others_have_filled() {
@@ -84,9 +91,7 @@ fn deletions_make_room_in_a_redis_that_others_have_filled() {
         assert_eq!(c.call(&["SET", &format!("k{n}"), &value]), Reply::ok());
     }
     wait_in_step(&mut c);
-    let used = r.run("INFO memory").text();
-    let used = used.lines().find_map(|line| line.strip_prefix("used_memory:"));
-    let used: u64 = used.and_then(|bytes| bytes.parse().ok()).expect("a number");
+    let used = memory(&mut r, "used_memory:");
     say(&mut r, &format!("CONFIG SET maxmemory {}", used - 200_000));
     assert_eq!(c.run("SET late 1"), Reply::ok());
     wait_until("Redis is full", || info(&mut c, "redis_outbox") == "refused");
@@ -115,13 +120,9 @@ fn deletions_make_room_in_a_redis_that_is_full() {
     };
     (0..60).for_each(|n| write(&mut c, n));
     wait_in_step(&mut c);
-    let memory = r.run("INFO memory").text();
-    let of = |name: &str| {
-        let line = memory.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|bytes| bytes.parse::<u64>().ok()).expect("a number")
-    };
     // What it uses for buffers now is no room for data.
-    let room = of("used_memory_startup:") + of("used_memory_dataset:") + 1_000_000;
+    let room = memory(&mut r, "used_memory_startup:") + memory(&mut r, "used_memory_dataset:");
+    let room = room + 1_000_000;
     say(&mut r, &format!("CONFIG SET maxmemory {room}"));
     (60..100).for_each(|n| write(&mut c, n));
     wait_until("Redis is full", || info(&mut c, "redis_outbox") == "refused");

@@ -201,7 +201,9 @@ impl Flights {
     async fn fly(self: &Arc<Self>, batch: Vec<Passenger>, deadline: Instant) {
         let after = batch.iter().map(Passenger::after).max().unwrap_or(0);
         let found = if self.acknowledged_by(after, deadline).await {
-            let before = self.loss.ruled_out();
+            // It counts only against what is in memory.
+            let asks = batch.iter().any(|passenger| passenger.stale);
+            let before = if asks { self.loss.ruled_out() } else { None };
             let keys = batch.iter().map(|passenger| &*passenger.flight.key);
             let found = self.look_up(keys, deadline).await;
             let whole = before.filter(|before| Some(before) == self.loss.ruled_out().as_ref());

@@ -130,8 +130,13 @@ impl LinkSettings {
 
     /// Whether these lead to the same place as `other`, as whoever.
     pub(super) fn is_at_the_same(&self, other: &Self) -> bool {
-        let place = |s: &Self| (s.shown(), s.sentinels.clone(), s.master.clone(), s.cluster);
-        std::ptr::eq(self, other) || place(self) == place(other)
+        // Whoever one is stands in the URL, too; mostly it is the same, and need not be read.
+        let alike = || self.url == other.url || self.shown() == other.shown();
+        std::ptr::eq(self, other)
+            || (self.sentinels == other.sentinels
+                && self.master == other.master
+                && self.cluster == other.cluster
+                && alike())
     }
 
     /// The number of our database there.

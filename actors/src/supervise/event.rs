@@ -121,47 +121,18 @@ impl Shared {
         let down_for = event.down_for.map(tracing::field::debug);
         let held_for = lasting.map(|(held_for, _)| tracing::field::debug(held_for));
         let trials = lasting.map(|(_, trials)| trials);
+        macro_rules! say {
+            ($level:ident $(, $more:ident)*) => {
+                tracing::$level!(
+                    path, event = name, reason, restarts, next_in $(, $more)*, "{path} {name}"
+                )
+            };
+        }
         match event.lifecycle {
-            _ if routine => {
-                tracing::debug!(
-                    path,
-                    event = name,
-                    reason,
-                    restarts,
-                    next_in,
-                    held_for,
-                    trials,
-                    "{path} {name}"
-                );
-            }
-            Lifecycle::Degraded | Lifecycle::Escalated => {
-                tracing::error!(path, event = name, reason, restarts, next_in, "{path} {name}");
-            }
-            Lifecycle::Restarting | Lifecycle::Held => {
-                tracing::warn!(
-                    path,
-                    event = name,
-                    reason,
-                    restarts,
-                    next_in,
-                    held_for,
-                    trials,
-                    "{path} {name}"
-                );
-            }
-            _ => {
-                tracing::info!(
-                    path,
-                    event = name,
-                    reason,
-                    restarts,
-                    next_in,
-                    down_for,
-                    held_for,
-                    trials,
-                    "{path} {name}"
-                );
-            }
+            _ if routine => say!(debug, held_for, trials),
+            Lifecycle::Degraded | Lifecycle::Escalated => say!(error),
+            Lifecycle::Restarting | Lifecycle::Held => say!(warn, held_for, trials),
+            _ => say!(info, down_for, held_for, trials),
         }
         let changed_shape = match event.lifecycle {
             _ if routine => false,
